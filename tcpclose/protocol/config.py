@@ -1,0 +1,100 @@
+"""Everything about TCP that can be set, and the profiles that set it.
+
+Each field says its unit, its default and the section that speaks of it. Scenario files, `--set`, documentation
+and the engine read these fields and nothing else: there is no second list of them and no second default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+MILLISECOND = 1_000
+SECOND = 1_000_000
+
+
+def setting(
+    default: object, unit: str, rfc: str, doc: str, *, least: int | None = None, most: int | None = None
+) -> Any:
+    """A field of `TcpConfig`: `unit` is "us", "octets", "segments", "count" or "" (a choice), `rfc` the section.
+
+    `least` and `most` bound what a scenario may say; the type `Any` is the usual one for a stand-in of `field`.
+    """
+    return field(default=default, metadata={"unit": unit, "rfc": rfc, "doc": doc, "least": least, "most": most})
+
+
+@dataclass(frozen=True, slots=True)
+class TcpConfig:
+    """The settings of one host's TCP. Durations are whole microseconds; sections without a name are RFC 9293's.
+
+    Raises `ValueError` for settings that contradict each other.
+    """
+
+    mss: int = setting(
+        1460, "octets", "3.7.1", "largest text of a segment we accept, announced in the MSS option", least=1, most=65495
+    )
+    rcv_buffer: int = setting(
+        65535, "octets", "3.8.6", "room for text the user has not read: the receive window", least=1, most=65535
+    )
+    snd_buffer: int = setting(
+        1 << 20,
+        "octets",
+        "3.10.2",
+        'room for text not yet acknowledged; beyond it SEND is "insufficient resources"',
+        least=1,
+    )
+    initial_window: int = setting(
+        10, "segments", "RFC 6928", "what may be in flight before the first acknowledgment", least=1
+    )
+
+    msl: int = setting(120 * SECOND, "us", "3.4.2", "maximum segment lifetime; TIME-WAIT lasts two of them", least=0)
+    user_timeout: int = setting(
+        300 * SECOND,
+        "us",
+        "3.9.1.1",
+        "how long text may stay unacknowledged before the connection is given up",
+        least=1,
+    )
+    timeout_reset: bool = setting(
+        True,
+        "",
+        "3.10.8",
+        "send a RST when the user timeout gives up (the RFC only tells the user; many stacks do both)",
+    )
+    rto_initial: int = setting(
+        1 * SECOND, "us", "RFC 6298 2.1", "retransmission timeout before any measurement", least=1
+    )
+    rto_min: int = setting(1 * SECOND, "us", "RFC 6298 2.4", "retransmission timeout: never shorter", least=1)
+    rto_max: int = setting(
+        60 * SECOND, "us", "RFC 6298 2.5", "retransmission timeout: never longer, however often it doubled", least=1
+    )
+
+    reset_ack: bool = setting(
+        True, "", "3.10.5", "a RST that ends an existing connection carries ACK (the RFC's has none; most stacks' has)"
+    )
+    reset_validity: Literal["exact", "window"] = setting(
+        "exact", "", "RFC 5961 3.2", "which RST counts: at RCV.NXT exactly, or anywhere in the window (RFC 793)"
+    )
+    syn_validity: Literal["challenge", "window"] = setting(
+        "challenge",
+        "",
+        "RFC 5961 4.2",
+        "a SYN in a synchronized state: a challenge ACK, or a reset if in the window (RFC 793)",
+    )
+    challenge_ack_limit: int = setting(
+        10, "count", "RFC 5961 7", "challenge ACKs per interval, each connection for itself", least=0
+    )
+    challenge_ack_interval: int = setting(
+        5 * SECOND, "us", "RFC 5961 7", "the interval of challenge_ack_limit", least=1
+    )
+    time_wait_rst: Literal["close", "ignore"] = setting(
+        "close", "", "3.10.7.4", "a RST in TIME-WAIT closes at once, or is ignored (RFC 1337)"
+    )
+
+    def __post_init__(self) -> None:
+        if self.rto_min > self.rto_max:
+            raise ValueError(f"rto_min ({self.rto_min} us) is longer than rto_max ({self.rto_max} us)")
+
+
+#: Sets of settings by name. A host of a scenario names one and may override its fields.
+PROFILES: dict[str, TcpConfig] = {"rfc9293": TcpConfig()}

@@ -1,0 +1,428 @@
+"""One connection: user calls (3.10.1 to 3.10.5), SEGMENT ARRIVES (3.10.7), timeouts (3.10.8).
+
+No I/O and no clock. Calls, segments and the time go in; segments, news and the next deadline come out:
+
+    connection = Connection(TcpConfig(), iss=100)
+    connection.open(now=0)
+    connection.segments_to_send()   # [<SEQ=100><CTL=SYN>]
+    connection.segment_arrives(segment, now)
+    connection.next_timeout()       # when to call timeout(now), or None
+    connection.news()               # rows of the machine that fired, and signals to the user
+
+What a state may do and where an event leads stands in `fsm.py`; this module examines segments in the
+RFC's order and posts events to the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum
+from typing import NamedTuple
+
+from tcpclose.protocol.config import TcpConfig
+from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State
+from tcpclose.protocol.receiving import Receiver
+from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_add, seq_diff
+from tcpclose.protocol.sending import Sender
+from tcpclose.protocol.tcb import Tcb
+
+
+class TcpError(Exception):
+    """The TCP refuses a call of its user, in the words of 3.10."""
+
+
+class Notice(Enum):
+    """What a TCP tells its user (3.9.1.3). An end is told with its cause."""
+
+    CONNECTED = "CONNECTED"
+    TEXT = "TEXT"
+    EOF = "EOF"
+    SENT = "SENT"
+    ERROR = "ERROR"
+    CLOSED = "CLOSED"
+
+
+class Signal(NamedTuple):
+    """One message to the user. `detail`: the octets of TEXT, the words of ERROR, the cause of CLOSED."""
+
+    notice: Notice
+    detail: str = ""
+
+
+def answer_closed(segment: Segment) -> Segment | None:
+    """3.10.7.1: what a segment for a connection that does not exist is answered with. Never a RST by a RST."""
+    if segment.ctl & RST:
+        return None
+    if segment.ctl & ACK:
+        return Segment(segment.ack, ctl=RST)
+    return Segment(0, segment.end, RST | ACK)
+
+
+class Connection:
+    """A TCB and what moves it. `config` is read once, `iss` comes from outside (3.4.1), `now` is microseconds.
+
+    Raises `TcpError` from user calls only; whatever segment arrives, nothing is raised.
+    """
+
+    def __init__(self, config: TcpConfig, iss: int) -> None:
+        self.config = config
+        self.iss = iss
+        self.state = State.CLOSED
+        self.passive = False
+        self.cause: Cause | None = None
+        self._segments: list[Segment] = []
+        self._news: list[Row | Signal] = []
+        self._create_tcb()
+
+    def _create_tcb(self, now: int = 0) -> None:
+        self.tcb = Tcb(self.iss)
+        self.sender = Sender(self.tcb, self.config)
+        self.receiver = Receiver(self.tcb, self.config)
+        self.time_wait_at: int | None = None
+        self._ack_due = False
+        self._close_deferred = False
+        self._challenges: tuple[int, int] = (0, 0)  # (end of the interval, challenge ACKs sent in it)
+
+    # User calls, 3.10.1 to 3.10.5
+
+    def open(self, now: int, passive: bool = False) -> None:
+        """OPEN. A connection that has ended can be opened again, with the same ISS."""
+        self._post(Event.OPEN_PASSIVE if passive else Event.OPEN_ACTIVE, now)
+        self.passive = passive
+        self.cause = None
+
+    def send(self, text: bytes, now: int) -> None:
+        """SEND: queue text; it leaves as the windows permit, before ESTABLISHED it waits."""
+        if self.sender.fin_queued or self._close_deferred:
+            raise TcpError(Do.REFUSE_CLOSING.value)
+        if len(self.sender.text) + len(text) > self.config.snd_buffer:
+            raise TcpError("error: insufficient resources")
+        self._post(Event.SEND, now)
+        self.sender.queue(text)
+        self._transmit(now)
+
+    def receive(self, now: int, octets: int | None = None) -> bytes:
+        """RECEIVE: up to `octets` octets (all, when None) that have arrived in order; empty when there are none."""
+        text = self.receiver.read(octets)
+        if text and self.state.accepts_text and self.receiver.window < self.config.mss:
+            self._ack_due = self.receiver.open_window()  # the peer may be waiting for this news
+            self._transmit(now)
+        return text
+
+    def close(self, now: int) -> None:
+        """CLOSE: "I have no more to send". Queued text leaves first, the other direction stays open (3.6)."""
+        if self.state.handshaking and self.sender.text:
+            self._close_deferred = True
+            return
+        self._post(Event.CLOSE, now)
+        self._transmit(now)
+
+    def abort(self, now: int) -> None:
+        """ABORT: drop everything, tell the peer by a RST where one is due."""
+        self._post(Event.ABORT, now)
+
+    # What the driver takes out and brings in
+
+    def segments_to_send(self) -> list[Segment]:
+        """Segments that were formed since the last call."""
+        segments, self._segments = self._segments, []
+        return segments
+
+    def news(self) -> list[Row | Signal]:
+        """Rows that fired and signals to the user since the last call, in order."""
+        news, self._news = self._news, []
+        return news
+
+    def next_timeout(self) -> int | None:
+        """When `timeout` is to be called, in microseconds; None when no timer runs."""
+        armed = [at for at in (self.sender.rto_at, self.sender.user_at, self.time_wait_at) if at is not None]
+        return min(armed, default=None)
+
+    def timeout(self, now: int) -> None:
+        """3.10.8: handle every timer that has expired by `now`."""
+        if self.time_wait_at is not None and self.time_wait_at <= now:
+            self._post(Event.TIME_WAIT_TIMEOUT, now)
+        if self.sender.user_at is not None and self.sender.user_at <= now:
+            self._post(Event.USER_TIMEOUT, now)
+        if self.sender.rto_at is not None and self.sender.rto_at <= now:
+            self.sender.back_off(now)
+            self._retransmit(now)
+            self._transmit(now)
+
+    def icmp_arrives(self, hard: bool, detail: str, now: int) -> None:
+        """3.9.2.2: a hard error ends the connection (SHLD-26), a soft one is only told to the user (SHLD-25)."""
+        if hard:
+            self._post(Event.UNREACHABLE, now)
+        else:
+            self._tell(Notice.ERROR, detail)
+
+    # SEGMENT ARRIVES, 3.10.7
+
+    def segment_arrives(self, segment: Segment, now: int) -> None:
+        """3.10.7. `segment` belongs to this connection and its checksum is right."""
+        _ARRIVES.get(self.state, Connection._arrives_otherwise)(self, segment, now)
+        self._transmit(now)
+
+    def _arrives_closed(self, segment: Segment, now: int) -> None:
+        """3.10.7.1."""
+        reset = answer_closed(segment)
+        if reset is not None:
+            self._segments.append(reset)
+
+    def _arrives_listen(self, segment: Segment, now: int) -> None:
+        """3.10.7.2. Text on a SYN is left for the peer to send again."""
+        if segment.ctl & RST:
+            return
+        if segment.ctl & ACK:
+            self._segments.append(Segment(segment.ack, ctl=RST))
+        elif segment.ctl & SYN:
+            self._synchronize(segment)
+            self._post(Event.SYN, now)
+
+    def _arrives_syn_sent(self, segment: Segment, now: int) -> None:
+        """3.10.7.3."""
+        acknowledges = bool(segment.ctl & ACK)
+        if acknowledges and not self._acknowledges_new(segment):
+            if not segment.ctl & RST:
+                self._segments.append(Segment(segment.ack, ctl=RST))
+        elif segment.ctl & RST:
+            if acknowledges:
+                self._post(Event.RST, now)
+        elif segment.ctl & SYN:
+            self._synchronize(segment)
+            if acknowledges:
+                self.sender.acknowledge(segment.ack, now)
+            self._post(Event.SYN_ACK if acknowledges else Event.SYN, now)
+            if self.state.accepts_text:
+                rest = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN)
+                self._text_and_fin(rest, now)
+
+    def _synchronize(self, segment: Segment) -> None:
+        """The peer's SYN gives IRS, the window and the MSS."""
+        self.receiver.start(segment)
+        self.sender.start(segment)
+        tcb = self.tcb
+        tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = segment.wnd, segment.seq, segment.ack
+        tcb.snd_wnd_max = segment.wnd
+
+    def _arrives_otherwise(self, segment: Segment, now: int) -> None:
+        """3.10.7.4, its eight steps in order. Security (third) and urgent pointer (sixth) have no effect here."""
+        if self.state.handshaking and segment.ctl & SYN and segment.ctl & ACK and segment.seq == self.tcb.irs:
+            # Simultaneous open: the SYN is known already, what counts is its ACK (3.5, figure 7).
+            segment = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN)
+        if not self._sequence_step(segment, now):
+            return
+        if segment.ctl & RST:
+            self._rst_step(segment, now)
+        elif segment.ctl & SYN:
+            self._syn_step(now)
+        elif segment.ctl & ACK and self._ack_step(segment, now):
+            self._text_and_fin(segment, now)
+
+    def _sequence_step(self, segment: Segment, now: int) -> bool:
+        """First: is the segment acceptable?"""
+        if self.receiver.acceptable(segment):
+            return True
+        if segment.ctl & RST:
+            return False
+        if self.state.lingers and segment.ctl & FIN and segment.end == self.tcb.rcv_nxt:
+            self._post(Event.FIN, now)  # the peer repeats its FIN: our last ACK was lost
+        elif segment.len and not segment.ctl & SYN:
+            self._ack_due = True
+        else:
+            self._challenge(now)  # without a limit, two confused peers could acknowledge each other for ever
+        return False
+
+    def _rst_step(self, segment: Segment, now: int) -> None:
+        """Second: a RST at RCV.NXT counts, one elsewhere in the window is questioned (RFC 5961, 3.2)."""
+        if self.state.lingers and self.config.time_wait_rst == "ignore":
+            return  # RFC 1337
+        if segment.seq != self.tcb.rcv_nxt and self.config.reset_validity == "exact":
+            self._challenge(now)
+        else:
+            self._post(Event.BACK_TO_LISTEN if self.passive and self.state.handshaking else Event.RST, now)
+
+    def _syn_step(self, now: int) -> None:
+        """Fourth: a SYN in the window is an old duplicate, a restarted peer, or an attack (RFC 5961, 4.2)."""
+        if self.passive and self.state.handshaking:
+            self._post(Event.BACK_TO_LISTEN, now)
+        elif self.config.syn_validity == "challenge":
+            self._challenge(now)
+        else:
+            self._send_reset(now)
+            self._post(Event.RST, now)
+
+    def _ack_step(self, segment: Segment, now: int) -> bool:
+        """Fifth: False when the segment is to be dropped."""
+        tcb = self.tcb
+        if self.state.handshaking and not self._acknowledges_new(segment):
+            self._segments.append(Segment(segment.ack, ctl=RST))
+            return False
+        behind = seq_diff(tcb.snd_una, segment.ack)
+        if seq_diff(segment.ack, tcb.snd_nxt) > 0 or behind > tcb.snd_wnd_max:  # RFC 5961, 5.2
+            self._challenge(now)
+            return False
+        if behind < 0:
+            self._acknowledged(segment, now)
+        elif behind == 0:
+            duplicate = not segment.data and segment.wnd == tcb.snd_wnd and not segment.ctl & FIN
+            self.sender.window(segment, now)
+            if duplicate and self.sender.duplicate():
+                self._retransmit(now)
+        return True
+
+    def _acknowledges_new(self, segment: Segment) -> bool:
+        """SND.UNA < SEG.ACK =< SND.NXT."""
+        return 0 < seq_diff(segment.ack, self.tcb.snd_una) <= seq_diff(self.tcb.snd_nxt, self.tcb.snd_una)
+
+    def _acknowledged(self, segment: Segment, now: int) -> None:
+        of_syn = not self.sender.syn_acknowledged
+        hole = self.sender.acknowledge(segment.ack, now)
+        self.sender.window(segment, now)
+        if of_syn:
+            self._post(Event.ACK_OF_SYN, now)
+        elif not self.sender.outstanding and not self.sender.unsent:
+            self._tell(Notice.SENT)
+        if self.sender.fin_acknowledged:
+            self._post(Event.ACK_OF_FIN, now)
+        elif hole:
+            self._retransmit(now)
+
+    def _text_and_fin(self, segment: Segment, now: int) -> None:
+        """Seventh and eighth."""
+        if not self.state.accepts_text:
+            return
+        octets = self.receiver.arrive(segment)
+        if octets:
+            self._tell(Notice.TEXT, str(octets))
+        if segment.len:
+            self._ack_due = True
+        if self.receiver.finished:
+            self._post(Event.FIN, now)
+
+    # The machine
+
+    def _post(self, event: Event, now: int) -> None:
+        """Fire the row for `event` in this state; a pair that is IGNORED does nothing."""
+        row = TABLE[self.state].get(event)
+        if row is None:
+            return
+        self.state = row.next
+        self._news.append(row)
+        for do in row.do:
+            ACTIONS[do](self, now)
+        if row.cause is not None:
+            self.sender.stop()
+            self.time_wait_at = None
+            self._ack_due = False
+            self.cause = row.cause
+            self._tell(Notice.CLOSED, row.cause.value)
+
+    def _transmit(self, now: int) -> None:
+        """Send what may be sent; if nothing left that carries an ACK which is due, send the ACK alone."""
+        if self.state.sends_text:
+            while (segment := self.sender.next_segment(now)) is not None:
+                self._send(segment, now)
+        if self._ack_due:
+            self._send(Segment(self.tcb.snd_nxt, ctl=ACK), now)
+
+    def _retransmit(self, now: int) -> None:
+        """Send the earliest unacknowledged segment again (RFC 6298 5.4)."""
+        if not self.sender.syn_acknowledged:
+            self._send_syn(now)
+        elif (segment := self.sender.forced_segment(now)) is not None:
+            self._send(segment, now)
+
+    def _send(self, segment: Segment, now: int) -> None:
+        """Complete a segment that carries ACK, and pass it on."""
+        self.receiver.open_window()
+        segment.ack = self.tcb.rcv_nxt
+        segment.wnd = self.receiver.window
+        self._ack_due = False
+        self._segments.append(segment)
+        if segment.ctl & FIN:
+            self._post(Event.FIN_SENT, now)
+
+    def _challenge(self, now: int) -> None:
+        """RFC 5961: an ACK that asks the peer "is this you?", limited for each connection (section 7)."""
+        until, sent = self._challenges
+        if now >= until:
+            until, sent = now + self.config.challenge_ack_interval, 0
+        if sent < self.config.challenge_ack_limit:
+            self._ack_due = True
+            sent += 1
+        self._challenges = (until, sent)
+
+    def _tell(self, notice: Notice, detail: str = "") -> None:
+        self._news.append(Signal(notice, detail))
+
+    # Actions
+
+    def _send_syn(self, now: int) -> None:
+        """SYN, or SYN,ACK once the peer's SYN is known."""
+        segment = Segment(self.iss, ctl=SYN, mss=self.config.mss, wnd=self.config.rcv_buffer)
+        if self.receiver.started:
+            segment.ctl, segment.ack = SYN | ACK, self.tcb.rcv_nxt
+        self._segments.append(segment)
+        self.sender.sent(segment, now)
+
+    def _send_ack(self, now: int) -> None:
+        self._ack_due = True
+
+    def _send_reset(self, now: int) -> None:
+        """A RST of an existing connection: SEQ=SND.NXT, ACK=RCV.NXT (`reset_ack`)."""
+        reset = Segment(self.tcb.snd_nxt, ctl=RST)
+        if self.config.reset_ack:
+            reset.ctl, reset.ack = RST | ACK, self.tcb.rcv_nxt
+        self._segments.append(reset)
+
+    def _send_timeout_reset(self, now: int) -> None:
+        if self.config.timeout_reset:
+            self._send_reset(now)
+
+    def _queue_fin(self, now: int) -> None:
+        self.sender.fin_queued = True
+
+    def _close_if_deferred(self, now: int) -> None:
+        if self._close_deferred:
+            self._post(Event.CLOSE, now)
+
+    def _start_2msl(self, now: int) -> None:
+        self.sender.stop()
+        self.time_wait_at = now + 2 * self.config.msl
+
+    def _refuse_no_connection(self, now: int) -> None:
+        raise TcpError(Do.REFUSE_NO_CONNECTION.value)
+
+    def _refuse_exists(self, now: int) -> None:
+        raise TcpError(Do.REFUSE_EXISTS.value)
+
+    def _refuse_closing(self, now: int) -> None:
+        raise TcpError(Do.REFUSE_CLOSING.value)
+
+
+#: 3.10.7 has four procedures; all other states share the fourth.
+_ARRIVES: dict[State, Callable[[Connection, Segment, int], None]] = {
+    State.CLOSED: Connection._arrives_closed,
+    State.LISTEN: Connection._arrives_listen,
+    State.SYN_SENT: Connection._arrives_syn_sent,
+}
+
+#: What each name of the table means to the engine. A test holds this complete.
+ACTIONS: dict[Do, Callable[[Connection, int], None]] = {
+    Do.CREATE_TCB: Connection._create_tcb,
+    Do.SEND_SYN: Connection._send_syn,
+    Do.SEND_SYN_ACK: Connection._send_syn,
+    Do.SEND_ACK: Connection._send_ack,
+    Do.QUEUE_FIN: Connection._queue_fin,
+    Do.CLOSE_IF_DEFERRED: Connection._close_if_deferred,
+    Do.SEND_RESET: Connection._send_reset,
+    Do.SEND_TIMEOUT_RESET: Connection._send_timeout_reset,
+    Do.START_2MSL: Connection._start_2msl,
+    Do.SIGNAL_CONNECTED: lambda connection, now: connection._tell(Notice.CONNECTED),
+    Do.SIGNAL_EOF: lambda connection, now: connection._tell(Notice.EOF),
+    Do.REFUSE_NO_CONNECTION: Connection._refuse_no_connection,
+    Do.REFUSE_EXISTS: Connection._refuse_exists,
+    Do.REFUSE_CLOSING: Connection._refuse_closing,
+}

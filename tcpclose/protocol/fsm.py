@@ -1,0 +1,278 @@
+"""The state machine of a connection as data: RFC 9293, figure 5, and what 3.10 adds to it.
+
+Nothing here acts. A row says: in this state, on this event, go there and do these things. The engine
+binds each `Do` to a method once; diagrams, handouts, questions and the model checker read the same rows.
+
+Events are *post-examination*: 3.10.7.4 examines a segment in a fixed order (sequence, RST, SYN, ACK, URG,
+text, FIN), and each examination posts at most one event. So a FIN that acknowledges ours fires two rows,
+FIN-WAIT-1 to FIN-WAIT-2 to TIME-WAIT, and no row needs a guard.
+
+RECEIVE is missing on purpose: what has arrived can be read in any state, and reading changes none.
+
+Every pair of state and event stands either in `TRANSITIONS` or in `IGNORED`; a test counts them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class State(Enum):
+    """The states of 3.3.2, with what each one permits."""
+
+    CLOSED = "CLOSED"
+    LISTEN = "LISTEN"
+    SYN_SENT = "SYN-SENT"
+    SYN_RECEIVED = "SYN-RECEIVED"
+    ESTABLISHED = "ESTABLISHED"
+    FIN_WAIT_1 = "FIN-WAIT-1"
+    FIN_WAIT_2 = "FIN-WAIT-2"
+    CLOSE_WAIT = "CLOSE-WAIT"
+    CLOSING = "CLOSING"
+    LAST_ACK = "LAST-ACK"
+    TIME_WAIT = "TIME-WAIT"
+
+    #: Text is taken from arriving segments (3.10.7.4 seventh).
+    accepts_text: bool
+    #: Text and FIN may be sent or sent again. Before ESTABLISHED they are queued (3.10.2).
+    sends_text: bool
+    #: Only a repeated FIN is expected (3.10.7.4 first, the exception for TIME-WAIT).
+    lingers: bool
+    #: Our SYN waits for its acknowledgment, the peer's has come: 3.10.4 and 3.10.7.4 treat this state on its own.
+    handshaking: bool
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+def _states(names: str) -> tuple[State, ...]:
+    return tuple(State(name) for name in names.split())
+
+
+_TRAITS = {
+    "accepts_text": "ESTABLISHED FIN-WAIT-1 FIN-WAIT-2",
+    "sends_text": "ESTABLISHED FIN-WAIT-1 CLOSE-WAIT CLOSING LAST-ACK",
+    "lingers": "TIME-WAIT",
+    "handshaking": "SYN-RECEIVED",
+}
+for _trait, _names in _TRAITS.items():
+    for _state in State:
+        setattr(_state, _trait, _state in _states(_names))
+
+
+class Event(Enum):
+    """What can happen to a connection, after examination."""
+
+    OPEN_PASSIVE = "passive OPEN"
+    OPEN_ACTIVE = "active OPEN"
+    SEND = "SEND"
+    CLOSE = "CLOSE"
+    ABORT = "ABORT"
+
+    SYN = "SYN arrives"
+    SYN_ACK = "SYN that acknowledges our SYN arrives"
+    ACK_OF_SYN = "our SYN is acknowledged"
+    ACK_OF_FIN = "our FIN is acknowledged"
+    FIN = "FIN arrives"
+    RST = "RST arrives"
+    BACK_TO_LISTEN = "RST or SYN arrives after a passive OPEN"
+
+    FIN_SENT = "preceding SENDs are segmentized, our FIN goes out"
+    USER_TIMEOUT = "user timeout"
+    UNREACHABLE = "hard ICMP error"
+    TIME_WAIT_TIMEOUT = "2 MSL timeout"
+
+
+class Do(Enum):
+    """What a row orders, by name. `connection.py` binds each name to a method."""
+
+    CREATE_TCB = "create a new TCB"
+    SEND_SYN = "send SYN"
+    SEND_SYN_ACK = "send SYN,ACK"
+    SEND_ACK = "send ACK"
+    QUEUE_FIN = "queue FIN behind the text"
+    CLOSE_IF_DEFERRED = "process a CLOSE that waited for ESTABLISHED"
+    SEND_RESET = "send RST"
+    SEND_TIMEOUT_RESET = "send RST unless timeout_reset is off"
+    START_2MSL = "start the 2 MSL timer, stop the others"
+    SIGNAL_CONNECTED = "tell the user: connected"
+    SIGNAL_EOF = "tell the user: the peer is closing"
+    REFUSE_NO_CONNECTION = "error: connection does not exist"
+    REFUSE_EXISTS = "error: connection already exists"
+    REFUSE_CLOSING = "error: connection closing"
+
+
+class Cause(Enum):
+    """Why a connection ended: the one reason that its user, the trace and the charts are given."""
+
+    GRACEFUL = "graceful"
+    ABORTED = "aborted"
+    RESET_BY_PEER = "reset by peer"
+    REFUSED = "refused"
+    USER_TIMEOUT = "user timeout"
+    UNREACHABLE = "unreachable"
+    NOT_OPENED = "not opened"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Row(NamedTuple):
+    """One row of the machine. `cause` stands where, and only where, the row ends the connection."""
+
+    state: State
+    event: Event
+    next: State
+    do: tuple[Do, ...]
+    rfc: str
+    cause: Cause | None
+
+
+def rows(states: str, event: Event, next: str, *do: Do, rfc: str, cause: Cause | None = None) -> tuple[Row, ...]:
+    """One row for each of `states`, names separated by blanks; `next` may be "=" for the same state."""
+    return tuple(Row(state, event, state if next == "=" else State(next), do, rfc, cause) for state in _states(states))
+
+
+_BEFORE = "SYN-SENT SYN-RECEIVED"
+_OPEN = "ESTABLISHED FIN-WAIT-1 FIN-WAIT-2 CLOSE-WAIT"
+_ENDING = "CLOSING LAST-ACK"
+
+_USER_CALLS = (
+    rows("CLOSED", Event.OPEN_PASSIVE, "LISTEN", Do.CREATE_TCB, rfc="3.10.1")
+    + rows("CLOSED", Event.OPEN_ACTIVE, "SYN-SENT", Do.CREATE_TCB, Do.SEND_SYN, rfc="3.10.1")
+    + rows("LISTEN", Event.OPEN_ACTIVE, "SYN-SENT", Do.SEND_SYN, rfc="3.10.1")
+    + rows("LISTEN", Event.OPEN_PASSIVE, "=", Do.REFUSE_EXISTS, rfc="3.10.1")
+    + rows(f"{_BEFORE} {_OPEN} {_ENDING} TIME-WAIT", Event.OPEN_PASSIVE, "=", Do.REFUSE_EXISTS, rfc="3.10.1")
+    + rows(f"{_BEFORE} {_OPEN} {_ENDING} TIME-WAIT", Event.OPEN_ACTIVE, "=", Do.REFUSE_EXISTS, rfc="3.10.1")
+    # A SEND in LISTEN turns the passive OPEN into an active one; before ESTABLISHED the text is queued.
+    + rows("LISTEN", Event.SEND, "SYN-SENT", Do.SEND_SYN, rfc="3.10.2")
+    + rows(f"{_BEFORE} ESTABLISHED CLOSE-WAIT", Event.SEND, "=", rfc="3.10.2")
+    + rows("FIN-WAIT-1 FIN-WAIT-2 CLOSING LAST-ACK TIME-WAIT", Event.SEND, "=", Do.REFUSE_CLOSING, rfc="3.10.2")
+    + rows("CLOSED", Event.SEND, "=", Do.REFUSE_NO_CONNECTION, rfc="3.10.2")
+    + rows("CLOSED", Event.CLOSE, "=", Do.REFUSE_NO_CONNECTION, rfc="3.10.4")
+    + rows("LISTEN SYN-SENT", Event.CLOSE, "CLOSED", rfc="3.10.4", cause=Cause.NOT_OPENED)
+    + rows("SYN-RECEIVED ESTABLISHED", Event.CLOSE, "FIN-WAIT-1", Do.QUEUE_FIN, rfc="3.10.4")
+    # LAST-ACK is entered when the FIN leaves, not when the user calls (FIN_SENT below).
+    + rows("CLOSE-WAIT", Event.CLOSE, "=", Do.QUEUE_FIN, rfc="3.10.4")
+    + rows("CLOSE-WAIT", Event.FIN_SENT, "LAST-ACK", rfc="3.10.4")
+    + rows("CLOSING LAST-ACK TIME-WAIT", Event.CLOSE, "=", Do.REFUSE_CLOSING, rfc="3.10.4")
+    + rows("CLOSED", Event.ABORT, "=", Do.REFUSE_NO_CONNECTION, rfc="3.10.5")
+    + rows("LISTEN SYN-SENT", Event.ABORT, "CLOSED", rfc="3.10.5", cause=Cause.ABORTED)
+    + rows(f"SYN-RECEIVED {_OPEN}", Event.ABORT, "CLOSED", Do.SEND_RESET, rfc="3.10.5", cause=Cause.ABORTED)
+    + rows("CLOSING LAST-ACK", Event.ABORT, "CLOSED", rfc="3.10.5", cause=Cause.ABORTED)
+    + rows("TIME-WAIT", Event.ABORT, "CLOSED", rfc="3.10.5", cause=Cause.GRACEFUL)
+)
+
+_OPENING = (
+    rows("LISTEN", Event.SYN, "SYN-RECEIVED", Do.SEND_SYN_ACK, rfc="3.10.7.2 third")
+    + rows("SYN-SENT", Event.SYN, "SYN-RECEIVED", Do.SEND_SYN_ACK, rfc="3.10.7.3 fourth")
+    + rows(
+        "SYN-SENT",
+        Event.SYN_ACK,
+        "ESTABLISHED",
+        Do.SEND_ACK,
+        Do.SIGNAL_CONNECTED,
+        rfc="3.10.7.3 fourth",
+    )
+    + rows(
+        "SYN-RECEIVED",
+        Event.ACK_OF_SYN,
+        "ESTABLISHED",
+        Do.SIGNAL_CONNECTED,
+        Do.CLOSE_IF_DEFERRED,
+        rfc="3.10.7.4 fifth",
+    )
+)
+
+_GRACEFUL = (
+    rows("FIN-WAIT-1", Event.ACK_OF_FIN, "FIN-WAIT-2", rfc="3.10.7.4 fifth")
+    + rows("CLOSING", Event.ACK_OF_FIN, "TIME-WAIT", Do.START_2MSL, rfc="3.10.7.4 fifth")
+    + rows("LAST-ACK", Event.ACK_OF_FIN, "CLOSED", rfc="3.10.7.4 fifth", cause=Cause.GRACEFUL)
+    + rows("ESTABLISHED", Event.FIN, "CLOSE-WAIT", Do.SIGNAL_EOF, Do.SEND_ACK, rfc="3.10.7.4 eighth")
+    + rows("FIN-WAIT-1", Event.FIN, "CLOSING", Do.SIGNAL_EOF, Do.SEND_ACK, rfc="3.10.7.4 eighth")
+    + rows("FIN-WAIT-2", Event.FIN, "TIME-WAIT", Do.SIGNAL_EOF, Do.SEND_ACK, Do.START_2MSL, rfc="3.10.7.4 eighth")
+    + rows("TIME-WAIT", Event.FIN, "=", Do.SEND_ACK, Do.START_2MSL, rfc="3.10.7.4 eighth")
+    + rows("TIME-WAIT", Event.TIME_WAIT_TIMEOUT, "CLOSED", rfc="3.10.8", cause=Cause.GRACEFUL)
+)
+
+_ABRUPT = (
+    rows("SYN-SENT", Event.RST, "CLOSED", rfc="3.10.7.3 second", cause=Cause.REFUSED)
+    + rows("SYN-RECEIVED", Event.RST, "CLOSED", rfc="3.10.7.4 second", cause=Cause.REFUSED)
+    + rows("SYN-RECEIVED", Event.BACK_TO_LISTEN, "LISTEN", Do.CREATE_TCB, rfc="3.10.7.4 second")
+    + rows(f"{_OPEN} {_ENDING}", Event.RST, "CLOSED", rfc="3.10.7.4 second", cause=Cause.RESET_BY_PEER)
+    # Both directions are closed and acknowledged: the release was graceful before the RST came.
+    + rows("TIME-WAIT", Event.RST, "CLOSED", rfc="3.10.7.4 second", cause=Cause.GRACEFUL)
+    + rows("SYN-SENT", Event.USER_TIMEOUT, "CLOSED", rfc="3.10.8", cause=Cause.USER_TIMEOUT)
+    + rows(
+        f"SYN-RECEIVED {_OPEN} {_ENDING}",
+        Event.USER_TIMEOUT,
+        "CLOSED",
+        Do.SEND_TIMEOUT_RESET,
+        rfc="3.10.8",
+        cause=Cause.USER_TIMEOUT,
+    )
+    + rows(
+        f"{_BEFORE} {_OPEN} {_ENDING}",
+        Event.UNREACHABLE,
+        "CLOSED",
+        rfc="3.9.2.2",
+        cause=Cause.UNREACHABLE,
+    )
+)
+
+TRANSITIONS: tuple[Row, ...] = _USER_CALLS + _OPENING + _GRACEFUL + _ABRUPT
+
+
+class Ignored(NamedTuple):
+    """A pair that changes nothing, with the reason why it cannot happen or has no effect."""
+
+    state: State
+    event: Event
+    why: str
+
+
+def _ignored(states: str, events: tuple[Event, ...], why: str) -> tuple[Ignored, ...]:
+    return tuple(Ignored(state, event, why) for state in _states(states) for event in events)
+
+
+_SEGMENT_EVENTS = (Event.SYN, Event.SYN_ACK, Event.ACK_OF_SYN, Event.ACK_OF_FIN, Event.FIN, Event.RST)
+
+IGNORED: tuple[Ignored, ...] = (
+    _ignored("CLOSED", (*_SEGMENT_EVENTS, Event.BACK_TO_LISTEN), "there is no TCB; 3.10.7.1 answers")
+    + _ignored(
+        "CLOSED LISTEN",
+        (Event.FIN_SENT, Event.USER_TIMEOUT, Event.UNREACHABLE, Event.TIME_WAIT_TIMEOUT),
+        "nothing was sent and no timer runs",
+    )
+    + _ignored(
+        "LISTEN",
+        (Event.SYN_ACK, Event.ACK_OF_SYN, Event.ACK_OF_FIN, Event.FIN, Event.RST, Event.BACK_TO_LISTEN),
+        "3.10.7.2 resets an ACK and ignores the rest",
+    )
+    + _ignored("FIN-WAIT-1 FIN-WAIT-2", (Event.CLOSE,), "3.10.4: an ok response is acceptable")
+    + _ignored("SYN-SENT", (Event.ACK_OF_SYN, Event.BACK_TO_LISTEN), "SYN-SENT posts SYN_ACK, and RST")
+    + _ignored("SYN-SENT SYN-RECEIVED", (Event.ACK_OF_FIN, Event.FIN_SENT), "no FIN was sent yet")
+    + _ignored("SYN-SENT", (Event.FIN,), "3.10.7.4 eighth: SEG.SEQ cannot be validated")
+    + _ignored("SYN-RECEIVED", (Event.FIN,), "the fifth step has led to ESTABLISHED, or dropped the segment")
+    + _ignored(
+        f"SYN-RECEIVED {_OPEN} {_ENDING} TIME-WAIT",
+        (Event.SYN, Event.SYN_ACK),
+        "a SYN opens nothing here; RFC 5961 answers with a challenge ACK",
+    )
+    + _ignored(f"{_OPEN} {_ENDING} TIME-WAIT", (Event.BACK_TO_LISTEN,), "posted in SYN-RECEIVED only")
+    + _ignored("FIN-WAIT-1", (Event.ACK_OF_SYN,), "CLOSE came in SYN-RECEIVED: the user has gone on already")
+    + _ignored("ESTABLISHED FIN-WAIT-2 CLOSE-WAIT CLOSING LAST-ACK TIME-WAIT", (Event.ACK_OF_SYN,), "once only")
+    + _ignored("ESTABLISHED CLOSE-WAIT", (Event.ACK_OF_FIN,), "no FIN was sent yet")
+    + _ignored("FIN-WAIT-2 TIME-WAIT", (Event.ACK_OF_FIN,), "once only")
+    + _ignored("CLOSE-WAIT CLOSING LAST-ACK", (Event.FIN,), "3.10.7.4 eighth: remain in the state")
+    + _ignored("ESTABLISHED", (Event.FIN_SENT,), "CLOSE has led to FIN-WAIT-1 before")
+    + _ignored("FIN-WAIT-1", (Event.FIN_SENT,), "the state was entered with the CLOSE call (3.10.4)")
+    + _ignored("FIN-WAIT-2 CLOSING LAST-ACK TIME-WAIT", (Event.FIN_SENT,), "our FIN is out already")
+    + _ignored(f"{_BEFORE} {_OPEN} {_ENDING}", (Event.TIME_WAIT_TIMEOUT,), "the timer runs in TIME-WAIT only")
+    + _ignored("TIME-WAIT", (Event.USER_TIMEOUT, Event.UNREACHABLE), "nothing is unacknowledged")
+)
+
+TABLE: dict[State, dict[Event, Row]] = {
+    state: {row.event: row for row in TRANSITIONS if row.state is state} for state in State
+}

@@ -1,0 +1,100 @@
+"""The receiving half of a connection: acceptability, reassembly, the window that is offered (3.8.6, 3.10.7.4)."""
+
+from __future__ import annotations
+
+from tcpclose.protocol.config import TcpConfig
+from tcpclose.protocol.segment import FIN, Segment, seq_add, seq_diff
+from tcpclose.protocol.tcb import Tcb
+
+
+class Receiver:
+    """Text from the peer, put in order, until the user reads it."""
+
+    def __init__(self, tcb: Tcb, config: TcpConfig) -> None:
+        self.tcb = tcb
+        self.config = config
+        self.text = bytearray()
+        self.ahead: list[tuple[int, bytes]] = []  # text beyond a hole, by sequence number
+        self.fin_seq: int | None = None  # where the peer's FIN stands, once seen
+        self.started = False  # the peer's SYN has come
+        self.finished = False  # the FIN has been reached: nothing more will come
+
+    def start(self, segment: Segment) -> None:
+        """The peer's SYN arrived: its number is IRS, text starts one later (3.4.1)."""
+        self.started = True
+        self.tcb.irs = segment.seq
+        self.tcb.rcv_nxt = seq_add(segment.seq, 1)
+        self.tcb.rcv_edge = seq_add(self.tcb.rcv_nxt, self.config.rcv_buffer)
+
+    @property
+    def window(self) -> int:
+        """RCV.WND in octets: what the peer was last allowed to send."""
+        return seq_diff(self.tcb.rcv_edge, self.tcb.rcv_nxt)
+
+    def open_window(self) -> bool:
+        """Offer room that the user made by reading, in steps worth offering (3.8.6.2.2). True when the edge moved."""
+        edge = seq_add(self.tcb.rcv_nxt, self.config.rcv_buffer - len(self.text))
+        gain = seq_diff(edge, self.tcb.rcv_edge)
+        if gain < min(self.config.mss, self.config.rcv_buffer // 2) or gain == 0:
+            return False
+        self.tcb.rcv_edge = edge
+        return True
+
+    def acceptable(self, segment: Segment) -> bool:
+        """3.10.7.4 first, table 6: does any part of the segment lie in the window?
+
+        Two cases go beyond the letter of the table: a segment that covers the window and sticks out at both
+        ends is trimmed, and a FIN at RCV.NXT needs no room, so that a full buffer cannot hold up the release.
+        """
+        start = seq_diff(segment.seq, self.tcb.rcv_nxt)
+        length, window = segment.len, self.window
+        if window == 0:
+            return start == 0 and not segment.data and (length == 0 or bool(segment.ctl & FIN))
+        if length == 0:
+            return 0 <= start < window
+        return start < window and start + length > 0
+
+    def arrive(self, segment: Segment) -> int:
+        """3.10.7.4 seventh and eighth: take text and FIN of an acceptable segment.
+
+        Returns how many octets of text became readable. `finished` turns True when the FIN is reached in order.
+        """
+        room = seq_diff(self.tcb.rcv_edge, segment.seq)
+        if segment.ctl & FIN and self.fin_seq is None and len(segment.data) <= max(room, 0):
+            self.fin_seq = seq_add(segment.seq, len(segment.data))
+        if self.fin_seq is not None:
+            room = min(room, seq_diff(self.fin_seq, segment.seq))  # nothing can follow a FIN
+        text = segment.data[: max(room, 0)]
+        before = len(self.text)
+        if text:
+            self._insert(segment.seq, text)
+        if self.fin_seq == self.tcb.rcv_nxt and not self.finished:
+            self.finished = True
+            self.tcb.rcv_nxt = seq_add(self.tcb.rcv_nxt, 1)
+            if seq_diff(self.tcb.rcv_nxt, self.tcb.rcv_edge) > 0:
+                self.tcb.rcv_edge = self.tcb.rcv_nxt
+        return len(self.text) - before
+
+    def read(self, octets: int | None = None) -> bytes:
+        """Give the user up to `octets` octets (all, when None) of the text in order."""
+        taken = bytes(self.text if octets is None else self.text[:octets])
+        del self.text[: len(taken)]
+        return taken
+
+    def _insert(self, seq: int, text: bytes) -> None:
+        if seq_diff(seq, self.tcb.rcv_nxt) > 0:
+            end = seq_add(seq, len(text))
+            if not any(seq_diff(s, seq) <= 0 and seq_diff(end, seq_add(s, len(t))) <= 0 for s, t in self.ahead):
+                self.ahead.append((seq, text))
+                self.ahead.sort(key=lambda piece: seq_diff(piece[0], self.tcb.rcv_nxt))
+            return
+        self._append(seq, text)
+        while self.ahead and seq_diff(self.ahead[0][0], self.tcb.rcv_nxt) <= 0:
+            self._append(*self.ahead.pop(0))
+
+    def _append(self, seq: int, text: bytes) -> None:
+        if self.fin_seq is not None:
+            text = text[: max(seq_diff(self.fin_seq, seq), 0)]
+        new = text[seq_diff(self.tcb.rcv_nxt, seq) :]  # what came before is there already
+        self.text += new
+        self.tcb.rcv_nxt = seq_add(self.tcb.rcv_nxt, len(new))

@@ -1,0 +1,236 @@
+"""The sending half of a connection: the queue, what may leave now, and what must be sent again.
+
+Retransmission follows RFC 6298 (timer, backoff, Karn's rule), the congestion window RFC 5681 with the
+partial acknowledgments of RFC 6582. One timer serves for both retransmission and zero-window probes, since
+a probe is nothing but the next octet sent, and sent again, against a closed window (3.8.6.1).
+"""
+
+from __future__ import annotations
+
+from tcpclose.protocol.config import TcpConfig
+from tcpclose.protocol.segment import ACK, FIN, PSH, Segment, seq_add, seq_diff
+from tcpclose.protocol.tcb import Tcb
+
+_CLOCK_GRANULARITY = 1_000  # G of RFC 6298, in microseconds
+_DEFAULT_MSS = 536  # 3.7.1, MUST-15: when the peer announced none
+
+
+class Sender:
+    """Text and FIN for the peer, until acknowledged."""
+
+    def __init__(self, tcb: Tcb, config: TcpConfig) -> None:
+        self.tcb = tcb
+        self.config = config
+        self.mss = _DEFAULT_MSS
+        self.text = bytearray()  # from `base` on: not acknowledged, or not sent
+        self.base = seq_add(tcb.iss, 1)
+        self.syn_acknowledged = False
+        self.fin_queued = False
+        self.cwnd = 0
+        self.ssthresh = 1 << 30
+        self.duplicate_acks = 0
+        self.recover: int | None = None  # fast recovery lasts until this is acknowledged
+        self.resend: int | None = None  # after a timeout: what lies from here to SND.NXT is sent again
+        self.srtt: int | None = None
+        self.rttvar = 0
+        self.rto = config.rto_initial
+        self.timed: tuple[int, int] | None = None  # (sequence number, time) of the round trip being measured
+        self.rto_at: int | None = None
+        self.user_at: int | None = None
+
+    def start(self, segment: Segment) -> None:
+        """The peer's SYN arrived: it announces the MSS and, with our own limits, the initial window (RFC 6928)."""
+        self.mss = min(segment.mss or _DEFAULT_MSS, self.config.mss)
+        self.cwnd = self.config.initial_window * self.mss
+
+    def queue(self, text: bytes) -> None:
+        """Put text behind what waits already."""
+        self.text += text
+
+    @property
+    def end(self) -> int:
+        """The sequence number after the last octet of text: where the FIN stands."""
+        return seq_add(self.base, len(self.text))
+
+    @property
+    def outstanding(self) -> bool:
+        """Something was sent and is not acknowledged."""
+        return self.tcb.snd_una != self.tcb.snd_nxt
+
+    @property
+    def fin_sent(self) -> bool:
+        return self.fin_queued and seq_diff(self.tcb.snd_nxt, self.end) > 0
+
+    @property
+    def fin_acknowledged(self) -> bool:
+        return self.fin_queued and seq_diff(self.tcb.snd_una, self.end) > 0
+
+    @property
+    def unsent(self) -> bool:
+        """Text or FIN has never left."""
+        return seq_diff(self.end, self.tcb.snd_nxt) + self.fin_queued > 0
+
+    # What may leave
+
+    def next_segment(self, now: int) -> Segment | None:
+        """The next segment that both windows permit, lost ones first; None when there is none."""
+        tcb = self.tcb
+        start = tcb.snd_nxt if self.resend is None else self.resend
+        in_flight = seq_diff(start, tcb.snd_una)
+        usable = min(tcb.snd_wnd, self.cwnd) - in_flight
+        waiting = seq_diff(self.end, start)
+        size = max(min(self.mss, usable, waiting), 0)
+        fin = self.fin_queued and size == waiting and usable > size
+        if size == 0 and not fin:
+            self._watch_window(now)
+            return None
+        if size < min(self.mss, waiting) and in_flight:
+            return None  # 3.8.6.2.1: a fragment of a window is not worth a segment while others are on their way
+        return self._emit(start, size, fin, now)
+
+    def forced_segment(self, now: int) -> Segment | None:
+        """The earliest unacknowledged segment, whatever the windows say; else one octet, or the FIN, as a probe."""
+        tcb = self.tcb
+        waiting = seq_diff(self.end, tcb.snd_una)
+        size = min(self.mss, max(tcb.snd_wnd, 1), waiting)
+        if not self.outstanding:
+            size = min(size, 1)
+        fin = self.fin_queued and size == waiting
+        if size == 0 and not fin:
+            return None
+        self.timed = None  # Karn: an acknowledgment of this would be ambiguous
+        return self._emit(tcb.snd_una, size, fin, now)
+
+    def _emit(self, start: int, size: int, fin: bool, now: int) -> Segment:
+        offset = seq_diff(start, self.base)
+        ctl = ACK | (FIN if fin else 0) | (PSH if size and offset + size == len(self.text) else 0)
+        segment = Segment(start, ctl=ctl, data=bytes(self.text[offset : offset + size]))
+        self.sent(segment, now)
+        return segment
+
+    def sent(self, segment: Segment, now: int) -> None:
+        """Account for a segment that leaves: SND.NXT, the timed round trip (Karn), the timers."""
+        tcb, end = self.tcb, segment.end
+        if segment.seq == tcb.snd_nxt and self.timed is None and self.resend is None:
+            self.timed = (end, now)
+        if seq_diff(end, tcb.snd_nxt) > 0:
+            tcb.snd_nxt = end
+        self._resent_to(end)
+        if self.rto_at is None:
+            self.rto_at = now + self.rto
+        if self.user_at is None:
+            self.user_at = now + self.config.user_timeout
+
+    def _resent_to(self, seq: int) -> None:
+        if self.resend is not None and seq_diff(seq, self.resend) > 0:
+            self.resend = seq if seq_diff(self.tcb.snd_nxt, seq) > 0 else None
+
+    def _watch_window(self, now: int) -> None:
+        """Something waits, nothing is on its way: only a probe can find out when the window opens (3.8.6.1)."""
+        if self.unsent and not self.outstanding and self.rto_at is None:
+            self.rto_at = now + self.rto
+            self.user_at = now + self.config.user_timeout
+
+    # What comes back
+
+    def acknowledge(self, ack: int, now: int) -> bool:
+        """SND.UNA < SEG.ACK =< SND.NXT arrived. True when the next hole is to be resent at once (RFC 6582)."""
+        tcb = self.tcb
+        acked = seq_diff(ack, tcb.snd_una)
+        if self.timed is not None and seq_diff(ack, self.timed[0]) >= 0:
+            self._measured(now - self.timed[1])
+        tcb.snd_una = ack
+        self.syn_acknowledged = True
+        text = min(seq_diff(ack, self.base), len(self.text))
+        if text > 0:
+            del self.text[:text]
+            self.base = seq_add(self.base, text)
+        self._resent_to(ack)
+        self.duplicate_acks = 0
+        self.rto_at = now + self.rto if self.outstanding else None
+        self.user_at = now + self.config.user_timeout if self.outstanding else None
+        return text > 0 and self._grow(acked, ack)
+
+    def _grow(self, acked: int, ack: int) -> bool:
+        if self.recover is not None:
+            if seq_diff(ack, self.recover) < 0:
+                self.cwnd = max(self.cwnd - acked + self.mss, self.mss)
+                return True
+            self.recover = None
+            self.cwnd = self.ssthresh
+        elif self.cwnd < self.ssthresh:
+            self.cwnd += min(acked, self.mss)
+        else:
+            self.cwnd += max(self.mss * self.mss // self.cwnd, 1)
+        return False
+
+    def duplicate(self) -> bool:
+        """A duplicate acknowledgment arrived (RFC 5681 2). True when it is the third: resend at once."""
+        if not self.outstanding or self.tcb.snd_wnd == 0:  # nothing to acknowledge, or the answer to a probe
+            return False
+        self.duplicate_acks += 1
+        if self.recover is not None:
+            self.cwnd += self.mss
+        elif self.duplicate_acks == 3 and self.resend is None:
+            self._halve()
+            self.cwnd = self.ssthresh + 3 * self.mss
+            self.recover = self.tcb.snd_nxt
+            return True
+        return False
+
+    def window(self, segment: Segment, now: int) -> None:
+        """3.10.7.4 fifth: take SND.WND from the newest segment. A closed window that is answered is no silence."""
+        tcb = self.tcb
+        newer = seq_diff(segment.seq, tcb.snd_wl1)
+        if newer > 0 or (newer == 0 and seq_diff(segment.ack, tcb.snd_wl2) >= 0):
+            if tcb.snd_wnd == 0 < segment.wnd:
+                self._window_opened()
+            tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = segment.wnd, segment.seq, segment.ack
+            tcb.snd_wnd_max = max(tcb.snd_wnd_max, segment.wnd)
+        if tcb.snd_wnd == 0 and self.user_at is not None:
+            self.user_at = now + self.config.user_timeout  # 3.8.6.1, MUST-37
+
+    def _window_opened(self) -> None:
+        """Probes that found the window closed were thrown away: send them again, with a fresh timer."""
+        self.resend = self.tcb.snd_una if self.outstanding else None
+        self.rto = self._computed_rto()
+        self.rto_at = None
+
+    def _measured(self, rtt: int) -> None:
+        """RFC 6298 2.2 to 2.4."""
+        self.timed = None
+        if self.srtt is None:
+            self.srtt, self.rttvar = rtt, rtt // 2
+        else:
+            self.rttvar += (abs(self.srtt - rtt) - self.rttvar) // 4
+            self.srtt += (rtt - self.srtt) // 8
+        self.rto = self._computed_rto()
+
+    def _computed_rto(self) -> int:
+        if self.srtt is None:
+            return self.config.rto_initial
+        rto = self.srtt + max(_CLOCK_GRANULARITY, 4 * self.rttvar)
+        return min(max(rto, self.config.rto_min), self.config.rto_max)
+
+    # Timers
+
+    def back_off(self, now: int) -> None:
+        """The retransmission timer expired: RFC 6298 5.5 to 5.6, RFC 5681 3.1. All in flight counts as lost."""
+        if self.outstanding and self.tcb.snd_wnd > 0:
+            if self.resend is None:
+                self._halve()
+            self.cwnd = self.mss
+        self.recover = None
+        self.duplicate_acks = 0
+        self.timed = None
+        self.resend = self.tcb.snd_una if self.outstanding else None
+        self.rto = min(self.rto * 2, self.config.rto_max)
+        self.rto_at = now + self.rto
+
+    def stop(self) -> None:
+        """Nothing will be sent or awaited any more."""
+        self.rto_at = self.user_at = None
+
+    def _halve(self) -> None:
+        in_flight = seq_diff(self.tcb.snd_nxt, self.tcb.snd_una)
+        self.ssthresh = max(in_flight // 2, 2 * self.mss)

@@ -1,0 +1,299 @@
+"""The relay: all links of an emulated network, in user space.
+
+A link is two veth pairs whose inner ends meet here: frames that come in at one end wait in a `links.Line` and go out at
+the other. That gives delay, rate and loss on any kernel, as root or not, and exactly as the simulator has them.
+
+One process (`python -m tcpclose.testbed.relay FD`) serves all links of a network. `Relay` is the object that starts and
+commands it. They exchange JSON messages over a socket pair that keeps message borders:
+
+    first     {"seed": 1, "joints": [...]}                      answered {"ready": true}
+    order     {"order": "link_down", "target": "h1-s1"}         answered {"t": us} when it has taken effect
+    order     {"order": "overruns"}                             answered {"overruns": {"h1>s1": frames}}
+    report    {"lost": reason, "link": name, "t": us, "frame": hex}, at any time, for each TCP segment that a link lost
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tcpclose.links import Line, LinkSettings, direction, link_random
+
+#: What can be ordered of a link or, the last two, of all links of a host.
+FAULTS = ("link_down", "link_up", "silent", "speaking")
+
+_ETH_P_ALL = 0x0003
+_SOL_PACKET, _PACKET_STATISTICS, _PACKET_QDISC_BYPASS, _PACKET_IGNORE_OUTGOING = 263, 6, 20, 23
+_SO_RCVBUFFORCE = 33
+_PR_SET_TIMERSLACK = 29
+
+_RECEIVE_BUFFER = 4 << 20  # octets; the frames of a moment in which the machine is busy elsewhere
+_BATCH = 32  # frames taken from one end before the others, and what is due, have their turn
+_LARGEST_FRAME = 65550
+_LARGEST_MESSAGE = 1 << 20
+
+
+class RelayError(RuntimeError):
+    """The relay could not be had, has died, or refused an order; the message is for people."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A link as the relay sees it: its name, the nodes it joins, and the interface that leads to each."""
+
+    link: str
+    ends: tuple[str, str]
+    interfaces: tuple[str, str]
+    settings: LinkSettings
+
+
+@dataclass(frozen=True)
+class LostFrame:
+    """An Ethernet `frame` with a TCP segment that `link` lost at `t` (us, CLOCK_MONOTONIC), and why."""
+
+    t: int
+    link: str
+    reason: str
+    frame: bytes
+
+
+# ---- The side of the one who commands
+
+
+class Relay:
+    """A running relay. Raises `RelayError` from any method once the process is gone."""
+
+    def __init__(self, seed: int, joints: Iterable[Joint]) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._losses: list[LostFrame] = []
+        with theirs:
+            command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+            # In a session of its own: Ctrl-C is for the one who commands.
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True)
+        self._ask({"seed": seed, "joints": [asdict(joint) for joint in joints]})
+
+    def fileno(self) -> int:
+        """Readable when `losses` has something new, for `select`."""
+        return self._control.fileno()
+
+    def fault(self, name: str, target: str) -> int:
+        """Let a fault of `FAULTS` strike a link or host; when it took effect (us, CLOCK_MONOTONIC)."""
+        taken: int = self._ask({"order": name, "target": target})["t"]
+        return taken
+
+    def overruns(self) -> dict[str, int]:
+        """By direction, the frames that came faster than this machine could relay them: lost, and not ordered to be."""
+        overruns: dict[str, int] = self._ask({"order": "overruns"})["overruns"]
+        return overruns
+
+    def losses(self) -> list[LostFrame]:
+        """The losses reported since the last call."""
+        while select.select([self._control], [], [], 0)[0]:
+            self._take()
+        losses, self._losses = self._losses, []
+        return losses
+
+    def close(self) -> None:
+        """End the relay, and so all links."""
+        self._control.close()
+        self._process.wait()
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        try:
+            self._control.send(json.dumps(message).encode())
+        except OSError as error:
+            raise RelayError(f"the relay cannot be reached: {error.strerror}") from error
+        while (answer := self._take()) is None:
+            pass
+        if "error" in answer:
+            raise RelayError(answer["error"])
+        return answer
+
+    def _take(self) -> dict[str, Any] | None:
+        """Wait for one message: the answer to an order, or None when it was a report, which is kept."""
+        octets = self._control.recv(_LARGEST_MESSAGE)
+        if not octets:
+            raise RelayError(f"the relay has ended (exit status {self._process.wait()})")
+        message: dict[str, Any] = json.loads(octets)
+        if "lost" not in message:
+            return message
+        frame = bytes.fromhex(message["frame"])
+        self._losses.append(LostFrame(message["t"], message["link"], message["lost"], frame))
+        return None
+
+
+# ---- The process
+
+
+def _now() -> int:
+    return time.monotonic_ns() // 1_000
+
+
+def _open(interface: str) -> socket.socket:
+    """A packet socket on an interface that hears what arrives there, and only that."""
+    end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    end.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+    end.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
+    try:
+        end.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+    except PermissionError:  # an ordinary user on an older kernel gets what the system allows
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+    try:
+        end.bind((interface, _ETH_P_ALL))
+    except OSError as error:
+        raise RelayError(f"interface {interface}: {error.strerror}") from error
+    return end
+
+
+class _Lane:
+    """One direction of a link: where its frames come in, the line they take, where they go out."""
+
+    def __init__(self, seed: int, joint: Joint, entry: socket.socket, exit: socket.socket, sender: int) -> None:
+        self.link, self.sender = joint.link, joint.ends[sender]
+        self.name = direction(self.sender, joint.ends[1 - sender])
+        self.line: Line[bytes] = Line(joint.settings, link_random(seed, joint.link, self.name))
+        self.receive, self.send = entry.recv, exit.send
+        self.entry = entry
+        self.overruns = 0
+
+    def count_overruns(self) -> int:
+        """The kernel's count starts anew whenever it is read."""
+        _packets, dropped = struct.unpack("II", self.entry.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        self.overruns += dropped
+        return self.overruns
+
+
+class _Process:
+    """The loop: frames in, frames out when they are due, orders in between."""
+
+    def __init__(self, control: socket.socket, seed: int, joints: Iterable[Joint]) -> None:
+        self._control = control
+        self._unsent: deque[bytes] = deque()
+        self._lanes: dict[socket.socket, _Lane] = {}
+        self._busy: set[_Lane] = set()  # the lanes with frames under way
+        for joint in joints:
+            first, second = (_open(interface) for interface in joint.interfaces)
+            self._lanes[first] = _Lane(seed, joint, first, second, 0)
+            self._lanes[second] = _Lane(seed, joint, second, first, 1)
+        self._tell({"ready": True})
+
+    def run(self) -> None:
+        """Relay until the other side of the control socket is closed."""
+        sources: list[socket.socket] = [self._control, *self._lanes]
+        while True:
+            pause = None
+            if self._busy:
+                due = min(lane.line.next_due() or 0 for lane in self._busy)
+                pause = max(0, due - _now()) / 1_000_000
+            readable, writable, _ = select.select(sources, [self._control] if self._unsent else [], [], pause)
+            self._deliver()
+            for source in readable:
+                if source is not self._control:
+                    self._accept(self._lanes[source])
+                elif not self._obey():
+                    return
+            if writable:
+                self._flush()
+
+    def _deliver(self) -> None:
+        now = _now()
+        for lane in list(self._busy):
+            for frame in lane.line.due(now):
+                lane.send(frame)
+            if lane.line.next_due() is None:
+                self._busy.discard(lane)
+
+    def _accept(self, lane: _Lane) -> None:
+        for _ in range(_BATCH):
+            try:
+                frame = lane.receive(_LARGEST_FRAME, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            if reason := lane.line.offer(frame, len(frame), _now()):
+                self._report(reason, lane, frame, _now())
+        if lane.line.next_due() is not None:
+            self._busy.add(lane)
+
+    # -- Orders and reports
+
+    def _obey(self) -> bool:
+        octets = self._control.recv(_LARGEST_MESSAGE)
+        if octets:
+            message = json.loads(octets)
+            if message["order"] == "overruns":
+                counts = {lane.name: lane.count_overruns() for lane in self._lanes.values()}
+                self._tell({"overruns": {name: count for name, count in counts.items() if count}})
+            else:
+                self._strike(message["order"], message["target"])
+        return bool(octets)
+
+    def _strike(self, fault: str, target: str) -> None:
+        strikes: dict[str, tuple[Callable[[_Lane], bool], Callable[[_Lane], None]]] = {
+            "link_down": (lambda lane: lane.link == target, self._cut),
+            "link_up": (lambda lane: lane.link == target, lambda lane: lane.line.restore()),
+            "silent": (lambda lane: lane.sender == target, lambda lane: setattr(lane.line, "silent", True)),
+            "speaking": (lambda lane: lane.sender == target, lambda lane: setattr(lane.line, "silent", False)),
+        }
+        if fault not in strikes:
+            return self._tell({"error": f"there is no fault {fault}; there are {', '.join(strikes)}"})
+        is_struck, strike = strikes[fault]
+        struck = [lane for lane in self._lanes.values() if is_struck(lane)]
+        if not struck:
+            return self._tell({"error": f"{fault}: there is no {target}"})
+        for lane in struck:
+            strike(lane)
+        self._tell({"t": _now()})
+
+    def _cut(self, lane: _Lane) -> None:
+        now = _now()
+        for frame in lane.line.cut():
+            self._report("down", lane, frame, now)
+        self._busy.discard(lane)
+
+    def _report(self, reason: str, lane: _Lane, frame: bytes, now: int) -> None:
+        if frame[12:14] == b"\x08\x00" and frame[23:24] == b"\x06":  # TCP in IPv4
+            self._tell({"lost": reason, "link": lane.link, "t": now, "frame": frame.hex()})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        self._unsent.append(json.dumps(message).encode())
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what the socket takes without waiting: a slow reader of reports shall not stop the links."""
+        while self._unsent:
+            try:
+                self._control.send(self._unsent[0], socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            self._unsent.popleft()
+
+
+def _main(descriptor: int) -> None:
+    with socket.socket(fileno=descriptor) as control:
+        start = json.loads(control.recv(_LARGEST_MESSAGE))
+        joints = []
+        for joint in start["joints"]:
+            settings = LinkSettings(**joint.pop("settings"))
+            joints.append(Joint(**joint, settings=settings))
+        # Sleep to the microsecond, not to the 50 us that the kernel rounds by.
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+        try:
+            with contextlib.suppress(ConnectionError):  # nobody commands us any more: done
+                _Process(control, start["seed"], joints).run()
+        except RelayError as error:
+            control.send(json.dumps({"error": str(error)}).encode())
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]))

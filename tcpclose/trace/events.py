@@ -1,0 +1,193 @@
+"""What a run leaves behind: events, and the file they are kept in.
+
+A trace is a list of events in the order of their time, the same for every world. On disk it is JSON
+lines, one event each, times in microseconds from the start of the run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+E = TypeVar("E", bound="Event")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What all events have: when, in microseconds from the start of the run."""
+
+    kind: ClassVar[str] = ""
+    t: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Event):
+    """The user of a host made a call (3.9.1); `octets` for SEND and RECEIVE, `error` the TCP's refusal."""
+
+    kind: ClassVar[str] = "call"
+    host: str
+    connection: str | None
+    call: str
+    octets: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change(Event):
+    """A row of the machine's table fired. `old` and `new` are equal for a row that keeps the state."""
+
+    kind: ClassVar[str] = "state"
+    host: str
+    connection: str
+    old: str
+    new: str
+    event: str
+    rfc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentEvent(Event):
+    """A segment seen somewhere. Numbers are absolute, `len` counts text only, `id` is the IPv4 identification.
+
+    `connection` is None for a segment that belongs to none.
+    """
+
+    connection: str | None
+    id: int
+    src: str
+    dst: str
+    seq: int
+    ack: int
+    ctl: str
+    len: int
+    wnd: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent(SegmentEvent):
+    """A host put a segment on the wire."""
+
+    kind: ClassVar[str] = "send"
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received(SegmentEvent):
+    """A segment arrived at a host."""
+
+    kind: ClassVar[str] = "receive"
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost(SegmentEvent):
+    """A link lost a segment: `reason` is loss, queue, down or silent."""
+
+    kind: ClassVar[str] = "lost"
+    link: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped(Event):
+    """A host threw a packet away unread: `reason` says why (a bad checksum, a header that cannot be)."""
+
+    kind: ClassVar[str] = "drop"
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told(Event):
+    """The TCP told its user something (3.9.1.3): CONNECTED, TEXT, EOF, ERROR ..."""
+
+    kind: ClassVar[str] = "signal"
+    host: str
+    connection: str
+    signal: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End(Event):
+    """One end of a connection is CLOSED, with the reason and the section of the RFC that says so."""
+
+    kind: ClassVar[str] = "end"
+    host: str
+    connection: str
+    cause: str
+    rfc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultTaken(Event):
+    """A fault took effect (not: was ordered)."""
+
+    kind: ClassVar[str] = "fault"
+    fault: str
+    target: str
+
+
+_KINDS: dict[str, type[Event]] = {
+    cls.kind: cls for cls in (Call, Change, Sent, Received, Lost, Dropped, Told, End, FaultTaken)
+}
+
+
+def to_json(event: Event) -> str:
+    """One line of `trace.jsonl`, without the line break. Fields that are None or empty are left out."""
+    values = asdict(event)
+    record: dict[str, Any] = {"t": values.pop("t"), "kind": event.kind}
+    record.update((name, values[name]) for name in values if values[name] not in (None, ""))
+    return json.dumps(record, separators=(", ", ": "))
+
+
+def from_json(line: str) -> Event:
+    """The inverse of `to_json`. Raises `ValueError` when the line is not an event."""
+    record = json.loads(line)
+    try:
+        cls = _KINDS[record.pop("kind")]
+        if "connection" in {f.name for f in fields(cls)}:
+            record.setdefault("connection", None)
+        if issubclass(cls, SegmentEvent):
+            record.setdefault("ctl", "")
+        return cls(**record)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not an event of a trace: {line.strip()!r} ({error})") from None
+
+
+class Trace:
+    """The events of one run, in order of time."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.events = sorted(events, key=lambda event: event.t)
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def of(self, cls: type[E]) -> list[E]:
+        """The events of one kind, `trace.of(Sent)`."""
+        return [event for event in self.events if isinstance(event, cls)]
+
+    def save(self, path: Path) -> None:
+        """Write `trace.jsonl`; the file appears whole or not at all."""
+        aside = path.with_name(path.name + ".part")
+        aside.write_text("".join(to_json(event) + "\n" for event in self.events))
+        aside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Trace:
+        """Read `trace.jsonl`. Raises `ValueError` naming file and line where it is damaged."""
+        events = []
+        with path.open() as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    events.append(from_json(line))
+                except ValueError as error:
+                    raise ValueError(f"{path}:{number}: {error}") from None
+        return cls(events)

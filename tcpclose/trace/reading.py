@@ -1,0 +1,412 @@
+"""Reading a trace: what flew where, which states each end passed, how each connection was released.
+
+Pure functions from a `Trace` to small records. Charts, tables, the terminal and the replay page all
+draw these, so they agree. Times are microseconds from the start of the run, as in the trace.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tcpclose.protocol.segment import seq_add, seq_diff
+from tcpclose.trace.events import Call, Change, End, FaultTaken, Lost, Received, SegmentEvent, Sent, Trace
+
+#: States in which an end has nothing left to do for its peer but to answer a repeated FIN (3.3.2).
+OVER = ("TIME-WAIT", "CLOSED", "LISTEN")
+
+#: Changes of one end this close together, with no call and no arrival between, come from one event (microseconds).
+MOMENT = 1_000
+
+#: The fault that ends each lasting fault.
+REMEDY = {"link_down": "link_up", "carrier_down": "carrier_up", "silent": "speaking"}
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One segment's way from the host `source` to the host `target` (an address where the host is not known).
+
+    A flight with neither `arrived` nor `lost` was under way when the trace ended, or its target keeps no trace.
+    `sent` is None when the sender keeps none. `seq` and `ack` count from the ISS of their direction, or from the
+    first number seen there when no SYN was; `ack` is None without the ACK bit.
+    """
+
+    connection: str | None
+    source: str
+    target: str
+    sent: Sent | None
+    arrived: Received | None
+    lost: Lost | None
+    seq: int
+    ack: int | None
+    #: It occupies sequence space that this end had sent before.
+    retransmission: bool
+    #: The rows that its arrival fired, also those that keep the state.
+    fired: tuple[Change, ...] = ()
+
+    @property
+    def segment(self) -> SegmentEvent:
+        """The segment as first seen."""
+        seen = self.sent or self.arrived or self.lost
+        assert seen is not None
+        return seen
+
+    @property
+    def controls(self) -> frozenset[str]:
+        """The names of the control bits."""
+        return controls(self.segment)
+
+    @property
+    def start(self) -> int:
+        """When it was first seen."""
+        return self.segment.t
+
+    @property
+    def finish(self) -> int:
+        """When it arrived or was lost; `start` when neither is known."""
+        last = self.arrived or self.lost
+        return max(last.t, self.start) if last else self.start
+
+    @property
+    def changes(self) -> bool:
+        """Its arrival led the receiver into another state."""
+        return any(change.old != change.new for change in self.fired)
+
+
+@dataclass(slots=True)
+class _Journey:
+    """A flight while it is being put together."""
+
+    sent: Sent | None = None
+    arrived: Received | None = None
+    lost: Lost | None = None
+    #: The link made it: nobody sent it again.
+    copy: bool = False
+
+    @property
+    def seen(self) -> tuple[SegmentEvent, ...]:
+        return tuple(event for event in (self.sent, self.arrived, self.lost) if event)
+
+
+def controls(segment: SegmentEvent) -> frozenset[str]:
+    """The names of a segment's control bits."""
+    return frozenset(filter(None, segment.ctl.split(",")))
+
+
+def address(endpoint: str) -> str:
+    """The address in `"10.0.0.1:40001"`."""
+    return endpoint.rpartition(":")[0]
+
+
+def hosts(trace: Trace) -> dict[str, str]:
+    """Address to host name.
+
+    Hosts that trace their segments tell both. One that traces only calls (a kernel's TCP) is the one host left
+    for the one address left of a connection.
+    """
+    found = {address(event.dst): event.host for event in trace.of(Received)}
+    for sent in trace.of(Sent):
+        found.setdefault(address(sent.src), sent.host)
+    named: dict[str, set[str]] = defaultdict(set)
+    used: dict[str, set[str]] = defaultdict(set)
+    for event in trace:
+        connection = getattr(event, "connection", None)
+        if connection and isinstance(event, SegmentEvent):
+            used[connection] |= {address(event.src), address(event.dst)} - found.keys()
+        if connection and hasattr(event, "host"):
+            named[connection].add(event.host)
+    for connection, addresses in used.items():
+        left = named[connection] - set(found.values())
+        if len(addresses) == len(left) == 1:
+            found[addresses.pop()] = left.pop()
+    return found
+
+
+def flights(trace: Trace) -> list[Flight]:
+    """Every segment's way, in the order in which they set out. A duplicate made on the way has a flight of its own."""
+    fired = _fired(trace)
+    names = hosts(trace)
+    recent: dict[frozenset[str], str] = {}  # 4-tuple to the connection that used it last
+    numbers = _Numbers()
+    result = []
+    for journey in _journeys(trace):
+        first = journey.seen[0]
+        pair = frozenset((first.src, first.dst))
+        owner = next((event.connection for event in journey.seen if event.connection), recent.get(pair))
+        if owner:
+            recent[pair] = owner
+        sent, arrived = journey.sent, journey.arrived
+        source = sent.host if sent else names.get(address(first.src), address(first.src))
+        seq, ack, again = numbers.read(owner, source, first)
+        result.append(
+            Flight(
+                connection=owner,
+                source=source,
+                target=arrived.host if arrived else names.get(address(first.dst), address(first.dst)),
+                sent=sent,
+                arrived=arrived,
+                lost=journey.lost,
+                seq=seq,
+                ack=ack,
+                retransmission=again and not journey.copy,
+                fired=tuple(fired.get(id(arrived), ())),
+            )
+        )
+    return result
+
+
+def _journeys(trace: Trace) -> list[_Journey]:
+    """Join what was sent with what arrived or was lost: same sender, IPv4 identification, and place in the stream.
+
+    The identification alone would not do: it wraps, and Linux sends some segments with 0.
+    """
+    journeys: list[_Journey] = []
+    open_: dict[tuple[str, str, int, int, str], _Journey] = {}
+    for event in trace:
+        if not isinstance(event, SegmentEvent):
+            continue
+        key = (event.src, event.dst, event.id, event.seq, event.ctl)
+        journey = None if isinstance(event, Sent) else open_.get(key)
+        if journey is None or journey.arrived or journey.lost:
+            journey = _Journey(journey.sent, copy=True) if journey else _Journey()
+            journeys.append(journey)
+        match event:
+            case Sent():
+                journey.sent, open_[key] = event, journey
+            case Received():
+                journey.arrived = event
+            case Lost():
+                journey.lost = event
+    return sorted(journeys, key=lambda journey: journey.seen[0].t)
+
+
+class _Numbers:
+    """Relative sequence numbers, and what was sent before, of all directions of all connections."""
+
+    def __init__(self) -> None:
+        self.iss: dict[tuple[str | None, str, str], int] = {}
+        self.sent_to: dict[tuple[str | None, str, str, str], int] = {}
+
+    def read(self, connection: str | None, source: str, segment: SegmentEvent) -> tuple[int, int | None, bool]:
+        """The segment's relative SEQ, its relative ACK if it has one, and whether it is a retransmission."""
+        bits = controls(segment)
+        this, other = (connection, segment.src, segment.dst), (connection, segment.dst, segment.src)
+        here = (connection, source, segment.src, segment.dst)
+        if "SYN" in bits and self.iss.get(this) != segment.seq:  # a first SYN, or a new incarnation
+            self.iss[this] = segment.seq
+            self.sent_to.pop(here, None)
+        seq = seq_add(segment.seq, -self.iss.setdefault(this, segment.seq))
+        ack = None
+        if "ACK" in bits:
+            ack = seq_add(segment.ack, -self.iss.setdefault(other, segment.ack))
+        length = segment.len + ("SYN" in bits) + ("FIN" in bits)
+        edge = self.sent_to.get(here, segment.seq)
+        again = length > 0 and seq_diff(segment.seq, edge) < 0
+        end = seq_add(segment.seq, length)
+        if length and seq_diff(end, edge) > 0:
+            self.sent_to[here] = end
+        return seq, ack, again
+
+
+def _fired(trace: Trace) -> dict[int, list[Change]]:
+    """The rows that each arrival fired, by the identity of its event."""
+    fired: dict[int, list[Change]] = defaultdict(list)
+    arrival: dict[str, Received] = {}  # the segment that a host is working on
+    for event in trace:
+        match event:
+            case Received():
+                arrival[event.host] = event
+            case Call():
+                arrival.pop(event.host, None)
+            case Change():
+                cause = arrival.get(event.host)
+                if cause and cause.connection in (None, event.connection) and event.t - cause.t <= MOMENT:
+                    fired[id(cause)].append(event)
+    return fired
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One end of a connection was in `state` from `start` to `end`, after `previous`; `entered` is the row that led there."""
+
+    state: str
+    start: int
+    end: int
+    previous: str
+    entered: Change
+
+    @property
+    def length(self) -> int:
+        """In microseconds."""
+        return self.end - self.start
+
+
+def intervals(trace: Trace) -> dict[tuple[str, str], list[Interval]]:
+    """The states of each end, by (host, connection), from its first change to the end of the trace.
+
+    A segment that fires two rows, FIN-WAIT-1 to FIN-WAIT-2 to TIME-WAIT, leads straight to the last state: nobody
+    could see the one between.
+    """
+    steps: dict[tuple[str, str], list[tuple[Change, Change]]] = defaultdict(list)  # first and last row of each step
+    stirred: dict[str, int] = defaultdict(int)  # how often something happened to a host
+    stirred_at: dict[tuple[str, str], int] = {}
+    for event in trace:
+        match event:
+            case Call() | Received():
+                stirred[event.host] += 1
+            case Change() if event.old != event.new:
+                end = (event.host, event.connection)
+                passed = steps[end]
+                first = event
+                if passed and stirred_at[end] == stirred[event.host] and event.t - passed[-1][0].t <= MOMENT:
+                    first, _ = passed.pop()
+                passed.append((first, event))
+                stirred_at[end] = stirred[event.host]
+    until = trace.events[-1].t if len(trace) else 0
+    return {end: list(_intervals_of(passed, until)) for end, passed in steps.items()}
+
+
+def _intervals_of(steps: list[tuple[Change, Change]], until: int) -> Iterator[Interval]:
+    ends = [first.t for first, _ in steps[1:]] + [until]
+    for (first, last), end in zip(steps, ends, strict=True):
+        yield Interval(last.new, first.t, end, first.old, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A fault and how long it lasted; `end` is None when it never ended, and equals `start` for a fault of a moment."""
+
+    fault: str
+    target: str
+    start: int
+    end: int | None
+
+    @property
+    def name(self) -> str:
+        """For people: "link h1-s1 down", "h2 silent"."""
+        words = self.fault.split("_")
+        return " ".join([words[0], self.target, *words[1:]] if len(words) > 1 else [self.target, self.fault])
+
+
+def outages(trace: Trace) -> list[Outage]:
+    """The faults of the run, each lasting one joined with the fault that ended it."""
+    result: list[Outage] = []
+    for event in trace.of(FaultTaken):
+        running = [
+            place
+            for place, outage in enumerate(result)
+            if outage.target == event.target and outage.end is None and REMEDY[outage.fault] == event.fault
+        ]
+        if running:
+            begun = result[running[-1]]
+            result[running[-1]] = Outage(begun.fault, begun.target, begun.start, event.t)
+        elif event.fault not in REMEDY.values():
+            result.append(Outage(event.fault, event.target, event.t, None if event.fault in REMEDY else event.t))
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """How one connection ended. The dictionaries go by host, one entry for each end that there was."""
+
+    connection: str
+    #: The host that began the release, and by what: "close", "abort", "timeout", "FIN", "RST", "unreachable" ...
+    first: str | None = None
+    action: str | None = None
+    began: int | None = None
+    #: "graceful" when every end that ended did so gracefully, else "abrupt"; None when none ended.
+    how: str | None = None
+    causes: dict[str, str] = field(default_factory=dict)
+    states: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: From `began` until the last end that ended was in TIME-WAIT or CLOSED.
+    duration: int | None = None
+    #: An end never ended.
+    open: bool = True
+
+
+def connections(trace: Trace) -> list[str]:
+    """The names of the connections, in the order of their first event."""
+    names = (getattr(event, "connection", None) for event in trace)
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def releases(trace: Trace) -> list[Release]:
+    """How each connection of the run was released, in the order of `connections`."""
+    begun = _beginnings(trace)
+    ends: dict[str, dict[str, list[Interval]]] = defaultdict(dict)
+    for (host, connection), passed in intervals(trace).items():
+        ends[connection][host] = passed
+    told: dict[str, dict[str, End]] = defaultdict(dict)
+    for event in trace.of(End):
+        told[event.connection][event.host] = event
+    return [_release(name, begun.get(name), ends[name], told[name]) for name in connections(trace)]
+
+
+def _release(
+    name: str, begun: tuple[int, str, str] | None, ends: dict[str, list[Interval]], told: dict[str, End]
+) -> Release:
+    over = {host: at for host, passed in ends.items() if (at := _over_since(passed)) is not None}
+    for host, end in told.items():
+        over.setdefault(host, end.t)
+    causes = {
+        host: told[host].cause if host in told else "graceful" for host in over if host in told or _lingers(ends[host])
+    }
+    began, first, action = begun or (None, None, None)
+    return Release(
+        connection=name,
+        first=first,
+        action=action,
+        began=began,
+        how=None if not causes else "graceful" if set(causes.values()) == {"graceful"} else "abrupt",
+        causes=causes,
+        states={host: tuple(interval.state for interval in passed) for host, passed in ends.items()},
+        duration=None if began is None or not over else max(0, max(over.values()) - began),
+        open=not over or bool(ends.keys() - over.keys()),
+    )
+
+
+def _over_since(passed: list[Interval]) -> int | None:
+    """When an end entered the last of its states, counting from TIME-WAIT; None while it lives."""
+    since = None
+    for interval in reversed(passed):
+        if interval.state not in OVER:
+            break
+        since = interval.start
+    return since
+
+
+def _lingers(passed: list[Interval]) -> bool:
+    return passed[-1].state == "TIME-WAIT"
+
+
+def _beginnings(trace: Trace) -> dict[str, tuple[int, str, str]]:
+    """Connection to (time, host, action) of the first event that released it.
+
+    A RST before both ends were ESTABLISHED may have answered an old duplicate (3.5, figure 8) and released nothing.
+    """
+    established: dict[str, int] = {}
+    for event in trace.of(Change):
+        if event.new == "ESTABLISHED":
+            established[event.connection] = event.t
+    begun: dict[str, tuple[int, str, str]] = {}
+    for at, connection, host, action in _release_actions(trace):
+        if action != "RST" or at >= established.get(connection, 0):
+            begun.setdefault(connection, (at, host, action))
+    return begun
+
+
+def _release_actions(trace: Trace) -> Iterator[tuple[int, str, str, str]]:
+    """Everything that may release a connection, in order: (time, connection, host, action)."""
+    flown: dict[int, Flight] = {id(flight.segment): flight for flight in flights(trace)}
+    for event in trace:
+        match event:
+            case Call(connection=str(name), call="close" | "abort", error=None):
+                yield event.t, name, event.host, event.call
+            case Change(new="CLOSED") if event.old != "TIME-WAIT":
+                word = event.event.lower().replace("_", " ")
+                yield event.t, event.connection, event.host, "timeout" if "timeout" in word else word
+            case SegmentEvent() if flight := flown.get(id(event)):
+                ending = next((bit for bit in ("RST", "FIN") if bit in flight.controls), None)
+                if ending and flight.connection:
+                    yield event.t, flight.connection, flight.source, ending

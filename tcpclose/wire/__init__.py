@@ -1,0 +1,26 @@
+"""Octets to `Datagram` and back: Ethernet, IPv4, TCP and ICMP headers, and capture files."""
+
+from .ethernet import ETHERTYPE_IPV4, Frame, decode_ethernet, ethernet_header
+from .icmp import IcmpError, decode_icmp, encode_icmp_error
+from .octets import Malformed
+from .pcap import EN10MB, RAW, Capture, PcapWriter, read_pcap
+from .tcp import Packet, decode_tcp, encode_tcp
+
+__all__ = [
+    "EN10MB",
+    "ETHERTYPE_IPV4",
+    "RAW",
+    "Capture",
+    "Frame",
+    "IcmpError",
+    "Malformed",
+    "Packet",
+    "PcapWriter",
+    "decode_ethernet",
+    "decode_icmp",
+    "decode_tcp",
+    "encode_icmp_error",
+    "encode_tcp",
+    "ethernet_header",
+    "read_pcap",
+]
