@@ -119,8 +119,6 @@ _CONDITION = re.compile(r"([\w-]+)\.([\w-]+) +(in|sees|received) +(\S.*?) *")
 
 def read_condition(text: object) -> Condition:
     """Read the text form of a condition. Raises `ValueError` that says what was expected."""
-    if isinstance(text, Condition):
-        return text
     match = _CONDITION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError('expected "HOST.CONNECTION in STATE", "... sees SIGNAL" or "... received OCTETS"')
@@ -514,7 +512,7 @@ def _explain(details: ErrorDetails) -> str:
     else:
         expected = _EXPECTED.get(kind) or details["msg"]
     given = details["input"]
-    shown = "" if isinstance(given, dict) else f" = {json.dumps(given, default=str)}"
+    shown = "" if isinstance(given, dict) else f" = {json.dumps(given, default=str, ensure_ascii=False)}"
     return f"{key}{shown if len(shown) < 80 else ''}: {expected}"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tcpclose.links import LinkSettings, direction
+from tcpclose.scenario import Scenario
 
 TOPOLOGIES = Path(__file__).resolve().parent.parent / "topologies"
 
@@ -107,6 +108,16 @@ class Network:
                 raise TopologyError(f"there is no link {name}; the links are {', '.join(links)}")
             links[name] = replace(links[name], settings=_settings(name, replace, links[name].settings, **fields))
         return replace(self, links=links)
+
+
+def load_network(scenario: Scenario) -> Network:
+    """The network of a scenario: its topology, with what it says of links, checked against what it names.
+
+    Raises `TopologyError` or `ScenarioError`.
+    """
+    network = load_topology(scenario.topology, scenario.topology_args).override(scenario.link_settings())
+    scenario.check_against(network.hosts, network.links)
+    return network
 
 
 def load_topology(name: str, args: Mapping[str, Any] | None = None, folder: Path | None = None) -> Network:

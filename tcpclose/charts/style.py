@@ -18,7 +18,7 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 
 INK, FAINT, PAPER = "#222222", "#767676", "#FFFFFF"
-RESET, CLOSE, FAULT = VERMILLION, "#004C80", "#E9D7E1"
+RESET, CLOSE, FAULT = VERMILLION, "#004C80", "#F5EAF0"
 
 #: Phase of a connection's life to its states and their colours, in the order of the legend.
 PHASES: Final[dict[str, dict[str, str]]] = {
@@ -28,11 +28,9 @@ PHASES: Final[dict[str, dict[str, str]]] = {
     "active close": {"FIN-WAIT-1": SKY, "FIN-WAIT-2": BLUE, "CLOSING": "#00304F", "TIME-WAIT": "#BFE0F5"},
     "passive close": {"CLOSE-WAIT": ORANGE, "LAST-ACK": "#8A5A00"},
 }
-STATE_COLOURS: Final[dict[str, str]] = {
-    state: colour for states in PHASES.values() for state, colour in states.items()
-}
+STATE_COLOURS: Final[dict[str, str]] = {state: colour for states in PHASES.values() for state, colour in states.items()}
 
-_SETTINGS: Final[dict[str, Any]] = {
+_SETTINGS: Final[dict[Any, Any]] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 8.0,
     "text.color": INK,
@@ -71,7 +69,8 @@ def applied() -> Iterator[None]:
     """The style sheet, for as long as a figure is made; the user's own settings have no say."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
+        for name, value in _SETTINGS.items():
+            matplotlib.rcParams[name] = value
         yield
 
 

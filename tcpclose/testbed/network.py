@@ -7,7 +7,6 @@ Mininet warns and goes on where the kernel refuses, so what was ordered is verif
 from __future__ import annotations
 
 import re
-import shlex
 import signal
 import subprocess
 import time
@@ -22,20 +21,40 @@ from mininet.node import Host
 from mininet.nodelib import LinuxBridge
 
 from tcpclose.testbed.relay import Joint, LostFrame, Relay
-from tcpclose.topology import Interface, Network
+from tcpclose.topology import Network
+
+Mininet.inited = True  # else it raises limits of the whole machine and changes TCP's sysctls
+
+#: IPv6 and bridges would put frames of their own on the wire: router solicitations, multicast reports.
+_NO_CHATTER = """
+echo 0 >/proc/sys/net/ipv4/igmp_link_local_mcast_reports
+for setting in /proc/sys/net/ipv6/conf/*/disable_ipv6; do
+    [ ! -e $setting ] || echo 1 >$setting
+done
+"""
 
 #: Offloads hide what is on the wire: segments joined or not yet cut, checksums not yet computed.
-_OFFLOADS = {
-    "rx": "rx-checksumming",
-    "tx": "tx-checksumming",
-    "sg": "scatter-gather",
-    "tso": "tcp-segmentation-offload",
-    "gso": "generic-segmentation-offload",
-    "gro": "generic-receive-offload",
-}
+_NO_OFFLOADS = """
+for name in {names}; do
+    ethtool -K $name rx off tx off sg off tso off gso off gro off
+    if ethtool -k $name | grep -E '^(.x-checksumming|scatter-gather|[a-z]+-(segmentation|receive)-offload): on'; then
+        echo "offloads of $name cannot be switched off" >&2
+        exit 1
+    fi
+done
+"""
 
-#: IPv6 would put frames of its own on the wire (router solicitations, multicast reports).
-_NO_IPV6 = "for all in /proc/sys/net/ipv6/conf/*/disable_ipv6; do [ ! -e $all ] || echo 1 >$all; done"
+_NEIGHBOURS = """
+ip -batch - <<END
+{entries}
+END
+"""
+
+_INPUT = "-A INPUT ! -i lo -p tcp"
+
+#: dumpcap reads a frame up to 250 ms after its arrival (CAP_READ_TIMEOUT), and stops at once when told to.
+_CAPTURE_DELAY = 0.5
+_DROPPED = re.compile(r"received/dropped on interface .*: \d+/(\d+) ")
 
 
 class NetworkError(RuntimeError):
@@ -49,30 +68,32 @@ class RelayLink(Link):  # type: ignore[misc]  # Mininet has no types
         self._inner = inner
         super().__init__(node1, node2, **params)
 
-    def makeIntfPair(  # noqa: N802
+    def makeIntfPair(
         self, intfname1: str, intfname2: str, addr1: str, addr2: str, node1: Any, node2: Any, **_: Any
     ) -> None:
         """Called by `Link.__init__` to make the interfaces."""
-        for inner, name, mac, node in zip(
-            self._inner, (intfname1, intfname2), (addr1, addr2), (node1, node2), strict=True
-        ):
+        outer = (intfname1, addr1, node1), (intfname2, addr2, node2)
+        for inner, (name, mac, node) in zip(self._inner, outer, strict=True):
             _shell(
                 f"ip link add {inner} type veth peer name {name} address {mac} netns {node.pid}\n"
                 f"ip link set {inner} arp off up"
             )
 
 
-class _Net(Mininet):  # type: ignore[misc]
-    inited = True  # Mininet.init would raise limits of the whole machine and change TCP's sysctls
+def _shell(script: str, prefix: Sequence[str] = ()) -> str:
+    done = subprocess.run([*prefix, "sh", "-ec", script], capture_output=True, text=True)
+    if done.returncode:
+        raise NetworkError(" ".join((done.stderr or script).split()))
+    return done.stdout
 
 
 class EmulatedNetwork:
     """A running network: Mininet hosts, Linux bridges, links through the relay, a capture of every host interface.
 
-    The kernel of a host drops all TCP but that of its `kernel_ports` (destination ports, for either role), so that a TCP
-    of ours can own the rest; kernels of `linux_hosts` are left alone. Captures are `run_dir`/INTERFACE.pcap. Leaving the
-    context ends captures and relay; hosts and switches end with the box. Raises `NetworkError` or `RelayError` when the
-    network is not as ordered.
+    The kernel of a host drops all TCP except to its `kernel_ports`, so that a TCP of ours can own the rest; the kernels
+    of `linux_hosts` are left alone. Captures are `run_dir`/INTERFACE.pcap. `net` is Mininet's own object. Leaving the
+    context ends captures and relay; hosts and switches end with the box, so one box holds one network. Raises
+    `NetworkError` or `RelayError` when the network is not as ordered.
     """
 
     def __init__(
@@ -94,8 +115,8 @@ class EmulatedNetwork:
                 raise NetworkError(f"there is no host {host}")
 
     def __enter__(self) -> Self:
-        _shell(_NO_IPV6)
-        self.net = _Net(host=Host, switch=LinuxBridge, link=RelayLink, controller=None)
+        _shell(_NO_CHATTER)
+        self.net = Mininet(host=Host, switch=LinuxBridge, link=RelayLink, controller=None)
         for name, interface in self.plan.hosts.items():
             self.net.addHost(name, ip=f"{interface.address}/{interface.prefix}")
         for name in self.plan.switches:
@@ -149,70 +170,84 @@ class EmulatedNetwork:
     def _add_links(self) -> Iterator[Joint]:
         for number, link in enumerate(self.plan.links.values()):
             inner = (f"relay-{number}a", f"relay-{number}b")  # a node's name has no "-"
-            macs = [
-                self.plan.hosts[end].mac if end in self.plan.hosts else f"02:00:00:{number >> 8:02x}:{number & 255:02x}:0{side}"
-                for side, end in enumerate(link.ends)
-            ]
-            self.net.addLink(
-                *link.ends, port1=link.ports[0], port2=link.ports[1], addr1=macs[0], addr2=macs[1], inner=inner
-            )
+            params: dict[str, Any] = {"inner": inner}
+            for side, (node, port) in enumerate(zip(link.ends, link.ports, strict=True), 1):
+                params[f"port{side}"] = port
+                of_switch = f"02:00:00:{number >> 8:02x}:{number & 255:02x}:{side:02x}"
+                params[f"addr{side}"] = self.plan.hosts[node].mac if node in self.plan.hosts else of_switch
+            self.net.addLink(*link.ends, **params)
             yield Joint(link.name, link.ends, inner, link.settings)
 
     def _prepare_host(self, host: str) -> None:
         own = self.plan.hosts[host]
-        script = [_NO_IPV6, _offloads_off(own.name)]
-        # Entries that never expire: no ARP exchange gets in the way of a run, or is lost with a link.
-        neighbours = [other for name, other in self.plan.hosts.items() if name != host]
-        script += [f"ip neigh replace {other.address} lladdr {other.mac} dev {own.name} nud permanent" for other in neighbours]
-        # A packet socket hears a segment before INPUT does, so this silences the kernel without making us deaf.
-        rules = [] if host in self._linux_hosts else self._rules(host)
-        script += [f"iptables -w {rule}" for rule in rules]
-        script += [f"ip -4 -o address show dev {own.name}", "ip neigh show nud permanent", "iptables -w -S INPUT"]
+        # Neighbours never expire, so that no ARP exchange gets in the way of a run, or is lost with a link.
+        others = [other for name, other in self.plan.hosts.items() if name != host]
+        entries = "\n".join(f"neigh replace {o.address} lladdr {o.mac} dev {own.name} nud permanent" for o in others)
+        # A packet socket hears a segment before INPUT does: this silences the kernel and does not make us deaf.
+        ports = sorted(self._kernel_ports.get(host, ()))
+        rules = [f"{_INPUT} -m tcp --dport {port} -j ACCEPT" for port in ports] + [f"{_INPUT} -j DROP"]
+        if host in self._linux_hosts:
+            rules = []
+        script = [
+            _NO_CHATTER,
+            _NO_OFFLOADS.format(names=own.name),
+            _NEIGHBOURS.format(entries=entries),
+            *(f"iptables -w {rule}" for rule in rules),
+            f"ip -4 -o address show dev {own.name}; ip neigh show nud permanent; iptables -w -S INPUT",
+        ]
         seen = _shell("\n".join(script), self._on(host, []))
         wanted = [f"inet {own.address}/{own.prefix} ", *rules]
-        wanted += [f"{other.address} dev {own.name} lladdr {other.mac} PERMANENT" for other in neighbours]
+        wanted += [f"{other.address} dev {own.name} lladdr {other.mac} PERMANENT" for other in others]
         for words in wanted:
             if words not in seen:
                 raise NetworkError(f"host {host} is not as ordered: {words!r} is not in {seen!r}")
 
-    def _rules(self, host: str) -> list[str]:
-        ports = sorted(self._kernel_ports.get(host, ()))
-        kept = [f"-A INPUT ! -i lo -p tcp -m tcp --dport {port} -j ACCEPT" for port in ports]
-        return [*kept, "-A INPUT ! -i lo -p tcp -j DROP"]
-
     def _prepare_switches(self, joints: Sequence[Joint]) -> None:
-        """The relay's ends and the bridges; all of them live in the box itself."""
-        for inner in (name for joint in joints for name in joint.interfaces):
-            _shell(_offloads_off(inner))
+        """The switches and the relay's ends, which all live in the box itself."""
+        names = [name for joint in joints for name in joint.interfaces]
         for switch in self.plan.switches:
-            ports = [name for link in self.plan.links.values() for node, name in zip(link.ends, link.interfaces, strict=True) if node == switch]
-            for port in ports:
-                _shell(_offloads_off(port))
+            ports = [
+                name
+                for link in self.plan.links.values()
+                for node, name in zip(link.ends, link.interfaces, strict=True)
+                if node == switch
+            ]
             bridged = {path.name for path in Path(f"/sys/class/net/{switch}/brif").glob("*")}
             if bridged != set(ports):
                 raise NetworkError(f"switch {switch} joins {sorted(bridged)} instead of {sorted(ports)}")
+            names += ports
+        _shell(_NO_OFFLOADS.format(names=" ".join(names)))
 
     def _on(self, host: str, argv: Sequence[str]) -> list[str]:
         return ["mnexec", "-da", str(self.net.get(host).pid), *argv]
 
-    # ---- Captures: by a program that is not ours, as the witness
+    # ---- Captures, by a program that is not ours: it is the witness
 
     def _start_captures(self) -> None:
         for host, interface in self.plan.hosts.items():
-            file = self.run_dir / f"{interface.name}.pcap"
-            command = ["dumpcap", "-q", "-P", "-i", interface.name, "-w", str(file)]
-            self._captures[interface.name] = self.popen(
-                host, command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-            )
+            command = ["dumpcap", "-q", "-P", "-i", interface.name, "-w", str(self._capture_file(interface.name))]
+            self._captures[interface.name] = self.popen(host, command, stderr=subprocess.PIPE, text=True)
         for name, process in self._captures.items():
-            said = ""
-            assert process.stderr is not None
-            for line in process.stderr:
-                said += line
-                if line.startswith("File:"):
+            said = []
+            for line in process.stderr or ():
+                said.append(line.strip())
+                if line.startswith("File:"):  # from now on it captures
                     break
             else:
-                raise NetworkError(f"no capture of {name}: {' '.join(said.split())}")
+                raise NetworkError(f"no capture of {name}: {' '.join(said)}")
 
     def stop_captures(self) -> None:
-        """End all captures; their files are complete then. Raises `NetworkError` when a capture lost frames."""
+        """End the captures: their files are complete then. Raises `NetworkError` when one is not."""
+        captures, self._captures = self._captures, {}
+        time.sleep(_CAPTURE_DELAY if captures else 0)
+        for process in captures.values():
+            process.send_signal(signal.SIGINT)
+        for name, process in captures.items():
+            _, said = process.communicate()
+            dropped = _DROPPED.search(said)
+            if process.returncode or dropped is None or dropped[1] != "0":
+                raise NetworkError(f"the capture of {name} is not complete: {' '.join(said.split())}")
+            self._capture_file(name).chmod(0o644)  # as the other files of a run, also when it was made by root
+
+    def _capture_file(self, interface: str) -> Path:
+        return self.run_dir / f"{interface}.pcap"

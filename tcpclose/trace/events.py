@@ -25,12 +25,13 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Event):
-    """The user of a host made a call (3.9.1); `octets` for SEND and RECEIVE, `error` the TCP's refusal."""
+    """The user of a host made a call (3.9.1): `port` for listen, `octets` for SEND and RECEIVE, `error` a refusal."""
 
     kind: ClassVar[str] = "call"
     host: str
     connection: str | None
     call: str
+    port: int | None = None
     octets: int | None = None
     error: str | None = None
 
@@ -123,6 +124,19 @@ class End(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Text(Event):
+    """At the end of the run: the text that one user gave its TCP and got from it, octets and SHA-256 of each."""
+
+    kind: ClassVar[str] = "text"
+    host: str
+    connection: str
+    sent: int
+    sent_sha256: str
+    received: int
+    received_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaultTaken(Event):
     """A fault took effect (not: was ordered)."""
 
@@ -132,7 +146,7 @@ class FaultTaken(Event):
 
 
 _KINDS: dict[str, type[Event]] = {
-    cls.kind: cls for cls in (Call, Change, Sent, Received, Lost, Dropped, Told, End, FaultTaken)
+    cls.kind: cls for cls in (Call, Change, Sent, Received, Lost, Dropped, Told, End, Text, FaultTaken)
 }
 
 

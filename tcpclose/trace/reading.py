@@ -228,7 +228,7 @@ def _fired(trace: Trace) -> dict[int, list[Change]]:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """One end of a connection was in `state` from `start` to `end`, after `previous`; `entered` is the row that led there."""
+    """One end of a connection was in `state` from `start` to `end`, after `previous`; `entered` is the row that led in."""
 
     state: str
     start: int

@@ -1,0 +1,431 @@
+"""The ladder: lifelines of the hosts, time downwards, segments as slanted arrows, states along the lines.
+
+`story` says what a panel tells, `rows` how far down each thing stands, `placing` where labels find room; here it is
+drawn. The coordinates of a panel are inches, downwards, so text and arrows can be measured before anything is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import atan2, cos, degrees, hypot, sin
+from pathlib import Path
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
+from matplotlib.textpath import text_to_path
+
+from tcpclose.charts import style
+from tcpclose.charts.placing import Board, Box, Point
+from tcpclose.charts.rows import LOST_AT, lay_out
+from tcpclose.charts.story import Arrow, Note, Story, duration, stories
+from tcpclose.trace.events import Trace
+
+#: Panels in one picture; a run with more connections shows the first ones and says so.
+PANELS = 12
+#: Inches: column of times, width of a lifeline, room for title and hosts above the rows, space around panels.
+TIMES, BAR, HEADER, GUTTER, MARGIN = 0.56, 0.09, 0.96, 0.45, 0.3
+_SIZES = {"label": 7.0, "state": 7.5, "call": 7.0, "cause": 7.0, "time": 6.5, "host": 9.0, "title": 10.5}
+#: Where along its arrow a label is tried, the middle first.
+_ALONG = tuple(0.5 + sign * step / 50 for step in range(18) for sign in (1, -1))
+
+Piece = tuple[str, dict[str, Any]]
+_BOLD, _SLOPED = {"fontweight": "bold"}, {"fontstyle": "italic"}
+
+
+def draw_ladder(trace: Trace, path: Path, connections: Sequence[str] | None = None) -> None:
+    """Draw one ladder panel for each connection of the run, or of those named, into a PNG or SVG file.
+
+    Raises `ValueError` for a connection that is not in the trace, or a file that is neither.
+    """
+    style.save(ladder_figure(trace, connections), path)
+
+
+def ladder_figure(trace: Trace, connections: Sequence[str] | None = None) -> Figure:
+    """The figure that `draw_ladder` writes. Artists carry ids: "c1-arrow-3", "c1-label-3", "c1-line-h1"."""
+    told = stories(trace, connections)
+    with style.applied():
+        if not told:
+            return style.message("This run has no connections and no segments: there is no ladder to draw.")
+        shown = told[:PANELS]
+        widths = _Widths.of(shown)
+        panels = [_Panel(story, widths) for story in shown]
+        more = f"{len(told) - PANELS} more connections are not shown." if len(told) > PANELS else ""
+        return _page(panels, more)
+
+
+def measure(text: str, kind: str, **font: Any) -> float:
+    """The width of a text in inches."""
+    prop = FontProperties(
+        family=["DejaVu Sans"], size=_SIZES[kind], weight=font.get("fontweight"), style=font.get("fontstyle")
+    )
+    width, _, _ = text_to_path.get_text_width_height_descent(text, prop, ismath=False)
+    return float(width) / 72
+
+
+def label(arrow: Arrow) -> list[Piece]:
+    """What is written along an arrow, in pieces of one font each: control bits, then relative numbers."""
+    flight = arrow.flight
+    if arrow.fat:
+        return [(f"… {_summary(arrow)} …", _SLOPED)]
+    numbers = f"SEQ={flight.seq}" + ("" if flight.ack is None else f" ACK={flight.ack}")
+    numbers += f" LEN={flight.segment.len}" if flight.segment.len else ""
+    mark = "↻ " if flight.retransmission else ""
+    return [(mark + (flight.segment.ctl or "no flags"), _BOLD), (numbers, {})]
+
+
+def label_width(arrow: Arrow) -> float:
+    """The length of an arrow's label in inches."""
+    pieces = label(arrow)
+    return sum(measure(text, "label", **font) for text, font in pieces) + 0.07 * (len(pieces) - 1)
+
+
+def _summary(arrow: Arrow) -> str:
+    octets = sum(flight.segment.len for flight in arrow.flights)
+    again = sum(flight.retransmission for flight in arrow.flights)
+    text = f"{len(arrow.flights)} segments" if octets else f"{len(arrow.flights)} acknowledgments"
+    text += f", {octets} octets" if octets else ""
+    text += f", {again} of them again" if again else ""
+    return text
+
+
+def _ink(arrow: Arrow) -> str:
+    bits = arrow.flight.controls
+    return style.RESET if "RST" in bits else style.CLOSE if "FIN" in bits else style.INK
+
+
+def _font(note: Note) -> dict[str, Any]:
+    return _BOLD if note.kind == "state" else _SLOPED
+
+
+@dataclass(frozen=True, slots=True)
+class _Widths:
+    """Measures that all panels of a picture share, in inches."""
+
+    left: float
+    span: float
+    right: float
+
+    @classmethod
+    def of(cls, told: Sequence[Story]) -> _Widths:
+        def side(place: int) -> float:
+            words = [
+                measure(note.text, note.kind, **_font(note))
+                for story in told
+                for note in story.notes
+                if note.host == story.hosts[place]
+            ]
+            return max([*words, measure("LISTEN", "state", **_BOLD)]) + 0.14
+
+        arrows = [arrow for story in told for arrow in story.arrows]
+        whole = max((label_width(arrow) * 1.5 for arrow in arrows), default=0)
+        lost = max((label_width(arrow) / LOST_AT + 0.4 for arrow in arrows if arrow.fate == "lost"), default=0)
+        return cls(left=side(0), span=min(max(whole, lost, 3.0), 5.0), right=side(-1))
+
+    def panel(self, hosts: int) -> float:
+        return TIMES + self.left + self.span * max(hosts - 1, 1) + self.right
+
+
+class _Panel:
+    """One story, laid out with as much room as its labels need."""
+
+    def __init__(self, story: Story, widths: _Widths) -> None:
+        self.story, self.widths = story, widths
+        self.name = story.connection or "none"
+        first = TIMES + widths.left
+        self.x = {host: first + place * widths.span for place, host in enumerate(story.hosts)}
+        self.width = widths.panel(len(story.hosts))
+        self.labels: dict[Arrow, Box | None] = {}
+        for spacing in (1.0, 1.25, 1.6, 2.2, 3.0):
+            self.rows = lay_out(story, spacing)
+            self._place()
+            if None not in self.labels.values():
+                break
+        self.height = HEADER + self.rows.height
+
+    # Geometry
+
+    def ends(self, arrow: Arrow) -> tuple[Point, Point]:
+        """Where an arrow starts and where it, or what is drawn of it, ends."""
+        flight = arrow.flight
+        from_x, to_x = self.x[flight.source], self.x[flight.target]
+        towards = 1 if to_x > from_x else -1
+        start = (from_x + towards * BAR / 2, arrow.top)
+        full = to_x - towards * BAR / 2
+        if self._stops(arrow):
+            full = start[0] + (full - start[0]) * LOST_AT
+        return start, (full, arrow.bottom)
+
+    def strokes(self, arrow: Arrow) -> list[tuple[Point, Point]]:
+        """The lines that are drawn: one, or three for a fat arrow."""
+        (x0, y0), (x1, y1) = self.ends(arrow)
+        return [((x0, y0 + dy), (x1, y1 + dy)) for dy in ((-0.035, 0.0, 0.035) if arrow.fat else (0.0,))]
+
+    def _stops(self, arrow: Arrow) -> bool:
+        """Lost, or still in flight at the end of a trace in which its target would have seen it."""
+        return arrow.fate == "lost" or (arrow.fate == "unknown" and arrow.flight.target in self.story.witnesses)
+
+    def _place(self) -> None:
+        """Find room for every label; None stands for those that found none."""
+        self.board = Board()
+        middle = set(self.story.hosts[1:-1])
+        for note in self.story.notes:
+            if note.host in middle:
+                width = measure(note.text, note.kind, **_font(note))
+                self.board.boxes.append(Box(self.x[note.host] + 0.1 + width / 2, note.row, width, 0.13))
+        for x in self.x.values():
+            self.board.boxes.append(Box(x, self.rows.height / 2, BAR, self.rows.height))
+        for fold in self.rows.folds:
+            self.board.boxes.append(Box(self.centre, (fold.top + fold.bottom) / 2, 0.9, 0.16))
+        self.bands = [self._name_band(band.outage.name, band.top) for band in self.rows.bands]
+        arrows = [arrow for arrow in self.story.arrows if arrow.bottom > 0]
+        self.board.lines = [stroke for arrow in arrows for stroke in self.strokes(arrow)]
+        self.board.boxes += [Box(*self.ends(arrow)[1], 0.12, 0.12) for arrow in arrows if arrow.fate == "lost"]
+        self.labels = {arrow: self.board.best(self._candidates(arrow)) for arrow in arrows}
+        self.reasons = {a: self._reason_box(a) for a in arrows if self._stops(a)}
+
+    @property
+    def centre(self) -> float:
+        return (min(self.x.values()) + max(self.x.values())) / 2
+
+    def _name_band(self, name: str, top: float) -> Box | None:
+        width = measure(name, "call", **_BOLD) + 0.08
+        left, right = min(self.x.values()), max(self.x.values())
+        places = (left + 0.12 + width / 2, right - 0.12 - width / 2, self.centre)
+        return self.board.best(Box(x, top + 0.11, width, 0.14) for x in places)
+
+    def _candidates(self, arrow: Arrow) -> Iterator[Box]:
+        """Boxes along the arrow, above the line and then below."""
+        (x0, y0), (x1, y1) = self.ends(arrow)
+        angle = atan2(y1 - y0, x1 - x0) if x1 > x0 else atan2(y0 - y1, x0 - x1)
+        width, height = label_width(arrow), 0.125
+        length = hypot(x1 - x0, y1 - y0)
+        off = height / 2 + (0.06 if arrow.fat else 0.02)
+        for side in (-1, 1):
+            for along in _ALONG:
+                if min(along, 1 - along) * length < width / 2 + 0.04 and along != 0.5:
+                    continue
+                x, y = x0 + along * (x1 - x0), y0 + along * (y1 - y0)
+                yield Box(x - side * off * sin(angle), y + side * off * cos(angle), width + 0.04, height, angle)
+
+    def _reason_box(self, arrow: Arrow) -> Box | None:
+        (x0, _), (x1, y1) = self.ends(arrow)
+        width = measure(self._reason(arrow), "label", **_SLOPED)
+        towards = 1 if x1 > x0 else -1
+        near = x1 + towards * (0.1 + width / 2)
+        return self.board.best(Box(near, y1 + dy, width, 0.125) for dy in (0.0, 0.08, -0.08, 0.14, -0.14))
+
+    def _reason(self, arrow: Arrow) -> str:
+        lost = arrow.flight.lost
+        if lost is None:
+            return "…"
+        return "lost" if lost.reason == "loss" else f"lost ({lost.reason})"
+
+    # Drawing
+
+    def draw(self, axes: Axes) -> None:
+        axes.set_xlim(0, self.width)
+        axes.set_ylim(self.rows.height, -HEADER)
+        axes.set_axis_off()
+        self._draw_head(axes)
+        self._draw_bands(axes)
+        self._draw_lines(axes)
+        self._draw_folds(axes)
+        self._draw_times(axes)
+        for note in self.story.notes:
+            self._draw_note(axes, note)
+        for number, arrow in enumerate(self.labels):
+            self._draw_arrow(axes, arrow, number)
+
+    def _text(self, axes: Axes, x: float, y: float, text: str, kind: str, **how: Any) -> None:
+        look: dict[str, Any] = {"va": "center_baseline", "fontsize": _SIZES[kind], "zorder": 5}
+        axes.text(x, y, text, **(look | how))
+
+    def _draw_head(self, axes: Axes) -> None:
+        self._text(axes, 0, 0.14 - HEADER, self.story.title, "title", **_BOLD)
+        self._text(axes, 0, 0.31 - HEADER, self.story.subtitle, "call", color=style.FAINT)
+        axes.add_artist(Line2D([0, self.width], [0.44 - HEADER] * 2, color=style.FAINT, linewidth=0.6))
+        self._text(axes, TIMES - 0.1, -0.3, "ms", "time", ha="right", color=style.FAINT)
+        for host, x in self.x.items():
+            self._text(axes, x, -0.34, host, "host", ha="center", **_BOLD)
+            endpoint = self.story.endpoints.get(host, "")
+            if endpoint and not endpoint.startswith(host):
+                self._text(axes, x, -0.19, endpoint, "time", ha="center", color=style.FAINT)
+            if host in self.story.before:
+                note = Note(0, host, self.story.before[host], "state", (0, 0))
+                self._draw_note(axes, note)
+        if self.story.omitted:
+            text = f"… {self.story.omitted} earlier changes are not shown …"
+            self._text(axes, self.centre, -0.04, text, "call", ha="center", color=style.FAINT, **_SLOPED)
+
+    def _draw_bands(self, axes: Axes) -> None:
+        for band, box in zip(self.rows.bands, self.bands, strict=True):
+            bottom = self.rows.height if band.bottom is None else band.bottom
+            axes.add_patch(
+                Rectangle((TIMES, band.top), self.width - TIMES, bottom - band.top, color=style.FAULT, lw=0, zorder=0)
+            )
+            for row in (band.top, bottom):
+                axes.add_artist(Line2D([TIMES, self.width], [row] * 2, color=style.PURPLE, linewidth=0.8, zorder=0.5))
+            if box:
+                self._text(axes, box.x, box.y, band.outage.name, "call", ha="center", **_BOLD)
+
+    def _draw_lines(self, axes: Axes) -> None:
+        """Each lifeline, coloured by state; thin where there is no connection."""
+        for host, x in self.x.items():
+            changes = [(0.0, self.story.before.get(host, ""))]
+            changes += [
+                (note.row, note.text) for note in self.story.notes if note.host == host and note.kind == "state"
+            ]
+            bottoms = [row for row, _ in changes[1:]] + [self.rows.height]
+            for (top, state), bottom in zip(changes, bottoms, strict=True):
+                for start, end in self._unfolded(top, bottom):
+                    self._draw_line(axes, host, x, state, start, end)
+
+    def _draw_line(self, axes: Axes, host: str, x: float, state: str, top: float, bottom: float) -> None:
+        thin = state in ("", "CLOSED")
+        width = 0.02 if thin else BAR
+        bar = Rectangle((x - width / 2, top), width, bottom - top, zorder=2, gid=f"{self.name}-line-{host}")
+        bar.set(
+            facecolor=style.FAINT if thin else style.colour(state), edgecolor=style.INK, linewidth=0 if thin else 0.4
+        )
+        axes.add_patch(bar)
+
+    def _unfolded(self, top: float, bottom: float) -> Iterator[tuple[float, float]]:
+        for fold in self.rows.folds:
+            middle = (fold.top + fold.bottom) / 2
+            if top < middle < bottom:
+                yield top, middle - 0.05
+                top = middle + 0.05
+        yield top, bottom
+
+    def _draw_folds(self, axes: Axes) -> None:
+        for fold in self.rows.folds:
+            middle = (fold.top + fold.bottom) / 2
+            for x in self.x.values():
+                for dy in (-0.05, 0.05):
+                    line = Line2D([x - 0.1, x + 0.1], [middle + dy + 0.03, middle + dy - 0.03])
+                    line.set(color=style.INK, linewidth=0.9, zorder=3)
+                    axes.add_artist(line)
+            self._text(
+                axes, self.centre, middle, duration(fold.length), "call", ha="center", color=style.FAINT, **_SLOPED
+            )
+
+    def _draw_times(self, axes: Axes) -> None:
+        last_row, last_text = -1.0, ""
+        for row, t in sorted(self.rows.stamps):
+            text = _milliseconds(t)
+            if row - last_row >= 0.13 and text != last_text:
+                self._text(axes, TIMES - 0.1, row, text, "time", ha="right", color=style.FAINT)
+                last_row, last_text = row, text
+
+    def _draw_note(self, axes: Axes, note: Note) -> None:
+        left = note.host == self.story.hosts[0]
+        x = self.x[note.host] + (-0.1 if left else 0.1)
+        self._text(axes, x, note.row, note.text, note.kind, ha="right" if left else "left", **_font(note))
+
+    def _draw_arrow(self, axes: Axes, arrow: Arrow, number: int) -> None:
+        colour, stops, fat = _ink(arrow), self._stops(arrow), arrow.fat
+        for start, end in self.strokes(arrow):
+            patch = FancyArrowPatch(start, end, shrinkA=0, shrinkB=0)
+            patch.set_arrowstyle("-" if stops else "-|>,head_length=0.5,head_width=0.2")
+            patch.set(mutation_scale=5 if fat else 8, color=colour, linewidth=0.6 if fat else 1.1, zorder=4)
+            patch.set(linestyle=(0, (4, 2)) if arrow.flight.retransmission and not fat else "solid")
+            patch.set_gid(f"{self.name}-arrow-{number}")
+            axes.add_patch(patch)
+        if stops:
+            self._draw_stop(axes, arrow, self.ends(arrow)[1], colour)
+        box = self.labels[arrow]
+        if box:
+            self._draw_label(axes, box, label(arrow), colour, f"{self.name}-label-{number}")
+
+    def _draw_stop(self, axes: Axes, arrow: Arrow, end: Point, colour: str) -> None:
+        if arrow.fate == "lost":
+            cross = Line2D([end[0]], [end[1]], marker="x", markersize=6, markeredgewidth=1.6, color=colour, zorder=5)
+            axes.add_artist(cross)
+        box = self.reasons[arrow]
+        if box:
+            self._text(axes, box.x, box.y, self._reason(arrow), "label", ha="center", **_SLOPED)
+
+    def _draw_label(self, axes: Axes, box: Box, pieces: list[Piece], colour: str, gid: str) -> None:
+        """Write the pieces one after the other along the box."""
+        (ux, uy), (vx, vy) = box.axes
+        along = -box.width / 2 + 0.02
+        for text, font in pieces:
+            across = box.height / 2 - 0.032  # the baseline
+            x, y = box.x + along * ux + across * vx, box.y + along * uy + across * vy
+            turn = {"rotation": -degrees(box.angle), "rotation_mode": "anchor", "va": "baseline"}
+            self._text(axes, x, y, text, "label", color=colour, gid=gid, **turn, **font)
+            along += measure(text, "label", **font) + 0.07
+
+
+def _milliseconds(t: int) -> str:
+    return f"{t / 1000:,.1f}".replace(",", "\u2009")
+
+
+# The page
+
+
+def _page(panels: list[_Panel], more: str) -> Figure:
+    """All panels in one or two columns, read downwards and then to the right; a legend below."""
+    columns = _columns(panels)
+    wide = [max(panel.width for panel in column) for column in columns]
+    tall = max(sum(panel.height + GUTTER for panel in column) for column in columns) - GUTTER
+    width = sum(wide) + GUTTER * (len(columns) - 1) + 2 * MARGIN
+    handles = _legend(panels)
+    per_row = max(1, int((width - 2 * MARGIN) / 1.25))
+    foot = 0.2 * -(-len(handles) // per_row) + 0.15 + (0.25 if more else 0)
+    height = tall + foot + 2 * MARGIN
+    figure = Figure(figsize=(width, height))
+    x = MARGIN
+    for column, column_width in zip(columns, wide, strict=True):
+        y = height - MARGIN
+        for panel in column:
+            y -= panel.height
+            panel.draw(figure.add_axes((x / width, y / height, panel.width / width, panel.height / height)))
+            y -= GUTTER
+        x += column_width + GUTTER
+    at = (0.5, (MARGIN + (0.25 if more else 0)) / height)
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=at, ncols=per_row, fontsize=7)
+    if more:
+        figure.text(0.5, MARGIN / height, more, ha="center", va="bottom", color=style.FAINT)
+    return figure
+
+
+def _columns(panels: list[_Panel]) -> list[list[_Panel]]:
+    """Two columns cut where they come out most alike; one when there is one panel."""
+    if len(panels) == 1:
+        return [panels]
+    cut = min(
+        range(1, len(panels)),
+        key=lambda place: max(sum(p.height + GUTTER for p in part) for part in (panels[:place], panels[place:])),
+    )
+    return [panels[:cut], panels[cut:]]
+
+
+def _legend(panels: list[_Panel]) -> list[Artist]:
+    """What occurs in these panels: states, then kinds of arrows."""
+    told = [panel.story for panel in panels]
+    seen = {note.text for story in told for note in story.notes if note.kind == "state"}
+    seen |= {state for story in told for state in story.before.values()}
+    arrows = [arrow for story in told for arrow in story.arrows]
+    handles: list[Artist] = [
+        Patch(facecolor=colour, edgecolor=style.INK, linewidth=0.4, label=state)
+        for state, colour in style.STATE_COLOURS.items()
+        if state in seen and state != "CLOSED"
+    ]
+    kinds: list[tuple[str, bool, dict[str, Any]]] = [
+        ("FIN", any("FIN" in a.flight.controls for a in arrows), {"color": style.CLOSE}),
+        ("reset", any("RST" in a.flight.controls for a in arrows), {"color": style.RESET}),
+        ("retransmission", any(a.flight.retransmission for a in arrows), {"linestyle": (0, (4, 2))}),
+        ("lost", any(a.fate == "lost" for a in arrows), {"marker": "x", "markersize": 5, "markevery": [1]}),
+    ]
+    plain: dict[str, Any] = {"color": style.INK, "linewidth": 1.1}
+    handles += [Line2D([0, 1], [0, 0], label=name, **(plain | look)) for name, occurs, look in kinds if occurs]
+    if any(story.outages for story in told):
+        handles.append(Patch(facecolor=style.FAULT, edgecolor=style.PURPLE, linewidth=0.8, label="fault"))
+    return handles

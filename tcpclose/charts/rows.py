@@ -1,0 +1,206 @@
+"""Where things stand in a ladder: time runs down, but each thing gets the room it needs.
+
+Microseconds lie between the events of one exchange and seconds between exchanges, so a scale in proportion would
+show neither. Rows grow with time and never run back; neighbours keep a least distance, and long silences are folded.
+All lengths are inches, downwards from the top of the panel.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Literal
+
+from tcpclose.charts.story import Arrow, Note, Story
+from tcpclose.trace.reading import MOMENT, Outage
+
+#: Least distances: between words on one side, tails or heads on one lifeline, moments; and how far an arrow falls.
+TEXT, TAIL, HEAD, STEP, SLANT, FAT_SLANT = 0.165, 0.19, 0.19, 0.13, 0.32, 0.46
+#: What a fat arrow and its label need more than a thin one, above.
+FAT = 0.06
+#: Part of the way that a lost segment is drawn.
+LOST_AT = 0.66
+#: Room for a fold and for the name of a fault; and the shortest silence that is folded, in microseconds.
+FOLD, FAULT, SILENCE = 0.34, 0.24, 200_000
+
+
+@dataclass(slots=True, eq=False)
+class Fold:
+    """A silence of `length` microseconds that is not drawn at its length."""
+
+    length: int
+    top: float
+    bottom: float
+
+
+@dataclass(slots=True, eq=False)
+class Band:
+    """A fault, from row to row; `bottom` is None until it ends."""
+
+    outage: Outage
+    top: float = 0.0
+    bottom: float | None = None
+
+
+@dataclass(slots=True)
+class Rows:
+    """A story laid out."""
+
+    story: Story
+    folds: list[Fold] = field(default_factory=list)
+    bands: list[Band] = field(default_factory=list)
+    #: Rows and their time, for the margin.
+    stamps: list[tuple[float, int]] = field(default_factory=list)
+    height: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    t: int
+    order: tuple[int, int]
+    kind: Literal["note", "tail", "head", "begin", "end"]
+    host: str | None
+    note: Note | None = None
+    arrow: Arrow | None = None
+    band: Band | None = None
+
+
+@dataclass(slots=True)
+class _Side:
+    """The lowest things so far at one lifeline."""
+
+    t: int
+    row: float = 0.0
+    text: float = -1.0
+    tail: float = -1.0
+    head: float = -1.0
+
+
+def lay_out(story: Story, spacing: float = 1.0) -> Rows:
+    """Give every arrow, note and fault of the story its rows. `spacing` widens the least distances."""
+    return _Layout(story, spacing).run()
+
+
+class _Layout:
+    def __init__(self, story: Story, spacing: float) -> None:
+        self.rows = Rows(story)
+        self.spacing = spacing
+        self.items = self._items(story)
+        start = self.items[0].t if self.items else 0
+        self.sides = {host: _Side(start, text=0.0 if host in story.before else -1.0) for host in story.hosts}
+        self.now = start
+        self.front = 0.0  # the lowest row of everything earlier than `now`
+        self.level = 0.0  # the lowest row so far
+        longest = max((flight.finish - flight.start for arrow in story.arrows for flight in arrow.flights), default=0)
+        self.pace = max(longest, 5_000)
+        self.silence = max(SILENCE, 3 * longest)
+
+    def _items(self, story: Story) -> list[_Item]:
+        items = [_Item(note.t, note.order, "note", note.host, note=note) for note in story.notes]
+        cut = story.notes[0].t if story.omitted else None
+        for arrow in story.arrows:
+            first, last = arrow.flight, arrow.last
+            if cut is not None and first.start < cut:
+                continue
+            if first.sent:
+                items.append(_Item(first.start, self._place(first.sent), "tail", first.source, arrow=arrow))
+            end = last.arrived or last.lost
+            if end:
+                host = last.target if last.arrived else None
+                items.append(_Item(last.finish, self._place(end), "head", host, arrow=arrow))
+        times = [item.t for item in items]
+        for outage in story.outages:
+            band = Band(outage)
+            self.rows.bands.append(band)
+            items.append(_Item(max(outage.start, min(times)), (-1, 0), "begin", None, band=band))
+            if outage.end is not None and outage.end <= max(times):
+                items.append(_Item(outage.end, (-1, 0), "end", None, band=band))
+        return sorted(items, key=attrgetter("t", "order"))
+
+    def _place(self, event: object) -> tuple[int, int]:
+        return (self.rows.story.order[id(event)], 1)
+
+    def run(self) -> Rows:
+        waiting = sorted(arrow.last.finish for arrow in self.rows.story.arrows)
+        setting_out = sorted(arrow.flight.start for arrow in self.rows.story.arrows)
+        for item in self.items:
+            if item.t > self.now:
+                in_flight = bisect_left(setting_out, item.t) - bisect_left(waiting, item.t)
+                self._pass_time(item.t, folds=in_flight == 0)
+            row = self._row(item)
+            self.level = max(self.level, row)
+            self._settle(item, row)
+        bottom = self.level
+        for arrow in self.rows.story.arrows:
+            self._finish(arrow)
+            bottom = max(bottom, arrow.bottom)
+        self.rows.height = bottom + 0.2
+        return self.rows
+
+    def _pass_time(self, t: int, folds: bool) -> None:
+        gap = t - self.now
+        if folds and gap >= self.silence:
+            top = self.level + 0.1
+            self.rows.folds.append(Fold(gap, top, top + FOLD))
+            self.level = top + FOLD + 0.12
+        else:
+            self.level += 0.01 + 0.07 * min(1.0, gap / self.pace)
+        self.front, self.now = self.level, t
+
+    def _row(self, item: _Item) -> float:
+        """The highest row that keeps all distances."""
+        row, space = self.front, self.spacing
+        if item.arrow and item.kind == "head" and item.arrow.last.sent:
+            row = max(row, item.arrow.top + self._slant(item.arrow) * (1.0 if item.host else LOST_AT))
+        side = self.sides.get(item.host or "")
+        if side is None:
+            return max(row, self.front + STEP) if item.band else row
+        row = max(row, side.row + (STEP * space if item.t - side.t > MOMENT else 0))
+        if item.kind == "note":
+            return max(row, side.text + TEXT)
+        extra = FAT if item.arrow and item.arrow.fat else 0.0
+        if item.kind == "tail":
+            return max(row, side.tail + TAIL * space + extra)
+        return max(row, side.head + HEAD * space + extra, side.tail + STEP * space)
+
+    def _slant(self, arrow: Arrow) -> float:
+        return (FAT_SLANT if arrow.fat else SLANT) * self.spacing
+
+    def _settle(self, item: _Item, row: float) -> None:
+        self.rows.stamps.append((row, item.t))
+        if item.band:
+            self._settle_band(item, item.band, row)
+        if item.note:
+            item.note.row = row
+        if item.arrow and item.kind == "tail":
+            item.arrow.top = row
+        elif item.arrow:
+            item.arrow.bottom = row
+        side = self.sides.get(item.host or "")
+        if side is None:
+            return
+        if item.note and item.note.kind == "cause":
+            side.text = row  # what leaves with the state leaves beside its name, not below
+            return
+        side.t, side.row = item.t, row
+        if item.kind == "note":
+            side.text = row
+        elif item.kind == "tail":
+            side.tail = row
+        else:
+            side.head = row
+
+    def _settle_band(self, item: _Item, band: Band, row: float) -> None:
+        if item.kind == "begin":
+            band.top = row
+            self.level = row + FAULT
+        else:
+            band.bottom = row
+
+    def _finish(self, arrow: Arrow) -> None:
+        """Ends that no event told: the way of a segment whose sender, target or fate is not known."""
+        if not arrow.flight.sent:
+            arrow.top = max(0.0, arrow.bottom - self._slant(arrow))
+        elif not (arrow.last.arrived or arrow.last.lost):
+            arrow.bottom = arrow.top + self._slant(arrow)

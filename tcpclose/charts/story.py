@@ -1,0 +1,316 @@
+"""What a ladder tells of one connection: its arrows, the notes beside its lifelines, its faults. No drawing here.
+
+A story stays short enough to read: runs of plain data are condensed into one fat arrow, and when that is not enough
+everything between the opening and the release is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tcpclose.trace.events import Call, Change, Received, Trace
+from tcpclose.trace.reading import (
+    Flight,
+    Interval,
+    Outage,
+    Release,
+    connections,
+    flights,
+    intervals,
+    outages,
+    releases,
+)
+
+#: A run of plain segments up to this long is drawn in full.
+RUN = 8
+#: Arrows in one panel beyond which the middle of the connection is condensed, whatever it is.
+ARROWS = 60
+#: Notes beside the lifelines of one panel, beyond which the earliest are left out.
+NOTES = 120
+
+NO_CONNECTION = "segments of no connection"
+
+
+@dataclass(slots=True, eq=False)
+class Arrow:
+    """One flight, or several of one direction and one fate condensed. The rows of its ends are given by `rows`."""
+
+    flights: tuple[Flight, ...]
+    top: float = 0.0
+    bottom: float = 0.0
+
+    @property
+    def flight(self) -> Flight:
+        """The only flight, or the first of several."""
+        return self.flights[0]
+
+    @property
+    def fat(self) -> bool:
+        """It stands for several flights."""
+        return len(self.flights) > 1
+
+    @property
+    def fate(self) -> Literal["arrived", "lost", "unknown"]:
+        """ "unknown": still in flight when the trace ended, or its target keeps no trace."""
+        return "arrived" if self.flight.arrived else "lost" if self.flight.lost else "unknown"
+
+    @property
+    def last(self) -> Flight:
+        """The flight that arrived or was lost last."""
+        return max(self.flights, key=lambda flight: flight.finish)
+
+
+@dataclass(slots=True, eq=False)
+class Note:
+    """A word beside a lifeline: a state that begins, a call of the user, the cause of an end."""
+
+    t: int
+    host: str
+    text: str
+    kind: Literal["state", "call", "cause"]
+    order: tuple[int, int]
+    row: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that one panel shows. `order` gives the place of each event in the trace, by identity."""
+
+    connection: str | None
+    title: str
+    #: Who began the release, by what, and how long it took.
+    subtitle: str
+    hosts: tuple[str, ...]
+    endpoints: dict[str, str]
+    #: The state in which each end was before its first change, where that is known.
+    before: dict[str, str]
+    arrows: list[Arrow]
+    notes: list[Note]
+    outages: list[Outage]
+    order: dict[int, int]
+    #: Hosts that keep a trace of what arrives.
+    witnesses: frozenset[str]
+    #: Earlier notes that had to be left out.
+    omitted: int = 0
+
+
+def stories(trace: Trace, wanted: Sequence[str] | None = None) -> list[Story]:
+    """One story for each connection of the trace, or for each that is `wanted`; one more for segments of none.
+
+    Raises `ValueError` for the name of a connection that the trace does not know.
+    """
+    known = connections(trace)
+    unknown = [name for name in wanted or () if name not in known]
+    if unknown:
+        raise ValueError(f"no connection {unknown[0]!r} in this trace; there are: {', '.join(known) or 'none'}")
+    order = {id(event): place for place, event in enumerate(trace)}
+    flown: dict[str | None, list[Flight]] = defaultdict(list)
+    for flight in flights(trace):
+        flown[flight.connection].append(flight)
+    passed = intervals(trace)
+    traced = {host for host, _ in passed}
+    witnesses = frozenset(event.host for event in trace.of(Received))
+    summary = {release.connection: release for release in releases(trace)}
+    calls: dict[str | None, list[Call]] = defaultdict(list)
+    for call in trace.of(Call):
+        calls[call.connection].append(call)
+    names: list[str | None] = list(known if wanted is None else wanted)
+    if wanted is None and flown[None]:
+        names.append(None)
+    return [
+        _story(
+            name,
+            flown[name],
+            {host: states for (host, connection), states in passed.items() if connection == name},
+            calls[name] if name else [],
+            traced,
+            summary.get(name or ""),
+            outages(trace),
+            order,
+            witnesses,
+        )
+        for name in names
+    ]
+
+
+def _story(
+    name: str | None,
+    flown: list[Flight],
+    passed: dict[str, list[Interval]],
+    calls: list[Call],
+    traced: set[str],
+    release: Release | None,
+    faults: list[Outage],
+    order: dict[int, int],
+    witnesses: frozenset[str],
+) -> Story:
+    people = {flight.source for flight in flown} | {flight.target for flight in flown} | passed.keys()
+    people |= {call.host for call in calls}
+    arrows = condensed(flown, [t for fault in faults for t in (fault.start, fault.end) if t is not None])
+    notes = sorted(
+        [*_state_notes(passed, release, order), *_call_notes(calls, arrows, order)], key=lambda n: (n.t, n.order)
+    )
+    times = [flight.start for flight in flown] + [flight.finish for flight in flown] + [note.t for note in notes]
+    before = dict.fromkeys(people & traced, "CLOSED") | {host: states[0].previous for host, states in passed.items()}
+    endpoints: dict[str, str] = {}
+    for flight in flown:
+        endpoints.setdefault(flight.source, flight.segment.src)
+        endpoints.setdefault(flight.target, flight.segment.dst)
+    return Story(
+        connection=name,
+        title=title(name, release),
+        subtitle=subtitle(release),
+        hosts=tuple(sorted(people, key=natural)),
+        endpoints=endpoints,
+        before=before if name else {},
+        arrows=arrows,
+        notes=notes[-NOTES:],
+        outages=[f for f in faults if times and f.start <= max(times) and min(times) <= (f.end or max(times))],
+        order=order,
+        witnesses=witnesses,
+        omitted=max(0, len(notes) - NOTES),
+    )
+
+
+def title(name: str | None, release: Release | None) -> str:
+    """ "c1 — graceful"; where the ends differ, "c4 — h1 user timeout, h2 reset by peer"."""
+    if name is None:
+        return NO_CONNECTION
+    causes = release.causes if release else {}
+    if not causes:
+        return f"{name} — not released"
+    if len(set(causes.values())) == 1:
+        cause = next(iter(causes.values()))
+        return name if cause == name else f"{name} — {cause}"
+    return f"{name} — " + ", ".join(f"{host} {causes[host]}" for host in sorted(causes, key=natural))
+
+
+def subtitle(release: Release | None) -> str:
+    """ "h1 closed first, released in 240 ms"; empty when nothing released the connection."""
+    if release is None or release.first is None or release.action is None:
+        return ""
+    done = {"close": "closed first", "abort": "aborted", "timeout": "timed out first"}
+    done |= {"FIN": "sent the first FIN", "RST": "sent a RST"}
+    begun = f"{release.first} {done.get(release.action, f'ended it ({release.action})')}"
+    if release.duration is not None:
+        begun += f", released in {duration(release.duration)}"
+    return begun + (", one end is still open" if release.causes and release.open else "")
+
+
+def duration(length: int) -> str:
+    """A length of time for people, from microseconds."""
+    return f"{length / 1_000_000:.2f} s" if length >= 1_000_000 else f"{length / 1000:.0f} ms"
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A sorting key by which h2 comes before h10."""
+    return [(int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _state_notes(passed: dict[str, list[Interval]], release: Release | None, order: dict[int, int]) -> Iterator[Note]:
+    for host, states in passed.items():
+        for interval in states:
+            place = order[id(interval.entered)]
+            expired = _expired(interval.entered)
+            if expired:
+                yield Note(interval.start, host, expired, "call", (place, 0))
+            yield Note(interval.start, host, interval.state, "state", (place, 1))
+        cause = release.causes.get(host) if release else None
+        if cause and states[-1].state == "CLOSED":
+            yield Note(states[-1].start, host, cause, "cause", (order[id(states[-1].entered)], 2))
+
+
+def _expired(change: Change) -> str | None:
+    """The words of the RFC's figures for a change that no segment and no call made."""
+    event = change.event.lower().replace("_", " ")
+    if "timeout" in event:
+        return "(2 MSL)" if change.old == "TIME-WAIT" else "(User timeout)"
+    return "(Unreachable)" if "icmp" in event or "unreachable" in event else None
+
+
+def _call_notes(calls: list[Call], arrows: list[Arrow], order: dict[int, int]) -> Iterator[Note]:
+    """Calls that move something, without those in the middle of condensed data. Equal ones in a row are counted."""
+    hidden = [
+        (arrow.flight.source, arrow.flight.start, arrow.flights[-1].start) for arrow in arrows if arrow.fat
+    ]
+    starts = sorted(arrow.flight.start for arrow in arrows)
+    shown: list[tuple[Call, int]] = []  # with how many it stands for
+    for call in calls:
+        if call.call not in ("open", "send", "close", "abort", "shutdown"):
+            continue
+        if any(host == call.host and first < call.t <= last for host, first, last in hidden):
+            continue
+        if shown and call.call == "send" and _same(shown[-1][0], call):
+            first, count = shown[-1]
+            if not any(first.t < start <= call.t for start in starts):
+                shown[-1] = first, count + 1
+                continue
+        shown.append((call, 1))
+    for call, count in shown:
+        words = [call.call.capitalize()]
+        words += [str(call.octets)] if call.octets is not None else []
+        words += [f"{count} times"] if count > 1 else []
+        words += ["refused"] if call.error else []
+        yield Note(call.t, call.host, f"({' '.join(words)})", "call", (order[id(call)], 0))
+
+
+def _same(one: Call, other: Call) -> bool:
+    return (one.host, one.call, one.octets, one.error) == (other.host, other.call, other.octets, other.error)
+
+
+def condensed(flown: Sequence[Flight], breaks: Sequence[int] = (), most: int = ARROWS) -> list[Arrow]:
+    """Arrows for all flights, at most about `most`: the opening, the release and what went wrong stay single.
+
+    `breaks` are times at which something happens that no run may hide: faults.
+    """
+    number = len(flown)
+    plain = [_plain(flight) for flight in flown]
+    middle = [4 <= place < number - 6 and not _marked(flight) for place, flight in enumerate(flown)]
+    rest = [most // 4 <= place < number - most // 2 for place in range(number)]
+    arrows: list[Arrow] = []
+    for dull, stops in ((plain, sorted(breaks)), (middle, []), (rest, [])):
+        arrows = _merged(flown, dull, stops)
+        if len(arrows) <= most:
+            break
+    return arrows
+
+
+def _marked(flight: Flight) -> bool:
+    """It opens, releases, or changes a state."""
+    return bool(flight.controls & {"SYN", "FIN", "RST"}) or flight.changes
+
+
+def _plain(flight: Flight) -> bool:
+    return not _marked(flight) and not flight.retransmission
+
+
+def _merged(flown: Sequence[Flight], dull: Sequence[bool], stops: Sequence[int]) -> list[Arrow]:
+    """Long runs of dull flights condensed, one arrow for each direction and fate; the first and last of each stay."""
+    arrows: list[Arrow] = []
+    run: list[Flight] = []
+
+    def flush() -> None:
+        groups: dict[tuple[str, str, bool], list[Flight]] = defaultdict(list)
+        for flight in run:
+            groups[flight.source, flight.target, flight.lost is not None].append(flight)
+        for group in groups.values():
+            if len(run) <= RUN or len(group) < 4:
+                arrows.extend(Arrow((flight,)) for flight in group)
+            else:
+                first, *between, last = group
+                arrows.extend((Arrow((first,)), Arrow(tuple(between)), Arrow((last,))))
+        run.clear()
+
+    for flight, boring in zip(flown, dull, strict=True):
+        if run and (not boring or any(run[-1].start < stop <= flight.start for stop in stops)):
+            flush()
+        if boring:
+            run.append(flight)
+        else:
+            arrows.append(Arrow((flight,)))
+    flush()
+    return arrows

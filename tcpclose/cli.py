@@ -1,0 +1,159 @@
+"""The commands. Thin: each reads its options, calls the library, and prints what people want to see."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from tcpclose.runs import World
+    from tcpclose.scenario import Scenario
+    from tcpclose.trace.events import Event, Trace
+
+app = typer.Typer(
+    help="A network lab about one thing: how TCP connections end.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the scenario: host.h1.tcp.user_timeout=5s"),
+]
+_World = Annotated[
+    str | None, typer.Option("--world", metavar="sim|mininet", help="Default: mininet where this machine can.")
+]
+_Seed = Annotated[int | None, typer.Option(help="Override the scenario's seed.")]
+_Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder, instead of results/runs/TIME-NAME.")]
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="A TOML file, or the name of a lab.")],
+    world: _World = None,
+    seed: _Seed = None,
+    override: _Overrides = None,
+    out: _Out = None,
+) -> None:
+    """Run a scenario, on Mininet or in the simulator, and draw what happened."""
+    _run(scenario, world, seed, override or [], out)
+
+
+@app.command()
+def demo(world: _World = None, seed: _Seed = None, override: _Overrides = None, out: _Out = None) -> None:
+    """Run the demonstration: four connections, released in four ways."""
+    _run("demo", world, seed, override or [], out)
+
+
+def _run(name: str, world: str | None, seed: int | None, overrides: list[str], out: Path | None) -> None:
+    from tcpclose import runs
+    from tcpclose.scenario import Scenario, ScenarioError
+    from tcpclose.topology import TopologyError, load_network
+
+    if seed is not None:
+        overrides = [*overrides, f"seed={seed}"]
+    try:
+        path = runs.find_scenario(name)
+        scenario = Scenario.load(path, overrides)
+        network = load_network(scenario)
+        chosen = _choose_world(world)
+        folder = runs.new_folder(runs.label_of(path), out)
+        with _progress(scenario, chosen) as watch:
+            trace = runs.execute(scenario, network, chosen, folder, watch)
+        charts = runs.draw(trace, folder)
+    except (ScenarioError, TopologyError) as error:
+        _fail(error, 2)
+    except runs.RunError as error:
+        _fail(error, 2 if out is not None and not (out / "run.json").exists() else 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    _report(scenario, trace, folder, charts)
+
+
+def _choose_world(world: str | None) -> World:
+    """What was asked for; else Mininet where this machine can run it, and one line that says why not."""
+    if world in ("sim", "mininet"):
+        return world  # type: ignore[return-value]  # mypy does not narrow str to Literal
+    if world is not None:
+        _fail(f"--world {world}: expected sim or mininet", 2)
+    from tcpclose.testbed.box import why_no_box
+
+    reason = why_no_box()
+    if reason is not None:
+        typer.echo(f"no emulation here, so this is the simulator: {reason}", err=True)
+    return "sim" if reason else "mininet"
+
+
+def _fail(error: object, status: int) -> NoReturn:
+    typer.echo(f"tcpclose: {error}", err=True)
+    raise typer.Exit(status)
+
+
+@contextmanager
+def _progress(scenario: Scenario, world: World) -> Iterator[Callable[[Event], None]]:
+    """A bar of the run's time and the last event worth a word, on a terminal; nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn(), TextColumn("{task.fields[last]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(scenario.title or world, total=scenario.duration, last="building the network")
+
+        def watch(event: Event) -> None:
+            bar.update(task, completed=event.t)
+            if words := _words(event):
+                bar.update(task, last=words)
+
+        yield watch
+
+
+def _words(event: Event) -> str:
+    from tcpclose.trace.events import Change, End, FaultTaken
+
+    match event:
+        case Change(old=old, new=new) if old != new:
+            return f"{event.host}.{event.connection} {new}"
+        case End():
+            return f"{event.host}.{event.connection} ended: {event.cause}"
+        case FaultTaken():
+            return f"{event.fault} {event.target}"
+    return ""
+
+
+def _report(scenario: Scenario, trace: Trace, folder: Path, charts: list[Path]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print(_release_table(scenario, trace))
+    captures = sorted(path.name for path in folder.glob("*.pcap"))
+    files = ["scenario.toml", "trace.jsonl", *captures, *(path.name for path in charts)]
+    console.print(f"{folder}/", style="bold", soft_wrap=True, highlight=False)
+    console.print(f"  {'  '.join(files)}", soft_wrap=True, highlight=False)
+
+
+def _release_table(scenario: Scenario, trace: Trace) -> Any:
+    from rich.table import Table
+
+    from tcpclose.trace.reading import releases
+
+    table = Table(title=scenario.title or None, show_lines=True)
+    for column in ("connection", "released by", "how", "end", "cause", "states passed", "time to release"):
+        table.add_column(column, justify="right" if column.startswith("time") else "left")
+    for release in releases(trace):
+        hosts = list(dict.fromkeys([*release.states, *release.causes]))
+        table.add_row(
+            release.connection,
+            f"{release.first} ({release.action})" if release.first else "-",
+            release.how or "open",
+            "\n".join(hosts),
+            "\n".join(release.causes.get(host, "-") for host in hosts),
+            "\n".join(" ".join(release.states.get(host, ())) for host in hosts),
+            "-" if release.duration is None else f"{release.duration / 1e6:.3f} s",
+        )
+    return table

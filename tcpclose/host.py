@@ -1,0 +1,224 @@
+"""One host of a run: its stack, the user who makes the scenario's calls, and the host's share of the trace.
+
+Still without I/O: the simulator and the agent of the testbed drive the same class, one in virtual time, the
+other from a packet socket. Times are microseconds from the start of the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tcpclose.protocol.connection import Notice, Signal, TcpError
+from tcpclose.protocol.datagram import Datagram, Endpoint
+from tcpclose.protocol.fsm import Row
+from tcpclose.protocol.segment import format_ctl
+from tcpclose.protocol.stack import News, Pair, Stack
+from tcpclose.scenario import Scenario, Step, payload
+from tcpclose.trace.events import Call, Change, End, Event, Received, Sent, Text, Told
+
+
+class Names:
+    """The scenario's names of connections, by the sockets at one host's ends."""
+
+    def __init__(self, scenario: Scenario, host: str, addresses: Mapping[str, str]) -> None:
+        self.pairs: dict[str, Pair] = {}
+        self.iss: dict[Pair, int | None] = {}
+        for name, connection in scenario.connection.items():
+            client = Endpoint(addresses[connection.client], connection.client_port)
+            server = Endpoint(addresses[connection.server], connection.port)
+            if host == connection.client:
+                self.pairs[name] = Pair(client, server)
+                self.iss[self.pairs[name]] = connection.client_iss
+            elif host == connection.server:
+                self.pairs[name] = Pair(server, client)
+                self.iss[self.pairs[name]] = connection.server_iss
+        self._names = {pair: name for name, pair in self.pairs.items()}
+
+    def of(self, pair: Pair) -> str:
+        """The name of a connection, its sockets for one that the scenario does not name."""
+        return self._names.get(pair) or str(pair)
+
+
+class Ledger:
+    """The text that one user has given and got, as octet counts and digests."""
+
+    def __init__(self) -> None:
+        self._texts = {side: hashlib.sha256() for side in ("sent", "received")}
+        self._octets = {"sent": 0, "received": 0}
+
+    def add(self, side: str, text: bytes) -> None:
+        self._texts[side].update(text)
+        self._octets[side] += len(text)
+
+    def event(self, now: int, host: str, connection: str) -> Text:
+        sent, received = (self._texts[side].hexdigest() for side in ("sent", "received"))
+        return Text(
+            t=now,
+            host=host,
+            connection=connection,
+            sent=self._octets["sent"],
+            sent_sha256=sent,
+            received=self._octets["received"],
+            received_sha256=received,
+        )
+
+
+def segment_fields(datagram: Datagram, connection: str | None, ident: int) -> dict[str, Any]:
+    """The fields of a `SegmentEvent`."""
+    segment = datagram.segment
+    return {
+        "connection": connection,
+        "id": ident,
+        "src": str(datagram.src),
+        "dst": str(datagram.dst),
+        "seq": segment.seq,
+        "ack": segment.ack,
+        "ctl": format_ctl(segment.ctl),
+        "len": len(segment.data),
+        "wnd": segment.wnd,
+    }
+
+
+class Host:
+    """A host with our stack. `addresses` are those of all hosts, by name."""
+
+    def __init__(self, scenario: Scenario, name: str, addresses: Mapping[str, str]) -> None:
+        self.name = name
+        self.names = Names(scenario, name, addresses)
+        self.stack = Stack(scenario.tcp_config(name), self._initial_sequence_number)
+        self._seed = scenario.seed
+        self._reads_at_once = scenario.settings(name).receive == "auto"
+        self._ledgers: dict[str, Ledger] = {}
+        self._events: list[Event] = []
+        self._next_ident = 0
+
+    def _initial_sequence_number(self, pair: Pair) -> int:
+        given = self.names.iss.get(pair)
+        if given is not None:
+            return given
+        return random.Random(f"{self._seed}/iss/{self.name}/{self.names.of(pair)}").getrandbits(32)
+
+    def perform(self, step: Step, now: int) -> None:
+        """The user makes the call of a step. A refusal by the TCP is part of the trace."""
+        error = None
+        try:
+            text = self._call(step, now)
+        except TcpError as refusal:
+            text, error = None, str(refusal)
+        octets = None if text is None else len(text)
+        self._events.append(
+            Call(
+                t=now,
+                host=self.name,
+                connection=step.connection or None,
+                call=str(step.call),
+                port=step.port or None,
+                octets=octets,
+                error=error,
+            )
+        )
+        self._listen_to_news(now)
+
+    def _call(self, step: Step, now: int) -> bytes | None:
+        if step.call == "listen":
+            self.stack.listen(step.port)
+            return None
+        pair = self.names.pairs[step.connection]
+        match step.call:
+            case "open":
+                self.stack.open(pair, now)
+            case "send":
+                text = payload(step)
+                self.stack.send(pair, text, now)
+                self._ledger(pair).add("sent", text)
+                return text
+            case "receive":
+                return self._read(pair, now, step.bytes)
+            case "close":
+                self.stack.close(pair, now)
+            case "abort":
+                self.stack.abort(pair, now)
+        return None
+
+    def _read(self, pair: Pair, now: int, octets: int | None = None) -> bytes:
+        text = self.stack.receive(pair, now, octets)
+        self._ledger(pair).add("received", text)
+        return text
+
+    def _ledger(self, pair: Pair) -> Ledger:
+        return self._ledgers.setdefault(self.names.of(pair), Ledger())
+
+    def segment_arrives(self, datagram: Datagram, ident: int, now: int) -> None:
+        """A segment came in from the wire, with its IPv4 identification."""
+        self._note_segment(Received, Pair(datagram.dst, datagram.src), datagram, ident, now)
+        self.stack.segment_arrives(datagram, now)
+        self._listen_to_news(now)
+
+    def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int) -> None:
+        """An ICMP error about a segment of ours came in."""
+        self.stack.icmp_arrives(pair, seq, type, code, now)
+        self._listen_to_news(now)
+
+    def next_timeout(self) -> int | None:
+        """When `timeout` is to be called; None when no timer runs."""
+        return self.stack.next_timeout()
+
+    def timeout(self, now: int) -> None:
+        """Handle every timer that has expired by `now`."""
+        self.stack.timeout(now)
+        self._listen_to_news(now)
+
+    def datagrams_to_send(self, now: int) -> Iterator[tuple[int, Datagram]]:
+        """What goes on the wire now, each with its IPv4 identification. Noted in the trace as sent."""
+        for datagram in self.stack.datagrams_to_send():
+            self._next_ident = self._next_ident % 0xFFFF + 1
+            self._note_segment(Sent, Pair(datagram.src, datagram.dst), datagram, self._next_ident, now)
+            yield self._next_ident, datagram
+
+    def events(self) -> list[Event]:
+        """The events of this host since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def texts(self, now: int) -> list[Event]:
+        """What each user has sent and received in all, for the end of the run."""
+        return [ledger.event(now, self.name, name) for name, ledger in self._ledgers.items()]
+
+    def _note_segment(
+        self, kind: type[Sent] | type[Received], pair: Pair, datagram: Datagram, ident: int, now: int
+    ) -> None:
+        fields = segment_fields(datagram, self.names.of(pair), ident)
+        self._events.append(kind(t=now, host=self.name, **fields))
+
+    def _listen_to_news(self, now: int) -> None:
+        """Write down what the stack tells; a user who reads at once makes room, and there may be more to tell."""
+        while news := self.stack.news():
+            for item in news:
+                self._events += self._tell(item, now)
+
+    def _tell(self, news: News, now: int) -> Iterator[Event]:
+        connection, what = self.names.of(news.pair), news.what
+        if isinstance(what, Signal):
+            if what.notice is not Notice.CLOSED:  # told by the row that ended it
+                yield Told(t=now, host=self.name, connection=connection, signal=what.notice.value, detail=what.detail)
+            if what.notice is Notice.TEXT and self._reads_at_once and news.pair in self.stack.connections:
+                self._read(news.pair, now)
+            return
+        yield from self._row_events(what, connection, now)
+
+    def _row_events(self, row: Row, connection: str, now: int) -> Iterator[Event]:
+        if row.state is not row.next or row.do:
+            yield Change(
+                t=now,
+                host=self.name,
+                connection=connection,
+                old=row.state.value,
+                new=row.next.value,
+                event=row.event.name,
+                rfc=row.rfc,
+            )
+        if row.cause is not None:
+            yield End(t=now, host=self.name, connection=connection, cause=row.cause.value, rfc=row.rfc)

@@ -1,0 +1,130 @@
+"""A run's folder: the resolved scenario before anything starts, the trace when all is over, the captures, the charts.
+
+scenario.toml    everything that was ordered, every default spelled out
+run.json         world, version, and status: "running", "complete" or "failed" with the reason
+trace.jsonl      appears when the run is complete
+h1-eth0.pcap     one capture for each host interface
+ladder.png  states.png
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from tcpclose import __version__
+from tcpclose.scenario import Scenario, ScenarioError
+from tcpclose.topology import Network
+from tcpclose.trace.events import Event, Trace
+
+World = Literal["sim", "mininet"]
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = ROOT / "results" / "runs"
+LABS = ROOT / "labs"
+
+
+class RunError(RuntimeError):
+    """A run that cannot be made or was not completed; the message is for people."""
+
+
+def find_scenario(name: str) -> Path:
+    """The file of a scenario: a path, or the name of a lab (`labs/NAME/scenario.toml`).
+
+    Raises `ScenarioError` when there is neither.
+    """
+    for path in (Path(name), Path(name) / "scenario.toml", LABS / name / "scenario.toml"):
+        if path.is_file():
+            return path
+    labs = ", ".join(sorted(path.parent.name for path in LABS.glob("*/scenario.toml")))
+    raise ScenarioError([f"there is no such file, and no such lab; the labs are {labs}"], name)
+
+
+def label_of(path: Path) -> str:
+    """What a run of this file is called: the lab's name, or the file's."""
+    return path.parent.name if path.name == "scenario.toml" else path.stem
+
+
+def new_folder(label: str, out: Path | None = None) -> Path:
+    """Make the folder of a new run: `out`, which must be empty or new, or `results/runs/TIME-LABEL`.
+
+    Raises `RunError`; nothing that was recorded before is touched.
+    """
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{out}: {error.strerror}") from None
+        if any(out.iterdir()):
+            raise RunError(f"{out} is not empty; a run needs a folder of its own")
+        return out
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for number in range(1, 1000):
+        folder = RUNS / (f"{stamp}-{label}" + (f"-{number}" if number > 1 else ""))
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunError(f"{folder}: {error.strerror}") from None
+        return folder
+    raise RunError(f"{RUNS} has a thousand runs of this second")
+
+
+def execute(
+    scenario: Scenario,
+    network: Network,
+    world: World,
+    folder: Path,
+    watch: Callable[[Event], None] | None = None,
+) -> Trace:
+    """Run `scenario` in a world and leave everything but the charts in `folder`. Raises `RunError`, `ScenarioError`."""
+    write_whole(folder / "scenario.toml", scenario.dump())
+    _write_status(folder, world, "running")
+    try:
+        if world == "sim":
+            from tcpclose.simulator import simulate
+
+            trace = simulate(scenario, network, captures=folder, watch=watch)
+        else:
+            from tcpclose.testbed.emulate import EmulationError, emulate
+
+            try:
+                trace = emulate(folder, watch)
+            except EmulationError as error:
+                raise RunError(str(error)) from None
+    except BaseException as error:
+        _write_status(folder, world, "failed", str(error) or type(error).__name__)
+        raise
+    trace.save(folder / "trace.jsonl")
+    for capture in folder.glob("*.pcap"):
+        capture.chmod(0o644)
+    _write_status(folder, world, "complete")
+    return trace
+
+
+def draw(trace: Trace, folder: Path) -> list[Path]:
+    """The charts of a run; their paths."""
+    from tcpclose.charts import draw_ladder, draw_states
+
+    paths = [folder / "ladder.png", folder / "states.png"]
+    draw_ladder(trace, paths[0])
+    draw_states(trace, paths[1])
+    return paths
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    aside = path.with_name(path.name + ".part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+def _write_status(folder: Path, world: World, status: str, reason: str = "") -> None:
+    record = {"world": world, "version": __version__, "status": status}
+    if reason:
+        record["reason"] = reason
+    write_whole(folder / "run.json", json.dumps(record, indent=2) + "\n")

@@ -1,0 +1,46 @@
+"""`emulate(scenario, ...)`: the same scenario on Mininet hosts, in a box of its own, in real time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tcpclose.testbed.box import box_command, why_no_box
+from tcpclose.trace.events import Event, Trace, from_json
+
+
+class EmulationError(RuntimeError):
+    """The run could not be made, or did not go as ordered; the message is for people."""
+
+
+def emulate(folder: Path, watch: Callable[[Event], None] | None = None) -> Trace:
+    """Run the resolved `folder`/scenario.toml on Mininet; captures of all host interfaces are left in `folder`.
+
+    `watch` is called with each event as it becomes known. To be called from the main thread: when that dies, so does
+    the box. Raises `EmulationError`.
+    """
+    reason = why_no_box()
+    if reason is not None:
+        raise EmulationError(reason)
+    events = []
+    with tempfile.TemporaryFile("w+") as complaints:
+        command = box_command([sys.executable, "-m", "tcpclose.testbed.conductor", str(folder.resolve())])
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, text=True
+        ) as box:
+            try:
+                for line in box.stdout or ():
+                    events.append(from_json(line))
+                    if watch is not None:
+                        watch(events[-1])
+                status = box.wait()
+            finally:
+                box.kill()
+        if status:
+            complaints.seek(0)
+            words = complaints.read().strip().splitlines()
+            raise EmulationError(words[-1] if words else f"the run ended with status {status}")
+    return Trace(events)

@@ -1,0 +1,26 @@
+"""Functions of test files, called in processes of their own: what runs inside a box."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+#: The type of the fixture `in_box`.
+InBox = Callable[..., str]
+
+_CODE = "import runpy, sys; sys.path.insert(0, {folder!r}); runpy.run_path({file!r})[{name!r}](*{args!r})"
+
+
+def call(function: Callable[..., Any], *args: object) -> list[str]:
+    """The command that calls a function of a test file, with arguments that `repr` can write."""
+    file = Path(inspect.getfile(function))
+    return [
+        sys.executable,
+        "-c",
+        _CODE.format(folder=str(file.parent), file=str(file), name=function.__name__, args=args),
+    ]
