@@ -54,6 +54,7 @@ def demo(world: _World = None, seed: _Seed = None, override: _Overrides = None, 
 def _run(name: str, world: str | None, seed: int | None, overrides: list[str], out: Path | None) -> None:
     from tcpclose import runs
     from tcpclose.scenario import Scenario, ScenarioError
+    from tcpclose.simulator import check_simulable
     from tcpclose.topology import TopologyError, load_network
 
     if seed is not None:
@@ -61,16 +62,18 @@ def _run(name: str, world: str | None, seed: int | None, overrides: list[str], o
     try:
         path = runs.find_scenario(name)
         scenario = Scenario.load(path, overrides)
-        network = load_network(scenario)
+        network = load_network(scenario, str(path))
         chosen = _choose_world(world)
+        if chosen == "sim":
+            check_simulable(scenario)
         folder = runs.new_folder(runs.label_of(path), out)
         with _progress(scenario, chosen) as watch:
             trace = runs.execute(scenario, network, chosen, folder, watch)
         charts = runs.draw(trace, folder)
-    except (ScenarioError, TopologyError) as error:
+    except (ScenarioError, TopologyError, runs.FolderError) as error:
         _fail(error, 2)
     except runs.RunError as error:
-        _fail(error, 2 if out is not None and not (out / "run.json").exists() else 1)
+        _fail(error, 1)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     _report(scenario, trace, folder, charts)
@@ -138,22 +141,22 @@ def _report(scenario: Scenario, trace: Trace, folder: Path, charts: list[Path]) 
 
 
 def _release_table(scenario: Scenario, trace: Trace) -> Any:
+    """A row for each connection (how, by whom, in what time), and one for each end of it (cause, states passed)."""
+    from rich import box
     from rich.table import Table
 
     from tcpclose.trace.reading import releases
 
-    table = Table(title=scenario.title or None, show_lines=True)
-    for column in ("connection", "released by", "how", "end", "cause", "states passed", "time to release"):
-        table.add_column(column, justify="right" if column.startswith("time") else "left")
+    table = Table(title=scenario.title or None, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+    for column in ("connection\n  end", "how\n  cause", "closed first by, time to release\n  states passed"):
+        table.add_column(column)
     for release in releases(trace):
-        hosts = list(dict.fromkeys([*release.states, *release.causes]))
-        table.add_row(
-            release.connection,
-            f"{release.first} ({release.action})" if release.first else "-",
-            release.how or "open",
-            "\n".join(hosts),
-            "\n".join(release.causes.get(host, "-") for host in hosts),
-            "\n".join(" ".join(release.states.get(host, ())) for host in hosts),
-            "-" if release.duration is None else f"{release.duration / 1e6:.3f} s",
-        )
+        words = f"{release.first} ({release.action})" if release.first else "nobody"
+        if release.duration is not None:
+            words += f", {release.duration / 1e6:.3f} s"
+        table.add_row(release.connection, release.how or "open", words, style="bold")
+        for host in dict.fromkeys([*release.states, *release.causes]):
+            cause = release.causes.get(host, "open")
+            table.add_row(f"  {host}", f"  {cause}", " ".join(release.states.get(host, ())))
+        table.add_section()
     return table

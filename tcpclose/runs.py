@@ -31,6 +31,10 @@ class RunError(RuntimeError):
     """A run that cannot be made or was not completed; the message is for people."""
 
 
+class FolderError(RunError):
+    """The folder that was asked for cannot be a run's."""
+
+
 def find_scenario(name: str) -> Path:
     """The file of a scenario: a path, or the name of a lab (`labs/NAME/scenario.toml`).
 
@@ -51,15 +55,15 @@ def label_of(path: Path) -> str:
 def new_folder(label: str, out: Path | None = None) -> Path:
     """Make the folder of a new run: `out`, which must be empty or new, or `results/runs/TIME-LABEL`.
 
-    Raises `RunError`; nothing that was recorded before is touched.
+    Raises `FolderError`; nothing that was recorded before is touched.
     """
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"{out}: {error.strerror}") from None
+            raise FolderError(f"{out}: {error.strerror}") from None
         if any(out.iterdir()):
-            raise RunError(f"{out} is not empty; a run needs a folder of its own")
+            raise FolderError(f"{out} is not empty; a run needs a folder of its own")
         return out
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for number in range(1, 1000):
@@ -69,9 +73,9 @@ def new_folder(label: str, out: Path | None = None) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise RunError(f"{folder}: {error.strerror}") from None
+            raise FolderError(f"{folder}: {error.strerror}") from None
         return folder
-    raise RunError(f"{RUNS} has a thousand runs of this second")
+    raise FolderError(f"{RUNS} has a thousand runs of this second")
 
 
 def execute(

@@ -204,7 +204,7 @@ class Host(_Table):
     @model_validator(mode="after")
     def _linux_has_its_own(self) -> Self:
         if self.stack == "linux" and self.tcp != PROFILES[self.profile]:
-            raise ValueError('the table `tcp` sets our own stack; stack = "linux" cannot honour it')
+            raise ValueError('the table `tcp` sets our own stack; stack = "linux" cannot honour it: take it away')
         return self
 
 

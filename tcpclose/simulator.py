@@ -47,14 +47,19 @@ def simulate(
     """Run `scenario` on `network` in virtual time.
 
     With `captures`, one pcap for each host interface is written into that folder. `watch` is called with each event
-    as it happens. Raises `ScenarioError` for what only an operating system can do.
+    as it happens. Raises `ScenarioError` as `check_simulable` does.
     """
-    linux = [name for name, host in scenario.host.items() if host.stack == "linux"]
-    if linux:
-        raise ScenarioError(
-            [f'host.{linux[0]}.stack = "linux": the simulator has no Linux kernel; use --world mininet']
-        )
+    check_simulable(scenario)
     return _Simulation(scenario, network, captures, watch).run()
+
+
+def check_simulable(scenario: Scenario) -> None:
+    """Raise `ScenarioError` for what only an operating system can do."""
+    for name, host in scenario.host.items():
+        if host.stack == "linux":
+            raise ScenarioError(
+                [f'host.{name}.stack = "linux": the simulator has no Linux kernel; use --world mininet']
+            )
 
 
 class _Simulation:
@@ -88,7 +93,6 @@ class _Simulation:
                     host.timeout(now)
                     self._flush(host)
             self._take_steps(self.timeline.due(now))
-        self.now = self.scenario.duration
         for host in self.hosts.values():
             self._note(*host.texts(self.now))
         for capture in self.captures.values():

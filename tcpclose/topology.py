@@ -110,14 +110,14 @@ class Network:
         return replace(self, links=links)
 
 
-def load_network(scenario: Scenario) -> Network:
+def load_network(scenario: Scenario, source: str = "scenario") -> Network:
     """The network of a scenario: its topology, with what it says of links, checked against what it names.
 
-    Raises `TopologyError` or `ScenarioError`.
+    `source` names the scenario in messages. Raises `TopologyError` or `ScenarioError`.
     """
-    network = load_topology(scenario.topology, scenario.topology_args).override(scenario.link_settings())
-    scenario.check_against(network.hosts, network.links)
-    return network
+    network = load_topology(scenario.topology, scenario.topology_args)
+    scenario.check_against(network.hosts, network.links, source)
+    return network.override(scenario.link_settings())
 
 
 def load_topology(name: str, args: Mapping[str, Any] | None = None, folder: Path | None = None) -> Network:

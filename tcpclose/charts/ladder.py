@@ -15,15 +15,15 @@ from typing import Any
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
-from matplotlib.textpath import text_to_path
 
 from tcpclose.charts import style
+from tcpclose.charts.condense import Arrow, summary
 from tcpclose.charts.placing import Board, Box, Point
-from tcpclose.charts.rows import LOST_AT, lay_out
-from tcpclose.charts.story import Arrow, Note, Story, duration, stories
+from tcpclose.charts.rows import LINE, LOST_AT, lay_out
+from tcpclose.charts.story import Note, Story, duration, stories
+from tcpclose.charts.style import BOLD, SLOPED
 from tcpclose.trace.events import Trace
 
 #: Panels in one picture; a run with more connections shows the first ones and says so.
@@ -35,7 +35,6 @@ _SIZES = {"label": 7.0, "state": 7.5, "call": 7.0, "cause": 7.0, "time": 6.5, "h
 _ALONG = tuple(0.5 + sign * step / 50 for step in range(18) for sign in (1, -1))
 
 Piece = tuple[str, dict[str, Any]]
-_BOLD, _SLOPED = {"fontweight": "bold"}, {"fontstyle": "italic"}
 
 
 def draw_ladder(trace: Trace, path: Path, connections: Sequence[str] | None = None) -> None:
@@ -61,22 +60,18 @@ def ladder_figure(trace: Trace, connections: Sequence[str] | None = None) -> Fig
 
 def measure(text: str, kind: str, **font: Any) -> float:
     """The width of a text in inches."""
-    prop = FontProperties(
-        family=["DejaVu Sans"], size=_SIZES[kind], weight=font.get("fontweight"), style=font.get("fontstyle")
-    )
-    width, _, _ = text_to_path.get_text_width_height_descent(text, prop, ismath=False)
-    return float(width) / 72
+    return style.measure(text, _SIZES[kind], **font)
 
 
 def label(arrow: Arrow) -> list[Piece]:
     """What is written along an arrow, in pieces of one font each: control bits, then relative numbers."""
     flight = arrow.flight
     if arrow.fat:
-        return [(f"… {_summary(arrow)} …", _SLOPED)]
+        return [(f"… {summary(arrow.flights)} …", SLOPED)]
     numbers = f"SEQ={flight.seq}" + ("" if flight.ack is None else f" ACK={flight.ack}")
     numbers += f" LEN={flight.segment.len}" if flight.segment.len else ""
     mark = "↻ " if flight.retransmission else ""
-    return [(mark + (flight.segment.ctl or "no flags"), _BOLD), (numbers, {})]
+    return [(mark + (flight.segment.ctl or "no flags"), BOLD), (numbers, {})]
 
 
 def label_width(arrow: Arrow) -> float:
@@ -85,22 +80,13 @@ def label_width(arrow: Arrow) -> float:
     return sum(measure(text, "label", **font) for text, font in pieces) + 0.07 * (len(pieces) - 1)
 
 
-def _summary(arrow: Arrow) -> str:
-    octets = sum(flight.segment.len for flight in arrow.flights)
-    again = sum(flight.retransmission for flight in arrow.flights)
-    text = f"{len(arrow.flights)} segments" if octets else f"{len(arrow.flights)} acknowledgments"
-    text += f", {octets} octets" if octets else ""
-    text += f", {again} of them again" if again else ""
-    return text
-
-
 def _ink(arrow: Arrow) -> str:
     bits = arrow.flight.controls
     return style.RESET if "RST" in bits else style.CLOSE if "FIN" in bits else style.INK
 
 
 def _font(note: Note) -> dict[str, Any]:
-    return _BOLD if note.kind == "state" else _SLOPED
+    return BOLD if note.kind == "state" else SLOPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +106,7 @@ class _Widths:
                 for note in story.notes
                 if note.host == story.hosts[place]
             ]
-            return max([*words, measure("LISTEN", "state", **_BOLD)]) + 0.14
+            return max([*words, measure("LISTEN", "state", **BOLD)]) + 0.14
 
         arrows = [arrow for story in told for arrow in story.arrows]
         whole = max((label_width(arrow) * 1.5 for arrow in arrows), default=0)
@@ -173,31 +159,44 @@ class _Panel:
     def _place(self) -> None:
         """Find room for every label; None stands for those that found none."""
         self.board = Board()
-        middle = set(self.story.hosts[1:-1])
-        for note in self.story.notes:
-            if note.host in middle:
-                width = measure(note.text, note.kind, **_font(note))
-                self.board.boxes.append(Box(self.x[note.host] + 0.1 + width / 2, note.row, width, 0.13))
         for x in self.x.values():
             self.board.boxes.append(Box(x, self.rows.height / 2, BAR, self.rows.height))
         for fold in self.rows.folds:
             self.board.boxes.append(Box(self.centre, (fold.top + fold.bottom) / 2, 0.9, 0.16))
+        for elision in self.story.elisions:
+            height = LINE * len(elision.lines)
+            self.board.boxes.append(Box(self.centre, elision.row + height / 2, self.widths.span, height))
         self.bands = [self._name_band(band.outage.name, band.top) for band in self.rows.bands]
         arrows = [arrow for arrow in self.story.arrows if arrow.bottom > 0]
         self.board.lines = [stroke for arrow in arrows for stroke in self.strokes(arrow)]
+        self.notes = {note: self.board.best(self._beside(note)) for note in [*self._first_states(), *self.story.notes]}
         self.board.boxes += [Box(*self.ends(arrow)[1], 0.12, 0.12) for arrow in arrows if arrow.fate == "lost"]
         self.labels = {arrow: self.board.best(self._candidates(arrow)) for arrow in arrows}
         self.reasons = {a: self._reason_box(a) for a in arrows if self._stops(a)}
 
     @property
     def centre(self) -> float:
-        return (min(self.x.values()) + max(self.x.values())) / 2
+        """The middle between the first two lifelines, where silences and omissions are named."""
+        return min(self.x.values()) + self.widths.span / 2
 
     def _name_band(self, name: str, top: float) -> Box | None:
-        width = measure(name, "call", **_BOLD) + 0.08
+        width = measure(name, "call", **BOLD) + 0.08
         left, right = min(self.x.values()), max(self.x.values())
         places = (left + 0.12 + width / 2, right - 0.12 - width / 2, self.centre)
         return self.board.best(Box(x, top + 0.11, width, 0.14) for x in places)
+
+    def _first_states(self) -> Iterator[Note]:
+        for host, state in self.story.before.items():
+            yield Note(0, host, state, "state", (0, 0))
+
+    def _beside(self, note: Note) -> Iterator[Box]:
+        """Left of the first lifeline, right of the last; at those between wherever no arrow is in the way."""
+        width = measure(note.text, note.kind, **_font(note))
+        place = self.story.hosts.index(note.host)
+        sides = (-1,) if place == 0 else (1,) if place == len(self.x) - 1 else (1, -1)
+        for dy in (0.0,) if len(sides) == 1 else (0.0, 0.07, -0.07):
+            for side in sides:
+                yield Box(self.x[note.host] + side * (0.1 + width / 2), note.row + dy, width, 0.13)
 
     def _candidates(self, arrow: Arrow) -> Iterator[Box]:
         """Boxes along the arrow, above the line and then below."""
@@ -215,7 +214,7 @@ class _Panel:
 
     def _reason_box(self, arrow: Arrow) -> Box | None:
         (x0, _), (x1, y1) = self.ends(arrow)
-        width = measure(self._reason(arrow), "label", **_SLOPED)
+        width = measure(self._reason(arrow), "label", **SLOPED)
         towards = 1 if x1 > x0 else -1
         near = x1 + towards * (0.1 + width / 2)
         return self.board.best(Box(near, y1 + dy, width, 0.125) for dy in (0.0, 0.08, -0.08, 0.14, -0.14))
@@ -236,9 +235,11 @@ class _Panel:
         self._draw_bands(axes)
         self._draw_lines(axes)
         self._draw_folds(axes)
+        self._draw_elisions(axes)
         self._draw_times(axes)
-        for note in self.story.notes:
-            self._draw_note(axes, note)
+        for note, box in self.notes.items():
+            if box:
+                self._text(axes, box.x, box.y, note.text, note.kind, ha="center", **_font(note))
         for number, arrow in enumerate(self.labels):
             self._draw_arrow(axes, arrow, number)
 
@@ -247,21 +248,18 @@ class _Panel:
         axes.text(x, y, text, **(look | how))
 
     def _draw_head(self, axes: Axes) -> None:
-        self._text(axes, 0, 0.14 - HEADER, self.story.title, "title", **_BOLD)
+        self._text(axes, 0, 0.14 - HEADER, self.story.title, "title", **BOLD)
         self._text(axes, 0, 0.31 - HEADER, self.story.subtitle, "call", color=style.FAINT)
         axes.add_artist(Line2D([0, self.width], [0.44 - HEADER] * 2, color=style.FAINT, linewidth=0.6))
         self._text(axes, TIMES - 0.1, -0.3, "ms", "time", ha="right", color=style.FAINT)
         for host, x in self.x.items():
-            self._text(axes, x, -0.34, host, "host", ha="center", **_BOLD)
+            self._text(axes, x, -0.34, host, "host", ha="center", **BOLD)
             endpoint = self.story.endpoints.get(host, "")
             if endpoint and not endpoint.startswith(host):
                 self._text(axes, x, -0.19, endpoint, "time", ha="center", color=style.FAINT)
-            if host in self.story.before:
-                note = Note(0, host, self.story.before[host], "state", (0, 0))
-                self._draw_note(axes, note)
         if self.story.omitted:
             text = f"… {self.story.omitted} earlier changes are not shown …"
-            self._text(axes, self.centre, -0.04, text, "call", ha="center", color=style.FAINT, **_SLOPED)
+            self._text(axes, self.centre, -0.04, text, "call", ha="center", color=style.FAINT, **SLOPED)
 
     def _draw_bands(self, axes: Axes) -> None:
         for band, box in zip(self.rows.bands, self.bands, strict=True):
@@ -272,7 +270,7 @@ class _Panel:
             for row in (band.top, bottom):
                 axes.add_artist(Line2D([TIMES, self.width], [row] * 2, color=style.PURPLE, linewidth=0.8, zorder=0.5))
             if box:
-                self._text(axes, box.x, box.y, band.outage.name, "call", ha="center", **_BOLD)
+                self._text(axes, box.x, box.y, band.outage.name, "call", ha="center", **BOLD)
 
     def _draw_lines(self, axes: Axes) -> None:
         """Each lifeline, coloured by state; thin where there is no connection."""
@@ -312,8 +310,20 @@ class _Panel:
                     line.set(color=style.INK, linewidth=0.9, zorder=3)
                     axes.add_artist(line)
             self._text(
-                axes, self.centre, middle, duration(fold.length), "call", ha="center", color=style.FAINT, **_SLOPED
+                axes, self.centre, middle, duration(fold.length), "call", ha="center", color=style.FAINT, **SLOPED
             )
+
+    def _draw_elisions(self, axes: Axes) -> None:
+        left = min(self.x.values()) + BAR
+        for elision in self.story.elisions:
+            height = LINE * len(elision.lines)
+            block = Rectangle(
+                (left, elision.row), self.widths.span - 2 * BAR, height, color=style.BLOCK, lw=0, zorder=1
+            )
+            axes.add_patch(block)
+            for number, line in enumerate(elision.lines):
+                y = elision.row + LINE * (number + 0.5)
+                self._text(axes, self.centre, y, line, "label", ha="center", **SLOPED)
 
     def _draw_times(self, axes: Axes) -> None:
         last_row, last_text = -1.0, ""
@@ -322,11 +332,6 @@ class _Panel:
             if row - last_row >= 0.13 and text != last_text:
                 self._text(axes, TIMES - 0.1, row, text, "time", ha="right", color=style.FAINT)
                 last_row, last_text = row, text
-
-    def _draw_note(self, axes: Axes, note: Note) -> None:
-        left = note.host == self.story.hosts[0]
-        x = self.x[note.host] + (-0.1 if left else 0.1)
-        self._text(axes, x, note.row, note.text, note.kind, ha="right" if left else "left", **_font(note))
 
     def _draw_arrow(self, axes: Axes, arrow: Arrow, number: int) -> None:
         colour, stops, fat = _ink(arrow), self._stops(arrow), arrow.fat
@@ -349,7 +354,7 @@ class _Panel:
             axes.add_artist(cross)
         box = self.reasons[arrow]
         if box:
-            self._text(axes, box.x, box.y, self._reason(arrow), "label", ha="center", **_SLOPED)
+            self._text(axes, box.x, box.y, self._reason(arrow), "label", ha="center", **SLOPED)
 
     def _draw_label(self, axes: Axes, box: Box, pieces: list[Piece], colour: str, gid: str) -> None:
         """Write the pieces one after the other along the box."""

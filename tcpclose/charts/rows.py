@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Literal
 
-from tcpclose.charts.story import Arrow, Note, Story
+from tcpclose.charts.condense import Arrow, Elision
+from tcpclose.charts.story import Note, Story
 from tcpclose.trace.reading import MOMENT, Outage
 
 #: Least distances: between words on one side, tails or heads on one lifeline, moments; and how far an arrow falls.
 TEXT, TAIL, HEAD, STEP, SLANT, FAT_SLANT = 0.165, 0.19, 0.19, 0.13, 0.32, 0.46
+#: Room for one line about segments that are left out.
+LINE = 0.16
 #: What a fat arrow and its label need more than a thin one, above.
 FAT = 0.06
 #: Part of the way that a lost segment is drawn.
@@ -59,11 +62,12 @@ class Rows:
 class _Item:
     t: int
     order: tuple[int, int]
-    kind: Literal["note", "tail", "head", "begin", "end"]
+    kind: Literal["note", "tail", "head", "begin", "end", "elision"]
     host: str | None
     note: Note | None = None
     arrow: Arrow | None = None
     band: Band | None = None
+    elision: Elision | None = None
 
 
 @dataclass(slots=True)
@@ -109,6 +113,9 @@ class _Layout:
             if end:
                 host = last.target if last.arrived else None
                 items.append(_Item(last.finish, self._place(end), "head", host, arrow=arrow))
+        for elision in story.elisions:
+            if cut is None or elision.after >= cut:
+                items.append(_Item(elision.after, (len(story.order), 0), "elision", None, elision=elision))
         times = [item.t for item in items]
         for outage in story.outages:
             band = Band(outage)
@@ -122,12 +129,18 @@ class _Layout:
         return (self.rows.story.order[id(event)], 1)
 
     def run(self) -> Rows:
-        waiting = sorted(arrow.last.finish for arrow in self.rows.story.arrows)
-        setting_out = sorted(arrow.flight.start for arrow in self.rows.story.arrows)
+        story = self.rows.story
+        spans = [(arrow.flight.start, arrow.last.finish) for arrow in story.arrows]
+        spans += [(elision.flights[0].start, elision.flights[-1].finish) for elision in story.elisions]
+        setting_out = sorted(start for start, _ in spans)
+        waiting = sorted(end for _, end in spans)
         for item in self.items:
             if item.t > self.now:
                 in_flight = bisect_left(setting_out, item.t) - bisect_left(waiting, item.t)
                 self._pass_time(item.t, folds=in_flight == 0)
+            if item.elision:
+                self._elide(item.elision)
+                continue
             row = self._row(item)
             self.level = max(self.level, row)
             self._settle(item, row)
@@ -147,6 +160,10 @@ class _Layout:
         else:
             self.level += 0.01 + 0.07 * min(1.0, gap / self.pace)
         self.front, self.now = self.level, t
+
+    def _elide(self, elision: Elision) -> None:
+        elision.row = self.level + 0.1
+        self.level = elision.row + LINE * len(elision.lines) + 0.1
 
     def _row(self, item: _Item) -> float:
         """The highest row that keeps all distances."""

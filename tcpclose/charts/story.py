@@ -1,7 +1,6 @@
 """What a ladder tells of one connection: its arrows, the notes beside its lifelines, its faults. No drawing here.
 
-A story stays short enough to read: runs of plain data are condensed into one fat arrow, and when that is not enough
-everything between the opening and the release is.
+A story stays short enough to read: `condense` leaves out runs of plain data, or more when that is not enough.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tcpclose.charts.condense import Arrow, Elision, condense
 from tcpclose.trace.events import Call, Change, Received, Trace
 from tcpclose.trace.reading import (
     Flight,
@@ -25,43 +25,10 @@ from tcpclose.trace.reading import (
     releases,
 )
 
-#: A run of plain segments up to this long is drawn in full.
-RUN = 8
-#: Arrows in one panel beyond which the middle of the connection is condensed, whatever it is.
-ARROWS = 60
 #: Notes beside the lifelines of one panel, beyond which the earliest are left out.
 NOTES = 120
 
 NO_CONNECTION = "segments of no connection"
-
-
-@dataclass(slots=True, eq=False)
-class Arrow:
-    """One flight, or several of one direction and one fate condensed. The rows of its ends are given by `rows`."""
-
-    flights: tuple[Flight, ...]
-    top: float = 0.0
-    bottom: float = 0.0
-
-    @property
-    def flight(self) -> Flight:
-        """The only flight, or the first of several."""
-        return self.flights[0]
-
-    @property
-    def fat(self) -> bool:
-        """It stands for several flights."""
-        return len(self.flights) > 1
-
-    @property
-    def fate(self) -> Literal["arrived", "lost", "unknown"]:
-        """ "unknown": still in flight when the trace ended, or its target keeps no trace."""
-        return "arrived" if self.flight.arrived else "lost" if self.flight.lost else "unknown"
-
-    @property
-    def last(self) -> Flight:
-        """The flight that arrived or was lost last."""
-        return max(self.flights, key=lambda flight: flight.finish)
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +56,7 @@ class Story:
     #: The state in which each end was before its first change, where that is known.
     before: dict[str, str]
     arrows: list[Arrow]
+    elisions: list[Elision]
     notes: list[Note]
     outages: list[Outage]
     order: dict[int, int]
@@ -150,9 +118,10 @@ def _story(
 ) -> Story:
     people = {flight.source for flight in flown} | {flight.target for flight in flown} | passed.keys()
     people |= {call.host for call in calls}
-    arrows = condensed(flown, [t for fault in faults for t in (fault.start, fault.end) if t is not None])
+    arrows, elisions = condense(flown, [t for fault in faults for t in (fault.start, fault.end) if t is not None])
+    hidden = [arrow.flights for arrow in arrows if arrow.fat] + [elision.flights for elision in elisions]
     notes = sorted(
-        [*_state_notes(passed, release, order), *_call_notes(calls, arrows, order)], key=lambda n: (n.t, n.order)
+        [*_state_notes(passed, release, order), *_call_notes(calls, flown, hidden, order)], key=lambda n: (n.t, n.order)
     )
     times = [flight.start for flight in flown] + [flight.finish for flight in flown] + [note.t for note in notes]
     before = dict.fromkeys(people & traced, "CLOSED") | {host: states[0].previous for host, states in passed.items()}
@@ -168,6 +137,7 @@ def _story(
         endpoints=endpoints,
         before=before if name else {},
         arrows=arrows,
+        elisions=elisions,
         notes=notes[-NOTES:],
         outages=[f for f in faults if times and f.start <= max(times) and min(times) <= (f.end or max(times))],
         order=order,
@@ -232,24 +202,24 @@ def _expired(change: Change) -> str | None:
     return "(Unreachable)" if "icmp" in event or "unreachable" in event else None
 
 
-def _call_notes(calls: list[Call], arrows: list[Arrow], order: dict[int, int]) -> Iterator[Note]:
-    """Calls that move something, without those in the middle of condensed data. Equal ones in a row are counted."""
-    hidden = [
-        (arrow.flight.source, arrow.flight.start, arrow.flights[-1].start) for arrow in arrows if arrow.fat
-    ]
-    starts = sorted(arrow.flight.start for arrow in arrows)
+def _call_notes(
+    calls: list[Call], flown: list[Flight], hidden: list[tuple[Flight, ...]], order: dict[int, int]
+) -> Iterator[Note]:
+    """Calls that move something. Equal SENDs in a row, and those whose segments are `hidden`, are counted."""
+    runs = [(run[0].start, run[-1].start) for run in hidden]
+    starts = sorted(flight.start for flight in flown)
     shown: list[tuple[Call, int]] = []  # with how many it stands for
     for call in calls:
         if call.call not in ("open", "send", "close", "abort", "shutdown"):
             continue
-        if any(host == call.host and first < call.t <= last for host, first, last in hidden):
-            continue
+        within = any(first < call.t <= last for first, last in runs)
         if shown and call.call == "send" and _same(shown[-1][0], call):
             first, count = shown[-1]
-            if not any(first.t < start <= call.t for start in starts):
+            if within or not any(first.t < start <= call.t for start in starts):
                 shown[-1] = first, count + 1
                 continue
-        shown.append((call, 1))
+        if not within or call.call != "send":
+            shown.append((call, 1))
     for call, count in shown:
         words = [call.call.capitalize()]
         words += [str(call.octets)] if call.octets is not None else []
@@ -260,57 +230,3 @@ def _call_notes(calls: list[Call], arrows: list[Arrow], order: dict[int, int]) -
 
 def _same(one: Call, other: Call) -> bool:
     return (one.host, one.call, one.octets, one.error) == (other.host, other.call, other.octets, other.error)
-
-
-def condensed(flown: Sequence[Flight], breaks: Sequence[int] = (), most: int = ARROWS) -> list[Arrow]:
-    """Arrows for all flights, at most about `most`: the opening, the release and what went wrong stay single.
-
-    `breaks` are times at which something happens that no run may hide: faults.
-    """
-    number = len(flown)
-    plain = [_plain(flight) for flight in flown]
-    middle = [4 <= place < number - 6 and not _marked(flight) for place, flight in enumerate(flown)]
-    rest = [most // 4 <= place < number - most // 2 for place in range(number)]
-    arrows: list[Arrow] = []
-    for dull, stops in ((plain, sorted(breaks)), (middle, []), (rest, [])):
-        arrows = _merged(flown, dull, stops)
-        if len(arrows) <= most:
-            break
-    return arrows
-
-
-def _marked(flight: Flight) -> bool:
-    """It opens, releases, or changes a state."""
-    return bool(flight.controls & {"SYN", "FIN", "RST"}) or flight.changes
-
-
-def _plain(flight: Flight) -> bool:
-    return not _marked(flight) and not flight.retransmission
-
-
-def _merged(flown: Sequence[Flight], dull: Sequence[bool], stops: Sequence[int]) -> list[Arrow]:
-    """Long runs of dull flights condensed, one arrow for each direction and fate; the first and last of each stay."""
-    arrows: list[Arrow] = []
-    run: list[Flight] = []
-
-    def flush() -> None:
-        groups: dict[tuple[str, str, bool], list[Flight]] = defaultdict(list)
-        for flight in run:
-            groups[flight.source, flight.target, flight.lost is not None].append(flight)
-        for group in groups.values():
-            if len(run) <= RUN or len(group) < 4:
-                arrows.extend(Arrow((flight,)) for flight in group)
-            else:
-                first, *between, last = group
-                arrows.extend((Arrow((first,)), Arrow(tuple(between)), Arrow((last,))))
-        run.clear()
-
-    for flight, boring in zip(flown, dull, strict=True):
-        if run and (not boring or any(run[-1].start < stop <= flight.start for stop in stops)):
-            flush()
-        if boring:
-            run.append(flight)
-        else:
-            arrows.append(Arrow((flight,)))
-    flush()
-    return arrows

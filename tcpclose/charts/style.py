@@ -13,12 +13,17 @@ from typing import Any, Final
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 
+BOLD: Final[dict[str, Any]] = {"fontweight": "bold"}
+SLOPED: Final[dict[str, Any]] = {"fontstyle": "italic"}
+
 INK, FAINT, PAPER = "#222222", "#767676", "#FFFFFF"
-RESET, CLOSE, FAULT = VERMILLION, "#004C80", "#F5EAF0"
+RESET, CLOSE, FAULT, BLOCK = VERMILLION, "#004C80", "#F5EAF0", "#EFEFEF"
 
 #: Phase of a connection's life to its states and their colours, in the order of the legend.
 PHASES: Final[dict[str, dict[str, str]]] = {
@@ -30,8 +35,9 @@ PHASES: Final[dict[str, dict[str, str]]] = {
 }
 STATE_COLOURS: Final[dict[str, str]] = {state: colour for states in PHASES.values() for state, colour in states.items()}
 
+_FAMILY: Final = ["DejaVu Sans"]  # it comes with matplotlib, so text is the same everywhere
 _SETTINGS: Final[dict[Any, Any]] = {
-    "font.family": ["DejaVu Sans"],
+    "font.family": _FAMILY,
     "font.size": 8.0,
     "text.color": INK,
     "axes.edgecolor": FAINT,
@@ -62,6 +68,13 @@ def lightness(colour: str) -> float:
 def on(colour: str) -> str:
     """Black or white: the ink that reads on `colour`."""
     return INK if lightness(colour) > 0.5 else PAPER
+
+
+def measure(text: str, size: float, **font: Any) -> float:
+    """The width of a text in inches; `size` in points, `font` as for a matplotlib text."""
+    prop = FontProperties(family=_FAMILY, size=size, weight=font.get("fontweight"), style=font.get("fontstyle"))
+    width, _, _ = text_to_path.get_text_width_height_descent(text, prop, ismath=False)
+    return float(width) / 72
 
 
 @contextmanager

@@ -7,6 +7,7 @@ leaves through a raw socket, so that routes and neighbours are the kernel's busi
     conductor: {"start": us}        the zero of the run's clock, on CLOCK_MONOTONIC
     conductor: {"step": index}      the user makes a call
     agent:     {"event": {...}}     a line of the trace
+    agent:     {"quiet": true}      no timer runs here: without a step or a segment, nothing will happen
     agent:     {"hold": true}       a fault is to strike now; output waits until      conductor: {"go": true}
     conductor: {"stop": true}       agent: the last events, then {"stopped": true}
 """
@@ -46,6 +47,7 @@ class Driver(Protocol):
     def ready(self, sockets: Iterable[socket.socket], clock: Callable[[], int]) -> None: ...
     def next_timeout(self) -> int | None: ...
     def timeout(self, now: int) -> None: ...
+    def quiet(self) -> bool: ...
     def events(self) -> list[Event]: ...
     def send(self, now: int) -> None: ...
     def texts(self, now: int) -> list[Event]: ...
@@ -99,6 +101,9 @@ class OwnStack:
         if packet.datagram.dst.port not in self._kernel_ports:
             self.host.segment_arrives(packet.datagram, packet.ident, now)
 
+    def quiet(self) -> bool:
+        return self.host.next_timeout() is None
+
     def events(self) -> list[Event]:
         dropped, self._dropped = self._dropped, []
         return dropped + self.host.events()
@@ -124,6 +129,7 @@ class Agent:
         self._start = 0
         self._todo: list[dict[str, Any]] = []
         self._stopping = False
+        self._quiet = False
 
     def run(self) -> None:
         """From "ready" to "stopped"."""
@@ -163,6 +169,7 @@ class Agent:
         for message in todo:
             if "step" in message:
                 self._driver.perform(self._steps[message["step"]], self._now())
+                self._quiet = False  # as the conductor takes it to be, until told otherwise
             elif "stop" in message:
                 self._stopping = True
 
@@ -175,6 +182,9 @@ class Agent:
         self._driver.send(self._now())
         for event in self._driver.events():
             self._report(event)
+        if self._quiet is not (quiet := self._driver.quiet()):
+            self._quiet = quiet
+            self._channel.tell(quiet=quiet)
 
     def _report(self, event: Event) -> bool:
         """Pass an event on. True when a fault is to strike at this very moment."""

@@ -24,12 +24,13 @@ from tcpclose.testbed.channel import Channel
 from tcpclose.testbed.network import EmulatedNetwork, NetworkError
 from tcpclose.testbed.relay import LostFrame, RelayError
 from tcpclose.timeline import Timeline
-from tcpclose.topology import Network, load_network
+from tcpclose.topology import load_network
 from tcpclose.trace.events import Event, FaultTaken, Lost, from_json, to_json
 from tcpclose.wire import Malformed, decode_ethernet, decode_tcp
 
 _HEAD_START = 50_000  # us between the last agent's "ready" and the zero of the clock
 _LAST_WORDS = 5.0  # s that an agent has to stop
+_LULL = 250_000  # us of silence, beyond what a segment may still be on its way, after which a quiet run is over
 
 
 class AgentError(RuntimeError):
@@ -75,6 +76,9 @@ class Conductor:
         self.timeline = Timeline(scenario)
         self.agents = {host: AgentProcess(network, host, path) for host in network.plan.hosts}
         self.start = 0
+        self._quiet: set[str] = set()
+        self._last_event = 0
+        self._lull = _LULL + 2 * sum(link.settings.delay for link in network.plan.links.values())
         self._indices = {id(step): index for index, step in enumerate(scenario.step)}
         self._names = self._names_by_address()
         self._waiting: deque[Step] = deque()
@@ -85,7 +89,7 @@ class Conductor:
         self.start = time.monotonic_ns() // 1000 + _HEAD_START
         for agent in self.agents.values():
             agent.channel.tell(start=self.start)
-        while (now := self._now()) < self.scenario.duration:
+        while (now := self._now()) < self._end():
             self._take_steps(now)
             self._wait(self._next_time() - self._now())
         for agent in self.agents.values():
@@ -97,9 +101,15 @@ class Conductor:
     def _now(self) -> int:
         return time.monotonic_ns() // 1000 - self.start
 
+    def _end(self) -> int:
+        """The hard end, or sooner when no step is due, no timer runs and no segment can be on its way."""
+        if self.timeline.next_time() is None and self._quiet == set(self.agents):
+            return min(self._last_event + self._lull, self.scenario.duration)
+        return self.scenario.duration
+
     def _next_time(self) -> int:
         at = self.timeline.next_time()
-        return self.scenario.duration if at is None else min(at, self.scenario.duration)
+        return self._end() if at is None else min(at, self._end())
 
     def _gather(self, word: str, seconds: float) -> None:
         """Wait until every agent has said `word`."""
@@ -129,6 +139,8 @@ class Conductor:
             elif "hold" in message:
                 self._strike_due()
                 agent.channel.tell(go=True)
+            elif "quiet" in message:
+                (self._quiet.add if message["quiet"] else self._quiet.discard)(agent.host)
         return messages
 
     # Steps
@@ -140,6 +152,7 @@ class Conductor:
             if step.fault:
                 self._strike(step)
             else:
+                self._quiet.discard(step.host)
                 self.agents[step.host].channel.tell(step=self._indices[id(step)])
 
     def _strike_due(self) -> None:
@@ -157,6 +170,7 @@ class Conductor:
     # The record
 
     def _note(self, event: Event) -> None:
+        self._last_event = max(self._last_event, event.t)
         self.timeline.observe(event)
         print(to_json(event), flush=True)
 
@@ -186,7 +200,7 @@ class Conductor:
 def _main(folder: Path) -> int:
     path = folder / "scenario.toml"
     scenario = Scenario.load(path)
-    network: Network = load_network(scenario)
+    network = load_network(scenario)
     ports = {name: host.kernel_ports for name, host in scenario.host.items()}
     linux = [name for name, host in scenario.host.items() if host.stack == "linux"]
     try:

@@ -330,6 +330,10 @@ class KernelStack:
         """Look again."""
         self._look(now)
 
+    def quiet(self) -> bool:
+        """No end has anything to send or to wait for; the kernel's TIME-WAIT of a minute is not waited for."""
+        return all(end.state in (State.CLOSED, State.TIME_WAIT) for end in self._ends.values())
+
     def events(self) -> list[Event]:
         """What happened since the last call."""
         events, self._events = self._events, []

@@ -128,11 +128,7 @@ class EmulatedNetwork:
             self._prepare_host(host)
         self._prepare_switches(joints)
         self._relay = Relay(self.seed, joints)
-        try:
-            self._start_captures()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+        self._start_captures()
         return self
 
     def __exit__(
@@ -140,6 +136,9 @@ class EmulatedNetwork:
     ) -> None:
         try:
             self.stop_captures()
+        except NetworkError:
+            if error is None:  # else the first error is the one to tell
+                raise
         finally:
             self._relay.close()
 

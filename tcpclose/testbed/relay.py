@@ -110,10 +110,8 @@ class Relay:
         self._process.wait()
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        try:
+        with contextlib.suppress(ConnectionError):  # a relay that is gone is told by `_take`
             self._control.send(json.dumps(message).encode())
-        except OSError as error:
-            raise RelayError(f"the relay cannot be reached: {error.strerror}") from error
         while (answer := self._take()) is None:
             pass
         if "error" in answer:
@@ -122,7 +120,9 @@ class Relay:
 
     def _take(self) -> dict[str, Any] | None:
         """Wait for one message: the answer to an order, or None when it was a report, which is kept."""
-        octets = self._control.recv(_LARGEST_MESSAGE)
+        octets = b""
+        with contextlib.suppress(ConnectionResetError):  # as the end of the file: the relay is gone
+            octets = self._control.recv(_LARGEST_MESSAGE)
         if not octets:
             raise RelayError(f"the relay has ended (exit status {self._process.wait()})")
         message: dict[str, Any] = json.loads(octets)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -29,7 +29,7 @@ class Call(Event):
 
     kind: ClassVar[str] = "call"
     host: str
-    connection: str | None
+    connection: str | None = None
     call: str
     port: int | None = None
     octets: int | None = None
@@ -46,7 +46,7 @@ class Change(Event):
     old: str
     new: str
     event: str
-    rfc: str
+    rfc: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +56,13 @@ class SegmentEvent(Event):
     `connection` is None for a segment that belongs to none.
     """
 
-    connection: str | None
+    connection: str | None = None
     id: int
     src: str
     dst: str
     seq: int
     ack: int
-    ctl: str
+    ctl: str = ""
     len: int
     wnd: int
 
@@ -120,7 +120,7 @@ class End(Event):
     host: str
     connection: str
     cause: str
-    rfc: str
+    rfc: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,12 +162,7 @@ def from_json(line: str) -> Event:
     """The inverse of `to_json`. Raises `ValueError` when the line is not an event."""
     record = json.loads(line)
     try:
-        cls = _KINDS[record.pop("kind")]
-        if "connection" in {f.name for f in fields(cls)}:
-            record.setdefault("connection", None)
-        if issubclass(cls, SegmentEvent):
-            record.setdefault("ctl", "")
-        return cls(**record)
+        return _KINDS[record.pop("kind")](**record)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not an event of a trace: {line.strip()!r} ({error})") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,19 @@ AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"
 def _boxes_work(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("testbed") and (reason := why_no_box()):
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def box() -> None:
+    """For fixtures that outlive a test: skip where no box can be made."""
+    if reason := why_no_box():
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def tshark_or_skip() -> None:
+    if not shutil.which("tshark"):
+        pytest.skip("tshark is not installed")
 
 
 @functools.cache

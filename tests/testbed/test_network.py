@@ -24,17 +24,22 @@ from mininet.topo import LinearTopo, Topo
 
 from tcpclose.testbed.box import box_command
 from tcpclose.testbed.network import EmulatedNetwork, NetworkError
-from tcpclose.topology import load_topology, read_topo
+from tcpclose.topology import Network, load_topology, read_topo
 from tcpclose.wire.pcap import read_pcap
 
 pytestmark = pytest.mark.testbed
 
 
 @contextmanager
+def running(plan: Network, **settings: Any) -> Iterator[EmulatedNetwork]:
+    with tempfile.TemporaryDirectory() as folder, EmulatedNetwork(plan, 1, Path(folder), **settings) as network:
+        yield network
+
+
+@contextmanager
 def two_hosts(**settings: Any) -> Iterator[EmulatedNetwork]:
-    with tempfile.TemporaryDirectory() as folder:
-        with EmulatedNetwork(load_topology("two_hosts"), 1, Path(folder), **settings) as network:
-            yield network
+    with running(load_topology("two_hosts"), **settings) as network:
+        yield network
 
 
 def ping(network: EmulatedNetwork, count: int = 1) -> list[float]:
@@ -138,8 +143,9 @@ def lost_segments_are_reported() -> None:
 def segments_and_checksums_are_real() -> None:
     """10 kB from kernel to kernel: no frame is longer than the MTU allows, and every TCP checksum is right."""
     with two_hosts(linux_hosts=["h1", "h2"]) as network:
-        server = "import socket; s = socket.create_server(('', 80)); print('up', flush=True); s.accept()[0].sendall(bytes(10**4))"
-        client = "import socket; s = socket.create_connection(('10.0.0.1', 80)); print(len(s.recv(10**4, socket.MSG_WAITALL)))"
+        server = "s = socket.create_server(('', 80)); print('up', flush=True); s.accept()[0].sendall(bytes(10**4))"
+        client = "s = socket.create_connection(('10.0.0.1', 80)); print(len(s.recv(10**4, socket.MSG_WAITALL)))"
+        server, client = f"import socket; {server}", f"import socket; {client}"
         python = [sys.executable, "-I", "-S", "-c"]
         with network.popen("h1", [*python, server], stdout=subprocess.PIPE) as sender:
             assert sender.stdout is not None
@@ -163,15 +169,13 @@ def two_hosts_joined_directly() -> None:
         def build(self) -> None:
             self.addLink(self.addHost("h1"), self.addHost("h2"), delay="5ms")
 
-    with tempfile.TemporaryDirectory() as folder:
-        with EmulatedNetwork(read_topo(Cable()), 1, Path(folder)) as network:
-            assert len(ping(network, 3)) == 3
+    with running(read_topo(Cable())) as network:
+        assert len(ping(network, 3)) == 3
 
 
 def a_tree_of_switches() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        with EmulatedNetwork(read_topo(LinearTopo(k=3, n=2)), 1, Path(folder)) as network:
-            assert network.net.pingAll() == 0
+    with running(read_topo(LinearTopo(k=3, n=2))) as network:
+        assert network.net.pingAll() == 0
 
 
 def wrong_orders_are_told() -> None:
@@ -187,9 +191,9 @@ def a_kernel_that_cannot_be_silenced_stops_the_run(folder: str) -> None:
     fake.write_text("#!/bin/sh\nexit 0\n")
     fake.chmod(0o755)
     os.environ["PATH"] = f"{folder}:{os.environ['PATH']}"
-    with pytest.raises(NetworkError, match="host h1 is not as ordered: '-A INPUT ! -i lo -p tcp -j DROP' is not in"):
-        with two_hosts():
-            pass
+    words = "host h1 is not as ordered: '-A INPUT ! -i lo -p tcp -j DROP' is not in"
+    with pytest.raises(NetworkError, match=words), two_hosts():
+        pass
 
 
 @pytest.mark.parametrize(

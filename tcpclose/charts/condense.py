@@ -1,0 +1,147 @@
+"""Which flights get an arrow of their own, and how the others are told: the art of leaving out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tcpclose.trace.reading import Flight
+
+#: A run of plain segments up to this long is drawn in full.
+RUN = 8
+#: Arrows in one panel beyond which more than plain data is left out.
+ARROWS = 60
+
+
+@dataclass(slots=True, eq=False)
+class Arrow:
+    """One flight, or several of one direction and one fate that flew close together: a fat arrow.
+
+    The rows of its ends are given by `rows`.
+    """
+
+    flights: tuple[Flight, ...]
+    top: float = 0.0
+    bottom: float = 0.0
+
+    @property
+    def flight(self) -> Flight:
+        """The only flight, or the first of several."""
+        return self.flights[0]
+
+    @property
+    def fat(self) -> bool:
+        """It stands for several flights."""
+        return len(self.flights) > 1
+
+    @property
+    def fate(self) -> Literal["arrived", "lost", "unknown"]:
+        """Unknown: still in flight when the trace ended, or its target keeps no trace."""
+        return "arrived" if self.flight.arrived else "lost" if self.flight.lost else "unknown"
+
+    @property
+    def last(self) -> Flight:
+        """The flight that arrived or was lost last."""
+        return max(self.flights, key=lambda flight: flight.finish)
+
+
+@dataclass(slots=True, eq=False)
+class Elision:
+    """Flights of both directions that are left out; what is drawn lies before `after` or later than they set out."""
+
+    flights: tuple[Flight, ...]
+    after: int
+    row: float = 0.0
+
+    @property
+    def lines(self) -> list[str]:
+        """What is left out, one line for each direction."""
+        return [f"{way[0]} → {way[1]}:  … {summary(group)} …" for way, group in _by(self.flights, fate=False).items()]
+
+
+def summary(flights: Sequence[Flight]) -> str:
+    """ "14 segments, 14000 octets, 2 of them lost"."""
+    octets = sum(flight.segment.len for flight in flights)
+    bare = octets == 0 and all(flight.segment.ctl == "ACK" for flight in flights)
+    text = f"{len(flights)} {'acknowledgments' if bare else 'segments'}"
+    text += f", {octets} octets" if octets else ""
+    again, lost = sum(f.retransmission for f in flights), sum(f.lost is not None for f in flights)
+    text += f", {again} sent again" if again else ""
+    return text + (f", {lost} lost" if lost else "")
+
+
+def condense(
+    flown: Sequence[Flight], breaks: Sequence[int] = (), most: int = ARROWS
+) -> tuple[list[Arrow], list[Elision]]:
+    """Arrows for what opens, releases and goes wrong, at most about `most`, and the runs that are left out.
+
+    `breaks` are times that no run may hide: faults. First plain data is left out; then everything between opening
+    and release that changes no state; then the middle, whatever it is.
+    """
+    number = len(flown)
+    plain = [not _marked(flight) and not flight.retransmission for flight in flown]
+    middle = [4 <= place < number - 6 and not _marked(flight) for place, flight in enumerate(flown)]
+    rest = [most // 4 <= place < number - most // 2 for place in range(number)]
+    arrows: list[Arrow] = []
+    elisions: list[Elision] = []
+    for dull, stops in ((plain, breaks), (middle, ()), (rest, ())):
+        parts = [_leave_out(run) if boring else ([Arrow(tuple(run))], []) for boring, run in _runs(flown, dull, stops)]
+        arrows = [arrow for drawn, _ in parts for arrow in drawn]
+        elisions = [elision for _, left_out in parts for elision in left_out]
+        if len(arrows) <= most:
+            break
+    return arrows, elisions
+
+
+def _marked(flight: Flight) -> bool:
+    """It opens, releases, or changes a state."""
+    return bool(flight.controls & {"SYN", "FIN", "RST"}) or flight.changes
+
+
+def _runs(flown: Sequence[Flight], dull: Sequence[bool], stops: Sequence[int]) -> Iterator[tuple[bool, list[Flight]]]:
+    """The flights in order, dull ones in runs as long as possible, the others one by one."""
+    run: list[Flight] = []
+    for flight, boring in zip(flown, dull, strict=True):
+        if run and (not boring or any(run[-1].start < stop <= flight.start for stop in stops)):
+            yield True, run
+            run = []
+        if boring:
+            run.append(flight)
+        else:
+            yield False, [flight]
+    if run:
+        yield True, run
+
+
+def _leave_out(run: list[Flight]) -> tuple[list[Arrow], list[Elision]]:
+    """A long run shortened: the first and last of each direction stay.
+
+    When the first have landed before the last set out, what flew between becomes an elision. A burst leaves no such
+    room: there the middle of each direction becomes a fat arrow beside its neighbours.
+    """
+    if len(run) <= RUN:
+        return [Arrow((flight,)) for flight in run], []
+    ways = _by(run, fate=False).values()
+    heads = [group[0] for group in ways]
+    tails = [group[-1] for group in ways if len(group) > 1]
+    landed = max(flight.finish for flight in heads)
+    if tails and landed <= min(flight.start for flight in tails):
+        kept = {id(flight) for flight in (*heads, *tails)}
+        return [Arrow((flight,)) for flight in (*heads, *tails)], [
+            Elision(tuple(flight for flight in run if id(flight) not in kept), landed)
+        ]
+    arrows = []
+    for first, *between in _by(run, fate=True).values():
+        last = between[-1:]
+        arrows += [Arrow(tuple(flights)) for flights in ([first], between[:-1], last) if flights]
+    return arrows, []
+
+
+def _by(flights: Sequence[Flight], *, fate: bool) -> dict[tuple[str, str, bool], list[Flight]]:
+    """Flights by source, target and, with `fate`, whether they were lost."""
+    groups: dict[tuple[str, str, bool], list[Flight]] = defaultdict(list)
+    for flight in flights:
+        groups[flight.source, flight.target, fate and flight.lost is not None].append(flight)
+    return groups

@@ -1,0 +1,122 @@
+"""The commands as a user types them. Everything here runs in the simulator."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from tcpclose import runs
+from tcpclose.cli import app
+from tcpclose.scenario import Scenario
+from tcpclose.trace.events import Trace
+
+runner = CliRunner()
+
+
+def tcpclose(*words):
+    return runner.invoke(app, [str(word) for word in words])
+
+
+def test_a_run_leaves_all_that_it_says(tmp_path):
+    done = tcpclose("run", "demo", "--world", "sim", "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    for words in ("graceful", "refused", "aborted", "unreachable", "user timeout", "FIN-WAIT-2", "0.260 s"):
+        assert words in done.output
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {
+        "scenario.toml",
+        "run.json",
+        "trace.jsonl",
+        "h1-eth0.pcap",
+        "h2-eth0.pcap",
+        "ladder.png",
+        "states.png",
+    }
+    assert all(name in done.output for name in names - {"run.json"})
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "complete"
+
+
+def test_two_runs_with_one_seed_give_identical_traces(tmp_path):
+    texts = []
+    for number, seed in enumerate([7, 7, 8]):
+        folder = tmp_path / str(number)
+        assert tcpclose("run", "demo", "--world", "sim", "--seed", seed, "--out", folder).exit_code == 0
+        texts.append((folder / "trace.jsonl").read_bytes())
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_set_overrides_and_the_folder_tells_it(tmp_path):
+    done = tcpclose(
+        "run", "demo", "--world", "sim", "--set", "host.h1.tcp.user_timeout=2s", "--seed", 5, "--out", tmp_path / "run"
+    )
+    assert done.exit_code == 0, done.output
+    resolved = Scenario.load(tmp_path / "run" / "scenario.toml")
+    assert (resolved.tcp_config("h1").user_timeout, resolved.seed) == (2_000_000, 5)
+    again = tcpclose("run", tmp_path / "run" / "scenario.toml", "--world", "sim", "--out", tmp_path / "again")
+    assert again.exit_code == 0
+    traces = [Trace.load(tmp_path / name / "trace.jsonl").events for name in ("run", "again")]
+    assert traces[0] == traces[1]
+
+
+BROKEN = """
+topology = "two_hosts"
+duration = "1s"
+[connection.c1]
+client = "h1"
+server = "h3"
+port = 80
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "nosuch"], "tcpclose: nosuch: there is no such file, and no such lab; the labs are"),
+        (["run", "demo", "--world", "moon"], "tcpclose: --world moon: expected sim or mininet"),
+        (["run", "demo", "--set", "host.h1.tcp.user_timout=3s"], "unknown key; did you mean user_timeout?"),
+        (["run", "demo", "--set", "topology=three_hosts"], "tcpclose: there is no topology three_hosts"),
+        (["run", "demo", "--set", "link.h1-s1.queue=5"], "link h1-s1: a queue limit needs a rate"),
+        (["run", "demo", "--set", "link.h1-s9.delay=5ms"], "link.h1-s9: there is no link h1-s9 in two_hosts"),
+        (["run", "demo", "--set", "host.h2.stack=linux", "--world", "sim"], "`tcp` sets our own stack"),
+        (
+            ["run", "demo", "--set", "host.h2.tcp=", "--set", "host.h2.stack=linux", "--world", "sim"],
+            'host.h2.stack = "linux": the simulator has no Linux kernel; use --world mininet',
+        ),
+        (["run", "BROKEN"], "connection.c1.server: there is no host h3 in two_hosts"),
+    ],
+)
+def test_bad_input_gets_one_clear_message_and_status_2(tmp_path, words, message):
+    (tmp_path / "broken.toml").write_text(BROKEN)
+    words = [tmp_path / "broken.toml" if word == "BROKEN" else word for word in words]
+    done = tcpclose(*words, "--out", tmp_path / "run")
+    assert done.exit_code == 2
+    assert message in done.output
+    assert "Traceback" not in done.output
+    assert not (tmp_path / "run" / "trace.jsonl").exists()
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    done = tcpclose("run", "demo", "--world", "sim", "--out", tmp_path)
+    assert done.exit_code == 2
+    assert "is not empty" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_without_boxes_the_simulator_steps_in_and_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr("tcpclose.testbed.box.why_no_box", lambda: "missing: mnexec; install it")
+    done = tcpclose("demo", "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert "no emulation here, so this is the simulator: missing: mnexec; install it" in done.output
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["world"] == "sim"
+    asked = tcpclose("demo", "--world", "mininet", "--out", tmp_path / "other")
+    assert (asked.exit_code, asked.output.strip()) == (1, "tcpclose: missing: mnexec; install it")
+
+
+def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "RUNS", tmp_path)
+    folders = {runs.new_folder("demo") for _ in range(3)}
+    assert len(folders) == 3
+    assert all(folder.parent == tmp_path and "-demo" in folder.name for folder in folders)

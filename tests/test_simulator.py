@@ -1,0 +1,213 @@
+"""The simulator: virtual time, the same octets for the same seed, and the faults of a link."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tcpclose.protocol.datagram import Datagram, Endpoint
+from tcpclose.protocol.segment import ACK, SYN, Segment
+from tcpclose.runs import LABS
+from tcpclose.scenario import Scenario, ScenarioError
+from tcpclose.simulator import _Frame, simulate
+from tcpclose.topology import load_network
+from tcpclose.trace.events import Call, Dropped, End, FaultTaken, Lost, Received, Sent, Text, Told, Trace, to_json
+from tcpclose.trace.reading import releases
+from tcpclose.wire import encode_tcp, read_pcap
+
+DEMO = LABS / "demo" / "scenario.toml"
+
+TALK = """
+topology = "two_hosts"
+duration = "{duration}"
+seed = {seed}
+[host.h1.tcp]
+msl = "500ms"
+user_timeout = "2s"
+rto_min = "200ms"
+[link.h1-s1]
+loss = "{loss}"
+[connection.c1]
+client = "h1"
+server = "h2"
+port = 80
+[[step]]
+at = "0s"
+host = "h2"
+call = "listen"
+port = 80
+[[step]]
+at = "0s"
+host = "h1"
+connection = "c1"
+call = "open"
+[[step]]
+when = "h1.c1 sees CONNECTED"
+host = "h1"
+connection = "c1"
+call = "send"
+bytes = "{bytes}"
+[[step]]
+when = "h1.c1 sees SENT"
+host = "h1"
+connection = "c1"
+call = "close"
+[[step]]
+when = "h2.c1 sees EOF"
+host = "h2"
+connection = "c1"
+call = "close"
+"""
+
+
+def talk(extra="", seed=1, loss="0%", octets="20kB", duration="60s"):
+    return Scenario.parse(TALK.format(seed=seed, loss=loss, bytes=octets, duration=duration) + extra)
+
+
+def trace_of(scenario, **options) -> Trace:
+    return simulate(scenario, load_network(scenario), **options)
+
+
+def lines(trace):
+    return [to_json(event) for event in trace]
+
+
+def test_one_seed_gives_the_same_octets_in_another_process(tmp_path):
+    code = "import sys; from pathlib import Path; from tcpclose.runs import *\n"
+    code += "from tcpclose.topology import load_network\n"
+    code += "s = Scenario.load(sys.argv[1]); f = Path(sys.argv[2]); f.mkdir(); execute(s, load_network(s), 'sim', f)"
+    files = ("trace.jsonl", "scenario.toml", "h1-eth0.pcap", "h2-eth0.pcap")
+    runs = []
+    for name, hash_seed in (("one", "1"), ("two", "2")):
+        command = [sys.executable, "-c", code, str(DEMO), str(tmp_path / name)]
+        subprocess.run(command, check=True, env={"PYTHONHASHSEED": hash_seed})
+        runs.append([(tmp_path / name / file).read_bytes() for file in files])
+    assert runs[0] == runs[1]
+    assert len(runs[0][0].splitlines()) > 150
+
+
+def test_another_seed_draws_other_numbers_and_other_losses():
+    one, two = (trace_of(talk(seed=seed, loss="10%")) for seed in (1, 2))
+    assert one.of(Sent)[0].seq != two.of(Sent)[0].seq
+    assert [lost.t for lost in one.of(Lost)] != [lost.t for lost in two.of(Lost)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_loss_delays_but_loses_nothing(seed):
+    trace = trace_of(talk(seed=seed, loss="10%", octets="100kB"))
+    assert {lost.reason for lost in trace.of(Lost)} == {"loss"}
+    texts = {text.host: text for text in trace.of(Text)}
+    assert texts["h2"].received == texts["h1"].sent == 100_000
+    assert texts["h2"].received_sha256 == texts["h1"].sent_sha256
+    assert {end.cause for end in trace.of(End)} == {"graceful"}
+
+
+def test_every_segment_arrives_or_is_lost_exactly_once():
+    trace = trace_of(talk(loss="20%"))
+    sent = sorted((event.src, event.id) for event in trace.of(Sent))
+    gone = sorted((event.src, event.id) for event in [*trace.of(Received), *trace.of(Lost)])
+    assert sent == gone
+    assert len(set(sent)) == len(sent)
+
+
+CUT = """
+[[step]]
+when = "h1.c1 in FIN-WAIT-1"
+fault = "link_down"
+link = "h1-s1"
+"""
+
+
+def test_a_fault_triggered_by_a_state_comes_before_the_segment_of_that_moment():
+    trace = trace_of(talk(CUT))
+    fault = trace.of(FaultTaken)[0]
+    fin = next(event for event in trace.of(Sent) if "FIN" in event.ctl)
+    assert fin.t == fault.t
+    assert not [event for event in trace.of(Received) if "FIN" in event.ctl]
+    assert next(lost for lost in trace.of(Lost) if lost.id == fin.id).reason == "down"
+    assert [(end.host, end.cause) for end in trace.of(End)] == [("h1", "user timeout")]
+
+
+def test_a_cut_loses_what_is_under_way_and_a_restored_link_carries_again():
+    extra = """
+[[step]]
+at = "45ms"
+fault = "link_down"
+link = "h1-s1"
+[[step]]
+at = "600ms"
+fault = "link_up"
+link = "h1-s1"
+"""
+    trace = trace_of(talk(extra))
+    down = trace.of(FaultTaken)[0].t
+    assert [lost for lost in trace.of(Lost) if lost.t == down]
+    assert {end.cause for end in trace.of(End)} == {"graceful"}
+
+
+def test_a_silent_host_hears_and_is_not_heard():
+    extra = """
+[[step]]
+when = "h1.c1 sees CONNECTED"
+fault = "silent"
+host = "h2"
+"""
+    trace = trace_of(talk(extra))
+    begun = trace.of(FaultTaken)[0].t
+    assert [event for event in trace.of(Received) if event.host == "h2" and event.len]
+    # What had left h2 before arrives; of what it sends later, nothing does.
+    assert not [event for event in trace.of(Received) if event.host == "h1" and event.t > begun + 20_000]
+    assert {lost.reason for lost in trace.of(Lost)} == {"silent"}
+    assert next((end.host, end.cause) for end in trace.of(End)) == ("h1", "user timeout")
+
+
+def test_the_hard_end_ends_it():
+    trace = trace_of(talk(octets="1MB", duration="100ms"))
+    assert max(event.t for event in trace) <= 100_000
+    (release,) = releases(trace)
+    assert release.open
+
+
+def test_calls_that_the_tcp_refuses_are_told_and_the_run_goes_on():
+    extra = """
+[[step]]
+when = "h1.c1 sees GRACEFUL"
+host = "h1"
+connection = "c1"
+call = "close"
+"""
+    last = trace_of(talk(extra)).of(Call)[-1]
+    assert (last.call, last.error) == ("close", "error: connection does not exist")
+
+
+def test_a_user_who_reads_by_hand_holds_up_the_sender():
+    scenario = talk('[host.h2]\nreceive = "manual"\n[host.h2.tcp]\nrcv_buffer = 4000\n', duration="5s")
+    trace = trace_of(scenario)
+    assert sum(int(told.detail) for told in trace.of(Told) if told.signal == "TEXT") == 4000
+    assert min(event.wnd for event in trace.of(Sent) if event.host == "h2") == 0
+    assert not trace.of(End)
+
+
+def test_linux_is_refused():
+    with pytest.raises(ScenarioError, match=r'h2\.stack = "linux": the simulator has no Linux kernel'):
+        trace_of(talk('[host.h2]\nstack = "linux"\n'))
+
+
+@pytest.mark.parametrize(
+    "segment", [Segment(1, ctl=SYN, mss=1460), Segment(1, 2, ACK, data=b"x" * 700), Segment(5, ctl=ACK, ack=1)]
+)
+def test_a_frame_is_as_long_as_on_the_wire(segment):
+    datagram = Datagram(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), segment)
+    assert _Frame(datagram, 1, ()).octets == 14 + len(encode_tcp(datagram, 1))
+
+
+def test_captures_hold_what_each_host_sent_and_heard(tmp_path):
+    trace = trace_of(talk(loss="5%"), captures=tmp_path)
+    for host in ("h1", "h2"):
+        seen = [event for event in trace if isinstance(event, Sent | Received) and event.host == host]
+        times = [time for time, _ in read_pcap(Path(tmp_path / f"{host}-eth0.pcap"))]
+        assert times == [event.t * 1000 for event in seen]
+    assert not trace.of(Dropped)

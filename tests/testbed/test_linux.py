@@ -1,0 +1,139 @@
+"""Linux as a peer: our TCP and the kernel's release a connection gracefully, both ways round, and lose nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tcpclose.scenario import Scenario, payload
+from tcpclose.testbed.box import box_command
+from tcpclose.trace.events import End, Text, Told, Trace, from_json
+from tcpclose.trace.reading import releases
+
+pytestmark = [pytest.mark.testbed, pytest.mark.slow]
+
+#: 1 MB each way over a lossy link. The one who closes does so once it has everything; the other answers the end.
+SCENARIO = """
+topology = "two_hosts"
+duration = "40s"
+
+[host.h1.tcp]
+rto_min = "200ms"
+msl = "500ms"
+
+[host.h2]
+stack = "linux"
+
+[link.h1-s1]
+delay = "2ms"
+loss = "1%"
+
+[link.h2-s1]
+delay = "2ms"
+
+[connection.c1]
+client = "{client}"
+server = "{server}"
+port = 80
+
+[[step]]
+at = "0s"
+host = "{server}"
+call = "listen"
+port = 80
+
+[[step]]
+at = "10ms"
+host = "{client}"
+connection = "c1"
+call = "open"
+
+[[step]]
+when = "h1.c1 sees CONNECTED"
+host = "h1"
+connection = "c1"
+call = "send"
+bytes = "1MB"
+
+[[step]]
+when = "h2.c1 sees CONNECTED"
+host = "h2"
+connection = "c1"
+call = "send"
+bytes = "1MB"
+
+[[step]]
+when = "{closer}.c1 received 1MB"
+host = "{closer}"
+connection = "c1"
+call = "close"
+
+[[step]]
+when = "{other}.c1 sees EOF"
+host = "{other}"
+connection = "c1"
+call = "close"
+"""
+
+#: Runs in the box: the conductor's own run, and then `ss` on the Linux host, while its TIME-WAIT lasts.
+RUN_AND_ASK = """
+import json, subprocess, sys
+from pathlib import Path
+from tcpclose.scenario import Scenario
+from tcpclose.testbed.conductor import Conductor
+from tcpclose.testbed.network import EmulatedNetwork
+from tcpclose.topology import load_network
+
+folder = Path(sys.argv[1])
+scenario = Scenario.load(folder / "scenario.toml")
+with EmulatedNetwork(load_network(scenario), scenario.seed, folder, {}, ["h2"]) as network:
+    Conductor(scenario, folder / "scenario.toml", network).run()
+    ss = network.popen("h2", ["ss", "-Htan"], stdout=subprocess.PIPE, text=True)
+    print(json.dumps({"ss": ss.communicate()[0]}))
+"""
+
+WAYS = [
+    pytest.param("h1", "h2", "h1", id="we open, we close first"),
+    pytest.param("h1", "h2", "h2", id="we open, Linux closes first"),
+    pytest.param("h2", "h1", "h2", id="Linux opens, Linux closes first"),
+    pytest.param("h2", "h1", "h1", id="Linux opens, we close first"),
+]
+
+
+def run(folder, client, server, closer):
+    other = "h1" if closer == "h2" else "h2"
+    scenario = Scenario.parse(SCENARIO.format(client=client, server=server, closer=closer, other=other))
+    (folder / "scenario.toml").write_text(scenario.dump())
+    command = box_command([sys.executable, "-c", RUN_AND_ASK, str(folder)])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    *events, answer = done.stdout.splitlines()
+    return scenario, Trace(map(from_json, events)), json.loads(answer)["ss"]
+
+
+@pytest.mark.parametrize(("client", "server", "closer"), WAYS)
+def test_a_graceful_release_with_linux_and_nothing_lost(box, tmp_path, client, server, closer):
+    scenario, trace, ss = run(tmp_path, client, server, closer)
+    other = "h1" if closer == "h2" else "h2"
+
+    (release,) = releases(trace)
+    assert release.how == "graceful"
+    assert release.first == closer
+    assert release.states[closer][-1 if closer == "h2" else -2] == "TIME-WAIT"
+    assert release.states[other][-3:] == ("CLOSE-WAIT", "LAST-ACK", "CLOSED")
+    assert {event.host for event in trace.of(End)} >= {"h1"}
+
+    megabyte = hashlib.sha256(payload(scenario.step[2])).hexdigest()
+    texts = {text.host: text for text in trace.of(Text)}
+    for host in ("h1", "h2"):
+        assert (texts[host].sent, texts[host].sent_sha256) == (1_000_000, megabyte)
+        assert (texts[host].received, texts[host].received_sha256) == (1_000_000, megabyte)
+
+    # What the kernel itself says: the one who closed first waits, the other has forgotten.
+    connections = [line.split()[0] for line in ss.splitlines() if "10.0.0.1:" in line]
+    assert connections == (["TIME-WAIT"] if closer == "h2" else [])
+    assert not [event for event in trace.of(Told) if event.signal == "ERROR"]
