@@ -69,7 +69,6 @@ class Connection:
         self.config = config
         self.iss = iss
         self.state = State.CLOSED
-        self.passive = False
         self.cause: Cause | None = None
         self._segments: list[Segment] = []
         self._news: list[Row | Signal] = []
@@ -80,6 +79,7 @@ class Connection:
         self.sender = Sender(self.tcb, self.config)
         self.receiver = Receiver(self.tcb, self.config)
         self.time_wait_at: int | None = None
+        self._came_from_listen = False
         self._ack_due = False
         self._close_deferred = False
         self._challenges: tuple[int, int] = (0, 0)  # (end of the interval, challenge ACKs sent in it)
@@ -89,7 +89,6 @@ class Connection:
     def open(self, now: int, passive: bool = False) -> None:
         """OPEN. A connection that has ended can be opened again, with the same ISS."""
         self._post(Event.OPEN_PASSIVE if passive else Event.OPEN_ACTIVE, now)
-        self.passive = passive
         self.cause = None
 
     def send(self, text: bytes, now: int) -> None:
@@ -114,6 +113,7 @@ class Connection:
         """CLOSE: "I have no more to send". Queued text leaves first, the other direction stays open (3.6)."""
         if self.state.handshaking and self.sender.text:
             self._close_deferred = True
+            self._came_from_listen = False  # whoever has said CLOSE does not wait for another peer
             return
         self._post(Event.CLOSE, now)
         self._transmit(now)
@@ -177,6 +177,7 @@ class Connection:
         if segment.ctl & ACK:
             self._segments.append(Segment(segment.ack, ctl=RST))
         elif segment.ctl & SYN:
+            self._came_from_listen = True
             self._synchronize(segment)
             self._post(Event.SYN, now)
 
@@ -216,7 +217,7 @@ class Connection:
         if segment.ctl & RST:
             self._rst_step(segment, now)
         elif segment.ctl & SYN:
-            self._syn_step(now)
+            self._syn_step(segment, now)
         elif segment.ctl & ACK and self._ack_step(segment, now):
             self._text_and_fin(segment, now)
 
@@ -226,7 +227,7 @@ class Connection:
             return True
         if segment.ctl & RST:
             return False
-        if self.state.lingers and segment.ctl & FIN and segment.end == self.tcb.rcv_nxt:
+        if self.state.lingers and segment.ctl & (SYN | FIN) == FIN and segment.end == self.tcb.rcv_nxt:
             self._post(Event.FIN, now)  # the peer repeats its FIN: our last ACK was lost
         elif segment.len and not segment.ctl & SYN:
             self._ack_due = True
@@ -241,17 +242,26 @@ class Connection:
         if segment.seq != self.tcb.rcv_nxt and self.config.reset_validity == "exact":
             self._challenge(now)
         else:
-            self._post(Event.BACK_TO_LISTEN if self.passive and self.state.handshaking else Event.RST, now)
+            self._post(Event.BACK_TO_LISTEN if self._may_listen else Event.RST, now)
 
-    def _syn_step(self, now: int) -> None:
-        """Fourth: a SYN in the window is an old duplicate, a restarted peer, or an attack (RFC 5961, 4.2)."""
-        if self.passive and self.state.handshaking:
+    def _syn_step(self, segment: Segment, now: int) -> None:
+        """Fourth: a SYN in the window is an old duplicate, a restarted peer, or an attack (RFC 5961, 4.2).
+
+        When only its text reaches into the window, the SYN itself is a repeated one and starts nothing.
+        """
+        in_window = seq_diff(segment.seq, self.tcb.rcv_nxt) >= 0
+        if in_window and self._may_listen:
             self._post(Event.BACK_TO_LISTEN, now)
-        elif self.config.syn_validity == "challenge":
+        elif not in_window or self.config.syn_validity == "challenge":
             self._challenge(now)
         else:
             self._send_reset(now)
             self._post(Event.RST, now)
+
+    @property
+    def _may_listen(self) -> bool:
+        """A connection that came from LISTEN returns there if its handshake fails."""
+        return self._came_from_listen and self.state.handshaking
 
     def _ack_step(self, segment: Segment, now: int) -> bool:
         """Fifth: False when the segment is to be dropped."""
@@ -277,12 +287,12 @@ class Connection:
         return 0 < seq_diff(segment.ack, self.tcb.snd_una) <= seq_diff(self.tcb.snd_nxt, self.tcb.snd_una)
 
     def _acknowledged(self, segment: Segment, now: int) -> None:
-        of_syn = not self.sender.syn_acknowledged
+        of_syn, had_text = not self.sender.syn_acknowledged, bool(self.sender.text)
         hole = self.sender.acknowledge(segment.ack, now)
         self.sender.window(segment, now)
         if of_syn:
             self._post(Event.ACK_OF_SYN, now)
-        elif not self.sender.outstanding and not self.sender.unsent:
+        if had_text and not self.sender.text:
             self._tell(Notice.SENT)
         if self.sender.fin_acknowledged:
             self._post(Event.ACK_OF_FIN, now)
@@ -315,7 +325,7 @@ class Connection:
         if row.cause is not None:
             self.sender.stop()
             self.time_wait_at = None
-            self._ack_due = False
+            self._ack_due = self._close_deferred = False
             self.cause = row.cause
             self._tell(Notice.CLOSED, row.cause.value)
 
@@ -325,7 +335,7 @@ class Connection:
             while (segment := self.sender.next_segment(now)) is not None:
                 self._send(segment, now)
         if self._ack_due:
-            self._send(Segment(self.tcb.snd_nxt, ctl=ACK), now)
+            self._send(Segment(self.sender.seq, ctl=ACK), now)
 
     def _retransmit(self, now: int) -> None:
         """Send the earliest unacknowledged segment again (RFC 6298 5.4)."""
@@ -372,7 +382,7 @@ class Connection:
 
     def _send_reset(self, now: int) -> None:
         """A RST of an existing connection: SEQ=SND.NXT, ACK=RCV.NXT (`reset_ack`)."""
-        reset = Segment(self.tcb.snd_nxt, ctl=RST)
+        reset = Segment(self.sender.seq, ctl=RST)
         if self.config.reset_ack:
             reset.ctl, reset.ack = RST | ACK, self.tcb.rcv_nxt
         self._segments.append(reset)

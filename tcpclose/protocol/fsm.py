@@ -137,6 +137,7 @@ def rows(states: str, event: Event, next: str, *do: Do, rfc: str, cause: Cause |
 _BEFORE = "SYN-SENT SYN-RECEIVED"
 _OPEN = "ESTABLISHED FIN-WAIT-1 FIN-WAIT-2 CLOSE-WAIT"
 _ENDING = "CLOSING LAST-ACK"
+_UNACKNOWLEDGED = "ESTABLISHED FIN-WAIT-1 CLOSE-WAIT CLOSING LAST-ACK"  # text or FIN may wait for its ACK
 
 _USER_CALLS = (
     rows("CLOSED", Event.OPEN_PASSIVE, "LISTEN", Do.CREATE_TCB, rfc="3.10.1")
@@ -205,7 +206,7 @@ _ABRUPT = (
     + rows("TIME-WAIT", Event.RST, "CLOSED", rfc="3.10.7.4 second", cause=Cause.GRACEFUL)
     + rows("SYN-SENT", Event.USER_TIMEOUT, "CLOSED", rfc="3.10.8", cause=Cause.USER_TIMEOUT)
     + rows(
-        f"SYN-RECEIVED {_OPEN} {_ENDING}",
+        f"SYN-RECEIVED {_UNACKNOWLEDGED}",
         Event.USER_TIMEOUT,
         "CLOSED",
         Do.SEND_TIMEOUT_RESET,
@@ -213,7 +214,7 @@ _ABRUPT = (
         cause=Cause.USER_TIMEOUT,
     )
     + rows(
-        f"{_BEFORE} {_OPEN} {_ENDING}",
+        f"{_BEFORE} {_UNACKNOWLEDGED}",
         Event.UNREACHABLE,
         "CLOSED",
         rfc="3.9.2.2",
@@ -270,7 +271,7 @@ IGNORED: tuple[Ignored, ...] = (
     + _ignored("FIN-WAIT-1", (Event.FIN_SENT,), "the state was entered with the CLOSE call (3.10.4)")
     + _ignored("FIN-WAIT-2 CLOSING LAST-ACK TIME-WAIT", (Event.FIN_SENT,), "our FIN is out already")
     + _ignored(f"{_BEFORE} {_OPEN} {_ENDING}", (Event.TIME_WAIT_TIMEOUT,), "the timer runs in TIME-WAIT only")
-    + _ignored("TIME-WAIT", (Event.USER_TIMEOUT, Event.UNREACHABLE), "nothing is unacknowledged")
+    + _ignored("FIN-WAIT-2 TIME-WAIT", (Event.USER_TIMEOUT, Event.UNREACHABLE), "nothing is unacknowledged")
 )
 
 TABLE: dict[State, dict[Event, Row]] = {

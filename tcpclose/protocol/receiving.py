@@ -44,15 +44,11 @@ class Receiver:
         """3.10.7.4 first, table 6: does any part of the segment lie in the window?
 
         Two cases go beyond the letter of the table: a segment that covers the window and sticks out at both
-        ends is trimmed, and a FIN at RCV.NXT needs no room, so that a full buffer cannot hold up the release.
+        ends is trimmed, and a closed window counts as one octet. That is the "special allowance" for ACK and RST
+        of a segment whose text must be refused, and a FIN needs no room: a full buffer cannot hold up the release.
         """
         start = seq_diff(segment.seq, self.tcb.rcv_nxt)
-        length, window = segment.len, self.window
-        if window == 0:
-            return start == 0 and not segment.data and (length == 0 or bool(segment.ctl & FIN))
-        if length == 0:
-            return 0 <= start < window
-        return start < window and start + length > 0
+        return start < max(self.window, 1) and start + max(segment.len, 1) > 0
 
     def arrive(self, segment: Segment) -> int:
         """3.10.7.4 seventh and eighth: take text and FIN of an acceptable segment.
@@ -83,14 +79,24 @@ class Receiver:
 
     def _insert(self, seq: int, text: bytes) -> None:
         if seq_diff(seq, self.tcb.rcv_nxt) > 0:
-            end = seq_add(seq, len(text))
-            if not any(seq_diff(s, seq) <= 0 and seq_diff(end, seq_add(s, len(t))) <= 0 for s, t in self.ahead):
-                self.ahead.append((seq, text))
-                self.ahead.sort(key=lambda piece: seq_diff(piece[0], self.tcb.rcv_nxt))
+            self._hold(seq, text)
             return
         self._append(seq, text)
         while self.ahead and seq_diff(self.ahead[0][0], self.tcb.rcv_nxt) <= 0:
             self._append(*self.ahead.pop(0))
+
+    def _hold(self, seq: int, text: bytes) -> None:
+        """Keep text beyond a hole, joined with all it touches: no octet is held twice."""
+        apart = []
+        for held_seq, held in self.ahead:
+            offset = seq_diff(held_seq, seq)
+            if offset > len(text) or offset + len(held) < 0:
+                apart.append((held_seq, held))
+            elif offset >= 0:
+                text += held[len(text) - offset :]
+            else:
+                seq, text = held_seq, held + text[offset + len(held) :]
+        self.ahead = sorted([*apart, (seq, text)], key=lambda piece: seq_diff(piece[0], self.tcb.rcv_nxt))
 
     def _append(self, seq: int, text: bytes) -> None:
         if self.fin_seq is not None:

@@ -12,6 +12,7 @@ from tcpclose.protocol.segment import ACK, FIN, PSH, Segment, seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
 _CLOCK_GRANULARITY = 1_000  # G of RFC 6298, in microseconds
+_RTO_AFTER_LOST_SYN = 3_000_000  # RFC 6298 5.7, in microseconds
 _DEFAULT_MSS = 536  # 3.7.1, MUST-15: when the peer announced none
 
 
@@ -58,10 +59,6 @@ class Sender:
         return self.tcb.snd_una != self.tcb.snd_nxt
 
     @property
-    def fin_sent(self) -> bool:
-        return self.fin_queued and seq_diff(self.tcb.snd_nxt, self.end) > 0
-
-    @property
     def fin_acknowledged(self) -> bool:
         return self.fin_queued and seq_diff(self.tcb.snd_una, self.end) > 0
 
@@ -69,6 +66,16 @@ class Sender:
     def unsent(self) -> bool:
         """Text or FIN has never left."""
         return seq_diff(self.end, self.tcb.snd_nxt) + self.fin_queued > 0
+
+    @property
+    def seq(self) -> int:
+        """SEG.SEQ of an ACK or RST without text: SND.NXT, but never beyond the peer's window.
+
+        A probe that a closed window refused has taken SND.NXT there, where the peer would heed nothing.
+        """
+        first = self.tcb.snd_una if self.syn_acknowledged else self.base
+        beyond = seq_diff(self.tcb.snd_nxt, first) - self.tcb.snd_wnd
+        return seq_add(self.tcb.snd_nxt, -max(beyond, 0))
 
     # What may leave
 
@@ -98,7 +105,6 @@ class Sender:
         fin = self.fin_queued and size == waiting
         if size == 0 and not fin:
             return None
-        self.timed = None  # Karn: an acknowledgment of this would be ambiguous
         return self._emit(tcb.snd_una, size, fin, now)
 
     def _emit(self, start: int, size: int, fin: bool, now: int) -> Segment:
@@ -111,7 +117,9 @@ class Sender:
     def sent(self, segment: Segment, now: int) -> None:
         """Account for a segment that leaves: SND.NXT, the timed round trip (Karn), the timers."""
         tcb, end = self.tcb, segment.end
-        if segment.seq == tcb.snd_nxt and self.timed is None and self.resend is None:
+        if segment.seq != tcb.snd_nxt:
+            self.timed = None  # Karn: from now on an acknowledgment would be ambiguous
+        elif self.timed is None:
             self.timed = (end, now)
         if seq_diff(end, tcb.snd_nxt) > 0:
             tcb.snd_nxt = end
@@ -139,6 +147,8 @@ class Sender:
         acked = seq_diff(ack, tcb.snd_una)
         if self.timed is not None and seq_diff(ack, self.timed[0]) >= 0:
             self._measured(now - self.timed[1])
+        elif not self.syn_acknowledged and self.rto > self.config.rto_initial:
+            self.rto = min(_RTO_AFTER_LOST_SYN, self.config.rto_max)
         tcb.snd_una = ack
         self.syn_acknowledged = True
         text = min(seq_diff(ack, self.base), len(self.text))
@@ -192,7 +202,7 @@ class Sender:
 
     def _window_opened(self) -> None:
         """Probes that found the window closed were thrown away: send them again, with a fresh timer."""
-        self.resend = self.tcb.snd_una if self.outstanding else None
+        self.resend = self.base if self.outstanding else None
         self.rto = self._computed_rto()
         self.rto_at = None
 
@@ -228,8 +238,10 @@ class Sender:
         self.rto_at = now + self.rto
 
     def stop(self) -> None:
-        """Nothing will be sent or awaited any more."""
+        """Nothing will be sent or awaited any more: queues are flushed."""
         self.rto_at = self.user_at = None
+        self.text.clear()
+        self.fin_queued = False
 
     def _halve(self) -> None:
         in_flight = seq_diff(self.tcb.snd_nxt, self.tcb.snd_una)

@@ -114,7 +114,7 @@ class Stack:
         if connection is None:
             return
         tcb = connection.tcb
-        if 0 <= seq_diff(seq, tcb.snd_una) <= seq_diff(tcb.snd_nxt, tcb.snd_una):
+        if 0 <= seq_diff(seq, tcb.snd_una) < seq_diff(tcb.snd_nxt, tcb.snd_una):
             hard = type == _UNREACHABLE and code in _HARD_CODES
             connection.icmp_arrives(hard, f"ICMP type {type} code {code}", now)
             self._collect(pair, connection)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+from inside import InBox
 
 from tcpclose.scenario import Scenario, payload
-from tcpclose.testbed.box import box_command
+from tcpclose.testbed.conductor import Conductor
+from tcpclose.testbed.network import EmulatedNetwork
+from tcpclose.topology import load_network
 from tcpclose.trace.events import End, Text, Told, Trace, from_json
 from tcpclose.trace.reading import releases
 
@@ -79,23 +83,6 @@ connection = "c1"
 call = "close"
 """
 
-#: Runs in the box: the conductor's own run, and then `ss` on the Linux host, while its TIME-WAIT lasts.
-RUN_AND_ASK = """
-import json, subprocess, sys
-from pathlib import Path
-from tcpclose.scenario import Scenario
-from tcpclose.testbed.conductor import Conductor
-from tcpclose.testbed.network import EmulatedNetwork
-from tcpclose.topology import load_network
-
-folder = Path(sys.argv[1])
-scenario = Scenario.load(folder / "scenario.toml")
-with EmulatedNetwork(load_network(scenario), scenario.seed, folder, {}, ["h2"]) as network:
-    Conductor(scenario, folder / "scenario.toml", network).run()
-    ss = network.popen("h2", ["ss", "-Htan"], stdout=subprocess.PIPE, text=True)
-    print(json.dumps({"ss": ss.communicate()[0]}))
-"""
-
 WAYS = [
     pytest.param("h1", "h2", "h1", id="we open, we close first"),
     pytest.param("h1", "h2", "h2", id="we open, Linux closes first"),
@@ -104,20 +91,27 @@ WAYS = [
 ]
 
 
-def run(folder, client, server, closer):
+def scenario_of(client: str, server: str, closer: str) -> Scenario:
     other = "h1" if closer == "h2" else "h2"
-    scenario = Scenario.parse(SCENARIO.format(client=client, server=server, closer=closer, other=other))
-    (folder / "scenario.toml").write_text(scenario.dump())
-    command = box_command([sys.executable, "-c", RUN_AND_ASK, str(folder)])
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
-    assert done.returncode == 0, done.stderr
-    *events, answer = done.stdout.splitlines()
-    return scenario, Trace(map(from_json, events)), json.loads(answer)["ss"]
+    return Scenario.parse(SCENARIO.format(client=client, server=server, closer=closer, other=other))
+
+
+def run(*names: str) -> None:
+    """In a box: the run, whose events are printed, and then what `ss` says on the Linux host while TIME-WAIT lasts."""
+    scenario = scenario_of(*names)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "scenario.toml").write_text(scenario.dump())
+        with EmulatedNetwork(load_network(scenario), scenario.seed, folder, {}, ["h2"]) as network:
+            Conductor(scenario, folder / "scenario.toml", network).run()
+            ss = network.popen("h2", ["ss", "-Htan"], stdout=subprocess.PIPE, text=True)
+            print(json.dumps(ss.communicate()[0]))
 
 
 @pytest.mark.parametrize(("client", "server", "closer"), WAYS)
-def test_a_graceful_release_with_linux_and_nothing_lost(box, tmp_path, client, server, closer):
-    scenario, trace, ss = run(tmp_path, client, server, closer)
+def test_a_graceful_release_with_linux_and_nothing_lost(in_box: InBox, client, server, closer):
+    *events, answer = in_box(run, client, server, closer).splitlines()
+    trace, ss = Trace(map(from_json, events)), json.loads(answer)
     other = "h1" if closer == "h2" else "h2"
 
     (release,) = releases(trace)
@@ -127,7 +121,7 @@ def test_a_graceful_release_with_linux_and_nothing_lost(box, tmp_path, client, s
     assert release.states[other][-3:] == ("CLOSE-WAIT", "LAST-ACK", "CLOSED")
     assert {event.host for event in trace.of(End)} >= {"h1"}
 
-    megabyte = hashlib.sha256(payload(scenario.step[2])).hexdigest()
+    megabyte = hashlib.sha256(payload(scenario_of(client, server, closer).step[2])).hexdigest()
     texts = {text.host: text for text in trace.of(Text)}
     for host in ("h1", "h2"):
         assert (texts[host].sent, texts[host].sent_sha256) == (1_000_000, megabyte)

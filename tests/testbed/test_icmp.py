@@ -1,0 +1,62 @@
+"""ICMP errors from a real kernel reach our stack: hard ones end a connection, soft ones are told (3.9.2.2)."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from inside import InBox
+
+from tcpclose.scenario import Scenario
+from tcpclose.testbed.conductor import Conductor
+from tcpclose.testbed.network import EmulatedNetwork
+from tcpclose.topology import load_network
+from tcpclose.trace.events import Change, End, Told, Trace, from_json
+
+pytestmark = [pytest.mark.testbed, pytest.mark.slow]
+
+SCENARIO = """
+topology = "two_hosts"
+duration = "2s"
+[host.h2]
+stack = "linux"
+[connection.c1]
+client = "h1"
+server = "h2"
+port = 81
+[[step]]
+at = "0s"
+host = "h1"
+connection = "c1"
+call = "open"
+"""
+
+
+def open_against(reject_with: str) -> None:
+    """In a box: h1 opens a connection to a port whose SYNs the firewall of h2 answers with an ICMP error."""
+    scenario = Scenario.parse(SCENARIO)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "scenario.toml").write_text(scenario.dump())
+        with EmulatedNetwork(load_network(scenario), scenario.seed, folder, {}, ["h2"]) as network:
+            said = network.net.get("h2").cmd(
+                f"iptables -A INPUT -p tcp --dport 81 -j REJECT --reject-with {reject_with}"
+            )
+            assert not said, said
+            Conductor(scenario, folder / "scenario.toml", network).run()
+
+
+@pytest.mark.parametrize("reject_with", ["icmp-port-unreachable", "icmp-proto-unreachable"])
+def test_a_hard_error_ends_the_connection(in_box: InBox, reject_with):
+    trace = Trace(map(from_json, in_box(open_against, reject_with).splitlines()))
+    (end,) = trace.of(End)
+    assert (end.host, end.cause, end.rfc) == ("h1", "unreachable", "3.9.2.2")
+    assert [change.new for change in trace.of(Change)] == ["SYN-SENT", "CLOSED"]
+
+
+@pytest.mark.parametrize(("reject_with", "code"), [("icmp-host-unreachable", 1), ("icmp-net-unreachable", 0)])
+def test_a_soft_error_is_told_and_the_connection_goes_on(in_box: InBox, reject_with, code):
+    trace = Trace(map(from_json, in_box(open_against, reject_with).splitlines()))
+    assert [(told.signal, told.detail) for told in trace.of(Told)][:1] == [("ERROR", f"ICMP type 3 code {code}")]
+    assert not trace.of(End)
