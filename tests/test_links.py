@@ -111,11 +111,11 @@ def test_a_cut_loses_what_is_in_flight_and_what_is_offered(settings: LinkSetting
 
 
 def test_a_cut_frees_the_sender():
-    subject = line(LinkSettings(rate=1_000))
+    subject = line(LinkSettings(rate=1_000, queue=1))
     subject.offer(1, 1250, 0)
     subject.cut()
     subject.restore()
-    subject.offer(2, 125, 1_000)
+    assert subject.offer(2, 125, 1_000) is None
     assert subject.next_due() == 1_001_000
 
 

@@ -12,7 +12,7 @@ from tcpclose.trace.reading import Flight
 #: A run of plain segments up to this long is drawn in full.
 RUN = 8
 #: Arrows in one panel beyond which more than plain data is left out.
-ARROWS = 60
+ARROWS = 40
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +49,7 @@ class Arrow:
 
 @dataclass(slots=True, eq=False)
 class Elision:
-    """Flights of both directions that are left out; what is drawn lies before `after` or later than they set out."""
+    """Flights of both directions that are left out. It stands below everything that happened until `after`."""
 
     flights: tuple[Flight, ...]
     after: int
@@ -58,7 +58,8 @@ class Elision:
     @property
     def lines(self) -> list[str]:
         """What is left out, one line for each direction."""
-        return [f"{way[0]} → {way[1]}:  … {summary(group)} …" for way, group in _by(self.flights, fate=False).items()]
+        ways = sorted(_by(self.flights, fate=False).items())
+        return [f"{source} → {target}:  … {summary(group)} …" for (source, target, _), group in ways]
 
 
 def summary(flights: Sequence[Flight]) -> str:
@@ -129,14 +130,28 @@ def _leave_out(run: list[Flight]) -> tuple[list[Arrow], list[Elision]]:
     landed = max(flight.finish for flight in heads)
     if tails and landed <= min(flight.start for flight in tails):
         kept = {id(flight) for flight in (*heads, *tails)}
-        return [Arrow((flight,)) for flight in (*heads, *tails)], [
-            Elision(tuple(flight for flight in run if id(flight) not in kept), landed)
-        ]
+        hidden = tuple(flight for flight in run if id(flight) not in kept)
+        return [Arrow((flight,)) for flight in (*heads, *tails)], [Elision(hidden, max(landed, hidden[0].start))]
+    pace = max(flight.finish - flight.start for flight in run)
     arrows = []
-    for first, *between in _by(run, fate=True).values():
-        last = between[-1:]
-        arrows += [Arrow(tuple(flights)) for flights in ([first], between[:-1], last) if flights]
+    for group in _by(run, fate=True).values():
+        for burst in _bursts(group, pace // 2):
+            if len(burst) < 4:
+                arrows += [Arrow((flight,)) for flight in burst]
+            else:
+                arrows += [Arrow((burst[0],)), Arrow(tuple(burst[1:-1])), Arrow((burst[-1],))]
     return arrows, []
+
+
+def _bursts(flights: list[Flight], length: int) -> Iterator[list[Flight]]:
+    """Flights that set out within `length` microseconds of the first."""
+    burst: list[Flight] = []
+    for flight in flights:
+        if burst and flight.start - burst[0].start > length:
+            yield burst
+            burst = []
+        burst.append(flight)
+    yield burst
 
 
 def _by(flights: Sequence[Flight], *, fate: bool) -> dict[tuple[str, str, bool], list[Flight]]:

@@ -6,6 +6,7 @@ drawn. The coordinates of a panel are inches, downwards, so text and arrows can 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import atan2, cos, degrees, hypot, sin
@@ -31,6 +32,8 @@ PANELS = 12
 #: Inches: column of times, width of a lifeline, room for title and hosts above the rows, space around panels.
 TIMES, BAR, HEADER, GUTTER, MARGIN = 0.56, 0.09, 0.96, 0.45, 0.3
 _SIZES = {"label": 7.0, "state": 7.5, "call": 7.0, "cause": 7.0, "time": 6.5, "host": 9.0, "title": 10.5}
+#: How often a panel is laid out anew to make room for labels, before the rest of them is left out.
+TRIES = 12
 #: Where along its arrow a label is tried, the middle first.
 _ALONG = tuple(0.5 + sign * step / 50 for step in range(18) for sign in (1, -1))
 
@@ -111,7 +114,9 @@ class _Widths:
         arrows = [arrow for story in told for arrow in story.arrows]
         whole = max((label_width(arrow) * 1.5 for arrow in arrows), default=0)
         lost = max((label_width(arrow) / LOST_AT + 0.4 for arrow in arrows if arrow.fate == "lost"), default=0)
-        return cls(left=side(0), span=min(max(whole, lost, 3.0), 5.0), right=side(-1))
+        lines = [line for story in told for elision in story.elisions for line in elision.lines]
+        between = max((measure(line, "label", **SLOPED) + 0.4 for line in lines), default=0)
+        return cls(left=side(0), span=min(max(whole, lost, between, 3.0), 5.0), right=side(-1))
 
     def panel(self, hosts: int) -> float:
         return TIMES + self.left + self.span * max(hosts - 1, 1) + self.right
@@ -127,11 +132,15 @@ class _Panel:
         self.x = {host: first + place * widths.span for place, host in enumerate(story.hosts)}
         self.width = widths.panel(len(story.hosts))
         self.labels: dict[Arrow, Box | None] = {}
-        for spacing in (1.0, 1.25, 1.6, 2.2, 3.0):
-            self.rows = lay_out(story, spacing)
+        room: dict[Arrow, float] = defaultdict(float)
+        for _ in range(TRIES):
+            self.rows = lay_out(story, room)
             self._place()
-            if None not in self.labels.values():
+            cramped = [arrow for arrow, box in self.labels.items() if box is None]
+            if not cramped:
                 break
+            for arrow in cramped:
+                room[arrow] += 0.1
         self.height = HEADER + self.rows.height
 
     # Geometry
@@ -338,7 +347,12 @@ class _Panel:
         for start, end in self.strokes(arrow):
             patch = FancyArrowPatch(start, end, shrinkA=0, shrinkB=0)
             patch.set_arrowstyle("-" if stops else "-|>,head_length=0.5,head_width=0.2")
-            patch.set(mutation_scale=5 if fat else 8, color=colour, linewidth=0.6 if fat else 1.1, zorder=4)
+            patch.set(
+                mutation_scale=5 if fat else 8,
+                color=colour,
+                linewidth=0.6 if fat else 1.2,
+                zorder=4,
+            )
             patch.set(linestyle=(0, (4, 2)) if arrow.flight.retransmission and not fat else "solid")
             patch.set_gid(f"{self.name}-arrow-{number}")
             axes.add_patch(patch)
@@ -346,7 +360,9 @@ class _Panel:
             self._draw_stop(axes, arrow, self.ends(arrow)[1], colour)
         box = self.labels[arrow]
         if box:
-            self._draw_label(axes, box, label(arrow), colour, f"{self.name}-label-{number}")
+            crossed = any(box.cut_by(*line) for line in self.board.lines)
+            look = {"color": colour, "gid": f"{self.name}-label-{number}"}
+            self._draw_label(axes, box, label(arrow), look | ({"path_effects": [style.HALO]} if crossed else {}))
 
     def _draw_stop(self, axes: Axes, arrow: Arrow, end: Point, colour: str) -> None:
         if arrow.fate == "lost":
@@ -356,7 +372,7 @@ class _Panel:
         if box:
             self._text(axes, box.x, box.y, self._reason(arrow), "label", ha="center", **SLOPED)
 
-    def _draw_label(self, axes: Axes, box: Box, pieces: list[Piece], colour: str, gid: str) -> None:
+    def _draw_label(self, axes: Axes, box: Box, pieces: list[Piece], look: dict[str, Any]) -> None:
         """Write the pieces one after the other along the box."""
         (ux, uy), (vx, vy) = box.axes
         along = -box.width / 2 + 0.02
@@ -364,7 +380,7 @@ class _Panel:
             across = box.height / 2 - 0.032  # the baseline
             x, y = box.x + along * ux + across * vx, box.y + along * uy + across * vy
             turn = {"rotation": -degrees(box.angle), "rotation_mode": "anchor", "va": "baseline"}
-            self._text(axes, x, y, text, "label", color=colour, gid=gid, **turn, **font)
+            self._text(axes, x, y, text, "label", **(look | turn | font))
             along += measure(text, "label", **font) + 0.07
 
 

@@ -8,6 +8,7 @@ All lengths are inches, downwards from the top of the panel.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Literal
@@ -81,15 +82,15 @@ class _Side:
     head: float = -1.0
 
 
-def lay_out(story: Story, spacing: float = 1.0) -> Rows:
-    """Give every arrow, note and fault of the story its rows. `spacing` widens the least distances."""
-    return _Layout(story, spacing).run()
+def lay_out(story: Story, room: Mapping[Arrow, float] | None = None) -> Rows:
+    """Give every arrow, note and fault of the story its rows; `room` is what some arrows need more than usual."""
+    return _Layout(story, room or {}).run()
 
 
 class _Layout:
-    def __init__(self, story: Story, spacing: float) -> None:
+    def __init__(self, story: Story, room: Mapping[Arrow, float]) -> None:
         self.rows = Rows(story)
-        self.spacing = spacing
+        self.room = room
         self.items = self._items(story)
         start = self.items[0].t if self.items else 0
         self.sides = {host: _Side(start, text=0.0 if host in story.before else -1.0) for host in story.hosts}
@@ -130,14 +131,14 @@ class _Layout:
 
     def run(self) -> Rows:
         story = self.rows.story
-        spans = [(arrow.flight.start, arrow.last.finish) for arrow in story.arrows]
-        spans += [(elision.flights[0].start, elision.flights[-1].finish) for elision in story.elisions]
-        setting_out = sorted(start for start, _ in spans)
-        waiting = sorted(end for _, end in spans)
+        starts = sorted(arrow.flight.start for arrow in story.arrows)
+        finishes = sorted(arrow.last.finish for arrow in story.arrows)
+        hidden = [(elision.flights[0].start, elision.flights[-1].finish) for elision in story.elisions]
         for item in self.items:
             if item.t > self.now:
-                in_flight = bisect_left(setting_out, item.t) - bisect_left(waiting, item.t)
-                self._pass_time(item.t, folds=in_flight == 0)
+                in_flight = bisect_left(starts, item.t) > bisect_left(finishes, item.t)
+                busy = in_flight or any(start < item.t and self.now < finish for start, finish in hidden)
+                self._pass_time(item.t, silent=not busy)
             if item.elision:
                 self._elide(item.elision)
                 continue
@@ -151,9 +152,9 @@ class _Layout:
         self.rows.height = bottom + 0.2
         return self.rows
 
-    def _pass_time(self, t: int, folds: bool) -> None:
+    def _pass_time(self, t: int, silent: bool) -> None:
         gap = t - self.now
-        if folds and gap >= self.silence:
+        if silent and gap >= self.silence:
             top = self.level + 0.1
             self.rows.folds.append(Fold(gap, top, top + FOLD))
             self.level = top + FOLD + 0.12
@@ -167,22 +168,25 @@ class _Layout:
 
     def _row(self, item: _Item) -> float:
         """The highest row that keeps all distances."""
-        row, space = self.front, self.spacing
+        row = self.front
         if item.arrow and item.kind == "head" and item.arrow.last.sent:
             row = max(row, item.arrow.top + self._slant(item.arrow) * (1.0 if item.host else LOST_AT))
         side = self.sides.get(item.host or "")
         if side is None:
             return max(row, self.front + STEP) if item.band else row
-        row = max(row, side.row + (STEP * space if item.t - side.t > MOMENT else 0))
+        row = max(row, side.row + (STEP if item.t - side.t > MOMENT else 0))
         if item.kind == "note":
             return max(row, side.text + TEXT)
-        extra = FAT if item.arrow and item.arrow.fat else 0.0
+        extra = self._extra(item.arrow) if item.arrow else 0.0
         if item.kind == "tail":
-            return max(row, side.tail + TAIL * space + extra)
-        return max(row, side.head + HEAD * space + extra, side.tail + STEP * space)
+            return max(row, side.tail + TAIL + extra)
+        return max(row, side.head + HEAD + extra, side.tail + STEP)
+
+    def _extra(self, arrow: Arrow) -> float:
+        return (FAT if arrow.fat else 0.0) + self.room.get(arrow, 0.0)
 
     def _slant(self, arrow: Arrow) -> float:
-        return (FAT_SLANT if arrow.fat else SLANT) * self.spacing
+        return (FAT_SLANT if arrow.fat else SLANT) + self.room.get(arrow, 0.0)
 
     def _settle(self, item: _Item, row: float) -> None:
         self.rows.stamps.append((row, item.t))

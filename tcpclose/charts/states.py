@@ -17,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from tcpclose.charts import style
@@ -183,7 +182,9 @@ class _Bars:
         look = _GRACEFUL if end.cause == "graceful" else _ABRUPT
         axes.add_artist(Line2D([x], [y + BAR / 2], linestyle="none", zorder=3, **look))
         if again is None or self.x(again) > x + 0.1 + _wide(end.cause):
-            axes.text(x + 0.07, y + BAR / 2, end.cause, va="center", fontsize=_WORD, path_effects=[_HALO], **SLOPED)
+            axes.text(
+                x + 0.07, y + BAR / 2, end.cause, va="center", fontsize=_WORD, path_effects=[style.HALO], **SLOPED
+            )
 
     def _legend(self) -> list[Artist]:
         seen = {interval.state for states in self.ends.values() for interval in states} - {"CLOSED"}
@@ -204,7 +205,6 @@ class _Bars:
 
 _GRACEFUL: dict[str, Any] = {"marker": "o", "markersize": 3.5, "color": style.INK}
 _ABRUPT: dict[str, Any] = {"marker": "x", "markersize": 4, "markeredgewidth": 1.3, "color": style.RESET}
-_HALO = withStroke(linewidth=2, foreground=style.PAPER)
 
 
 def _lifetime(states: list[Interval]) -> int:

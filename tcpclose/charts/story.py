@@ -222,8 +222,8 @@ def _call_notes(
             shown.append((call, 1))
     for call, count in shown:
         words = [call.call.capitalize()]
+        words += [f"{count} \u00d7"] if count > 1 else []
         words += [str(call.octets)] if call.octets is not None else []
-        words += [f"{count} times"] if count > 1 else []
         words += ["refused"] if call.error else []
         yield Note(call.t, call.host, f"({' '.join(words)})", "call", (order[id(call)], 0))
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -24,6 +25,8 @@ SLOPED: Final[dict[str, Any]] = {"fontstyle": "italic"}
 
 INK, FAINT, PAPER = "#222222", "#767676", "#FFFFFF"
 RESET, CLOSE, FAULT, BLOCK = VERMILLION, "#004C80", "#F5EAF0", "#EFEFEF"
+#: Keeps text readable where a line runs behind it.
+HALO: Final = withStroke(linewidth=1.8, foreground=PAPER)
 
 #: Phase of a connection's life to its states and their colours, in the order of the legend.
 PHASES: Final[dict[str, dict[str, str]]] = {

@@ -269,13 +269,13 @@ class Connection:
         if self.state.handshaking and not self._acknowledges_new(segment):
             self._segments.append(Segment(segment.ack, ctl=RST))
             return False
-        behind = seq_diff(tcb.snd_una, segment.ack)
-        if seq_diff(segment.ack, tcb.snd_nxt) > 0 or behind > tcb.snd_wnd_max:  # RFC 5961, 5.2
+        ahead = seq_diff(segment.ack, tcb.snd_una)
+        if not -tcb.snd_wnd_max <= ahead <= seq_diff(tcb.snd_nxt, tcb.snd_una):  # RFC 5961, 5.2
             self._challenge(now)
             return False
-        if behind < 0:
+        if ahead > 0:
             self._acknowledged(segment, now)
-        elif behind == 0:
+        elif ahead == 0:
             duplicate = not segment.data and segment.wnd == tcb.snd_wnd and not segment.ctl & FIN
             self.sender.window(segment, now)
             if duplicate and self.sender.duplicate():

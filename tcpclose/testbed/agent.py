@@ -10,6 +10,7 @@ leaves through a raw socket, so that routes and neighbours are the kernel's busi
     agent:     {"quiet": true}      no timer runs here: without a step or a segment, nothing will happen
     agent:     {"hold": true}       a fault is to strike now; output waits until      conductor: {"go": true}
     conductor: {"stop": true}       agent: the last events, then {"stopped": true}
+    conductor closes the channel    agent: ends, and its sockets with it, when no capture runs any more
 """
 
 from __future__ import annotations
@@ -147,6 +148,8 @@ class Agent:
         for event in self._driver.texts(self._now()):
             self._report(event)
         self._channel.tell(stopped=True)
+        while not self._channel.closed:
+            self._channel.hear()
 
     def _now(self) -> int:
         return time.monotonic_ns() // 1000 - self._start

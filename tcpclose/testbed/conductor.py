@@ -95,6 +95,7 @@ class Conductor:
         for agent in self.agents.values():
             agent.channel.tell(stop=True)
         self._gather("stopped", _LAST_WORDS)
+        self.network.stop_captures()  # before the agents end: a kernel closes what its agent leaves open
         self._note_losses()
         self._check_overruns()
 

@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import termios
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ from tcpclose.wire import Malformed, decode_tcp
 _ETH_P_ALL = 0x0003
 _TCP = 6
 _LONGEST_PACKET = 65535
+_SO_TIMESTAMPNS = 35
 _POLL = 10_000  # us between looks at the kernel's states when nothing moves on the wire
 
 #: net/tcp_states.h
@@ -56,6 +58,13 @@ _CAUSES = {
     errno.EHOSTUNREACH: Cause.UNREACHABLE,
     errno.ENETUNREACH: Cause.UNREACHABLE,
 }
+
+
+def _age(stamp: bytes) -> int:
+    """How long ago the kernel saw a packet (us): it has left before we read it, and may even be lost by now."""
+    seconds, nanoseconds = struct.unpack("qq", stamp)
+    age: int = time.time_ns() - seconds * 1_000_000_000 - nanoseconds
+    return max(age // 1000, 0)
 
 
 class _End:
@@ -92,6 +101,7 @@ class KernelStack:
         self._look_at = 0
         self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
         self._wire.setblocking(False)
+        self._wire.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._diag = DiagSocket()
         self._diag.bind()
 
@@ -261,11 +271,12 @@ class KernelStack:
     def _hear(self, clock: Callable[[], int]) -> None:
         while True:
             try:
-                octets, source = self._wire.recvfrom(_LONGEST_PACKET)
+                octets, stamps, _, source = self._wire.recvmsg(_LONGEST_PACKET, socket.CMSG_SPACE(16))
             except BlockingIOError:
                 return
             if source[0] != "lo" and octets[:1] == b"\x45" and octets[9] == _TCP:
-                self._note(octets, source[2] == socket.PACKET_OUTGOING, clock())
+                age = _age(stamps[0][2]) if stamps else 0
+                self._note(octets, source[2] == socket.PACKET_OUTGOING, clock() - age)
 
     def _note(self, octets: bytes, outgoing: bool, now: int) -> None:
         try:

@@ -6,7 +6,7 @@ draw these, so they agree. Times are microseconds from the start of the run, as 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -157,27 +157,33 @@ def flights(trace: Trace) -> list[Flight]:
 
 
 def _journeys(trace: Trace) -> list[_Journey]:
-    """Join what was sent with what arrived or was lost: same sender, IPv4 identification, and place in the stream.
+    """Join what was sent with what arrived or was lost: the same segment with the same IPv4 identification.
 
-    The identification alone would not do: it wraps, and Linux sends some segments with 0.
+    The identification alone would not do: it wraps, and Linux sends some segments with 0. Of twins, the first sent is
+    the first to arrive.
     """
     journeys: list[_Journey] = []
-    open_: dict[tuple[str, str, int, int, str], _Journey] = {}
+    under_way: dict[tuple[object, ...], deque[_Journey]] = defaultdict(deque)
+    over: dict[tuple[object, ...], _Journey] = {}
     for event in trace:
         if not isinstance(event, SegmentEvent):
             continue
-        key = (event.src, event.dst, event.id, event.seq, event.ctl)
-        journey = None if isinstance(event, Sent) else open_.get(key)
-        if journey is None or journey.arrived or journey.lost:
-            journey = _Journey(journey.sent, copy=True) if journey else _Journey()
+        key = (event.src, event.dst, event.id, event.seq, event.ack, event.ctl, event.len)
+        if isinstance(event, Sent):
+            journeys.append(_Journey(event))
+            under_way[key].append(journeys[-1])
+            continue
+        if under_way[key]:
+            journey = under_way[key].popleft()
+        else:
+            original = over.get(key)
+            journey = _Journey(original.sent, copy=True) if original else _Journey()
             journeys.append(journey)
-        match event:
-            case Sent():
-                journey.sent, open_[key] = event, journey
-            case Received():
-                journey.arrived = event
-            case Lost():
-                journey.lost = event
+        over[key] = journey
+        if isinstance(event, Received):
+            journey.arrived = event
+        elif isinstance(event, Lost):
+            journey.lost = event
     return sorted(journeys, key=lambda journey: journey.seen[0].t)
 
 
@@ -228,7 +234,7 @@ def _fired(trace: Trace) -> dict[int, list[Change]]:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """One end of a connection was in `state` from `start` to `end`, after `previous`; `entered` is the row that led in."""
+    """One end was in `state` from `start` to `end`, after `previous`; `entered` is the row of the table that led in."""
 
     state: str
     start: int
