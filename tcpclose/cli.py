@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -49,6 +49,40 @@ def run(
 def demo(world: _World = None, seed: _Seed = None, override: _Overrides = None, out: _Out = None) -> None:
     """Run the demonstration: four connections, released in four ways."""
     _run("demo", world, seed, override or [], out)
+
+
+@app.command()
+def fsm(
+    dot: Annotated[bool, typer.Option("--dot", help="As a Graphviz graph.")] = False,
+) -> None:
+    """Print the state machine, row by row, with the sections of RFC 9293."""
+    from tcpclose import manual
+
+    if dot:
+        typer.echo(manual.machine_dot(), nl=False)
+        return
+    _print_table(("state", "event", "next", "do", "RFC 9293"), manual.machine_rows())
+
+
+@app.command()
+def config() -> None:
+    """Print the settings of our TCP: default in each profile, section, meaning."""
+    from tcpclose import manual
+    from tcpclose.protocol.config import PROFILES
+
+    rows = ((name, *values, section, meaning) for name, values, section, meaning in manual.settings())
+    _print_table(("setting", *PROFILES, "section", "meaning"), rows)
+
+
+def _print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def _run(name: str, world: str | None, seed: int | None, overrides: list[str], out: Path | None) -> None:

@@ -156,6 +156,16 @@ class End:
         self.got += self.connection.receive(now, octets)
 
 
+#: What may befall a segment: after which delays, in microseconds, copies of it arrive.
+FATES: dict[str, tuple[int, ...]] = {
+    "lost": (),
+    "twice": (10_000, 10_000),
+    "late": (35_000,),
+    "very late": (1_500_000,),
+    "twice, late": (10_000, 2_500_000),
+}
+
+
 class World:
     """Two connections and the segments between them. `faults` says what befalls the n-th segment (see `FATES`)."""
 
@@ -171,21 +181,12 @@ class World:
         self.launched = 0
         self.ordinal = itertools.count()
 
-    #: Fate of a segment: after which delays, in microseconds, copies of it arrive.
-    FATES: dict[str, tuple[int, ...]] = {
-        "lost": (),
-        "twice": (10_000, 10_000),
-        "late": (35_000,),
-        "very late": (1_500_000,),
-        "twice, late": (10_000, 2_500_000),
-    }
-
     def collect(self, who: int) -> list[Segment]:
         """Put what an end sends on the link, and note what its user is told."""
         end = self.ends[who]
         segments = end.connection.segments_to_send()
         for segment in segments:
-            for delay in self.FATES.get(self.faults.get(self.launched, ""), (self.delay,)):
+            for delay in FATES.get(self.faults.get(self.launched, ""), (self.delay,)):
                 heapq.heappush(self.flying, (self.now + delay, next(self.ordinal), 1 - who, segment))
             self.launched += 1
         for what in end.connection.news():

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "simulator": "host links protocol scenario timeline topology trace units wire",
     "testbed": "host links protocol scenario timeline topology trace units wire",
     "charts": "protocol trace wire",
-    "runs": "charts scenario simulator testbed topology trace",
+    "manual": "protocol units",
+    "runs": "__version__ charts scenario simulator testbed topology trace",
 }
 
 #: Foreign package -> where it may be imported; the tests may import anything, and make their bad packets with Scapy.

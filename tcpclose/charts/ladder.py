@@ -32,8 +32,9 @@ PANELS = 12
 #: Inches: column of times, width of a lifeline, room for title and hosts above the rows, space around panels.
 TIMES, BAR, HEADER, GUTTER, MARGIN = 0.56, 0.09, 0.96, 0.45, 0.3
 _SIZES = {"label": 7.0, "state": 7.5, "call": 7.0, "cause": 7.0, "time": 6.5, "host": 9.0, "title": 10.5}
-#: How often a panel is laid out anew to make room for labels, before the rest of them is left out.
-TRIES = 12
+#: How often a panel is laid out anew, with so many inches more for each label that found no place, before those that
+#: still find none are left out.
+TRIES, MORE = 12, 0.1
 #: Where along its arrow a label is tried, the middle first.
 _ALONG = tuple(0.5 + sign * step / 50 for step in range(18) for sign in (1, -1))
 
@@ -133,14 +134,14 @@ class _Panel:
         self.width = widths.panel(len(story.hosts))
         self.labels: dict[Arrow, Box | None] = {}
         room: dict[Arrow, float] = defaultdict(float)
-        for _ in range(TRIES):
+        for attempt in range(1, TRIES + 1):
             self.rows = lay_out(story, room)
             self._place()
             cramped = [arrow for arrow, box in self.labels.items() if box is None]
             if not cramped:
                 break
             for arrow in cramped:
-                room[arrow] += 0.1
+                room[arrow] += MORE * attempt
         self.height = HEADER + self.rows.height
 
     # Geometry
@@ -166,7 +167,7 @@ class _Panel:
         return arrow.fate == "lost" or (arrow.fate == "unknown" and arrow.flight.target in self.story.witnesses)
 
     def _place(self) -> None:
-        """Find room for every label; None stands for those that found none."""
+        """Find a place for every label, first where there is least choice; None stands for none."""
         self.board = Board()
         for x in self.x.values():
             self.board.boxes.append(Box(x, self.rows.height / 2, BAR, self.rows.height))
@@ -180,7 +181,9 @@ class _Panel:
         self.board.lines = [stroke for arrow in arrows for stroke in self.strokes(arrow)]
         self.notes = {note: self.board.best(self._beside(note)) for note in [*self._first_states(), *self.story.notes]}
         self.board.boxes += [Box(*self.ends(arrow)[1], 0.12, 0.12) for arrow in arrows if arrow.fate == "lost"]
-        self.labels = {arrow: self.board.best(self._candidates(arrow)) for arrow in arrows}
+        self.labels = dict.fromkeys(arrows)
+        for arrow in sorted(arrows, key=lambda arrow: arrow.fate == "arrived"):
+            self.labels[arrow] = self.board.best(self._candidates(arrow))
         self.reasons = {a: self._reason_box(a) for a in arrows if self._stops(a)}
 
     @property

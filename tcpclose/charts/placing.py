@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from math import cos, hypot, sin
 
 Point = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Box:
     """A rectangle around (x, y), turned by `angle` (radians, in a plane whose y runs down)."""
 
@@ -19,12 +20,12 @@ class Box:
     height: float
     angle: float = 0.0
 
-    @property
+    @cached_property
     def axes(self) -> tuple[Point, Point]:
         """Unit vectors along and across."""
         return (cos(self.angle), sin(self.angle)), (-sin(self.angle), cos(self.angle))
 
-    @property
+    @cached_property
     def corners(self) -> list[Point]:
         """The four corners."""
         (ux, uy), (vx, vy) = self.axes
@@ -67,9 +68,16 @@ class Board:
 
     def best(self, candidates: Iterable[Box]) -> Box | None:
         """The candidate that meets no box and is cut by fewest lines, which takes its place; None if all meet one."""
-        free = [box for box in candidates if not any(box.meets(taken) for taken in self.boxes)]
-        if not free:
-            return None
-        box = min(free, key=lambda box: sum(box.cut_by(*line) for line in self.lines))
-        self.boxes.append(box)
-        return box
+        found: Box | None = None
+        fewest = len(self.lines) + 1
+        for box in candidates:
+            if any(box.meets(taken) for taken in self.boxes):
+                continue
+            cuts = sum(box.cut_by(*line) for line in self.lines)
+            if cuts < fewest:
+                found, fewest = box, cuts
+            if cuts == 0:
+                break
+        if found:
+            self.boxes.append(found)
+        return found

@@ -93,11 +93,11 @@ class Connection:
 
     def send(self, text: bytes, now: int) -> None:
         """SEND: queue text; it leaves as the windows permit, before ESTABLISHED it waits."""
-        if self.sender.fin_queued or self._close_deferred:
-            raise TcpError(Do.REFUSE_CLOSING.value)
         if len(self.sender.text) + len(text) > self.config.snd_buffer:
             raise TcpError("error: insufficient resources")
         self._post(Event.SEND, now)
+        if self.sender.fin_queued or self._close_deferred:  # CLOSE was called, and the state does not show it yet
+            raise TcpError(Do.REFUSE_CLOSING.value)
         self.sender.queue(text)
         self._transmit(now)
 
