@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from tale import ADDRESSES, DELAY, ISS, Tale
 
-from tcpclose.trace.events import Received, SegmentEvent, Trace
+from tcpclose.trace.events import Change, Received, SegmentEvent, Trace
 from tcpclose.trace.reading import connections, flights, hosts, intervals, outages, releases
 
 
@@ -24,6 +24,13 @@ def test_a_flight_joins_what_was_sent_with_what_arrived() -> None:
     assert (ack.seq, ack.ack) == (1, 1)
     assert [flight.changes for flight in (syn, answer, ack)] == [True, True, True]
     assert syn.fired[0].new == "SYN-RECEIVED"
+
+
+def test_a_change_seen_from_outside_was_fired_by_nothing_we_know() -> None:
+    """Linux tells its state when asked, which may be some segments later."""
+    seen = Trace(replace(event, rfc="") if isinstance(event, Change) else event for event in Tale().open().trace())
+    assert not any(flight.fired for flight in flights(seen))
+    assert [interval.state for interval in intervals(seen)["h2", "c1"]] == ["SYN-RECEIVED", "ESTABLISHED"]
 
 
 def test_a_loss_ends_a_flight() -> None:

@@ -63,7 +63,7 @@ class Elision:
 
 
 def summary(flights: Sequence[Flight]) -> str:
-    """ "14 segments, 14000 octets, 2 of them lost"."""
+    """As "14 segments, 14000 octets, 2 lost"."""
     octets = sum(flight.segment.len for flight in flights)
     bare = octets == 0 and all(flight.segment.ctl == "ACK" for flight in flights)
     text = f"{len(flights)} {'acknowledgments' if bare else 'segments'}"
@@ -128,9 +128,9 @@ def _leave_out(run: list[Flight]) -> tuple[list[Arrow], list[Elision]]:
     heads = [group[0] for group in ways]
     tails = [group[-1] for group in ways if len(group) > 1]
     landed = max(flight.finish for flight in heads)
-    if tails and landed <= min(flight.start for flight in tails):
-        kept = {id(flight) for flight in (*heads, *tails)}
-        hidden = tuple(flight for flight in run if id(flight) not in kept)
+    kept = {id(flight) for flight in (*heads, *tails)}
+    hidden = tuple(flight for flight in run if id(flight) not in kept)
+    if hidden and landed <= min((flight.start for flight in tails), default=0):
         return [Arrow((flight,)) for flight in (*heads, *tails)], [Elision(hidden, max(landed, hidden[0].start))]
     pace = max(flight.finish - flight.start for flight in run)
     arrows = []

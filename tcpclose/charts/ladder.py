@@ -23,7 +23,7 @@ from tcpclose.charts import style
 from tcpclose.charts.condense import Arrow, summary
 from tcpclose.charts.placing import Board, Box, Point
 from tcpclose.charts.rows import LINE, LOST_AT, lay_out
-from tcpclose.charts.story import Note, Story, duration, stories
+from tcpclose.charts.story import Note, Story, duration, names, stories
 from tcpclose.charts.style import BOLD, SLOPED
 from tcpclose.trace.events import Trace
 
@@ -32,8 +32,8 @@ PANELS = 12
 #: Inches: column of times, width of a lifeline, room for title and hosts above the rows, space around panels.
 TIMES, BAR, HEADER, GUTTER, MARGIN = 0.56, 0.09, 0.96, 0.45, 0.3
 _SIZES = {"label": 7.0, "state": 7.5, "call": 7.0, "cause": 7.0, "time": 6.5, "host": 9.0, "title": 10.5}
-#: How often a panel is laid out anew, with so many inches more for each label that found no place, before those that
-#: still find none are left out.
+#: How often a panel is laid out anew for labels that found no place, each time with so many inches more than the last
+#: time, before those that still find none are left out.
 TRIES, MORE = 12, 0.1
 #: Where along its arrow a label is tried, the middle first.
 _ALONG = tuple(0.5 + sign * step / 50 for step in range(18) for sign in (1, -1))
@@ -51,14 +51,14 @@ def draw_ladder(trace: Trace, path: Path, connections: Sequence[str] | None = No
 
 def ladder_figure(trace: Trace, connections: Sequence[str] | None = None) -> Figure:
     """The figure that `draw_ladder` writes. Artists carry ids: "c1-arrow-3", "c1-label-3", "c1-line-h1"."""
-    told = stories(trace, connections)
+    chosen = names(trace, connections)
     with style.applied():
-        if not told:
+        if not chosen:
             return style.message("This run has no connections and no segments: there is no ladder to draw.")
-        shown = told[:PANELS]
-        widths = _Widths.of(shown)
-        panels = [_Panel(story, widths) for story in shown]
-        more = f"{len(told) - PANELS} more connections are not shown." if len(told) > PANELS else ""
+        told = stories(trace, chosen[:PANELS])
+        widths = _Widths.of(told)
+        panels = [_Panel(story, widths) for story in told]
+        more = f"{len(chosen) - PANELS} more connections are not shown." if len(chosen) > PANELS else ""
         return _page(panels, more)
 
 

@@ -133,7 +133,7 @@ class _Layout:
         story = self.rows.story
         starts = sorted(arrow.flight.start for arrow in story.arrows)
         finishes = sorted(arrow.last.finish for arrow in story.arrows)
-        hidden = [(elision.flights[0].start, elision.flights[-1].finish) for elision in story.elisions]
+        hidden = [(part.flights[0].start, max(flight.finish for flight in part.flights)) for part in story.elisions]
         for item in self.items:
             if item.t > self.now:
                 in_flight = bisect_left(starts, item.t) > bisect_left(finishes, item.t)
@@ -189,7 +189,6 @@ class _Layout:
         return (FAT_SLANT if arrow.fat else SLANT) + self.room.get(arrow, 0.0)
 
     def _settle(self, item: _Item, row: float) -> None:
-        self.rows.stamps.append((row, item.t))
         if item.band:
             self._settle_band(item, item.band, row)
         if item.note:
@@ -199,10 +198,11 @@ class _Layout:
         elif item.arrow:
             item.arrow.bottom = row
         side = self.sides.get(item.host or "")
-        if side is None:
-            return
-        if item.note and item.note.kind == "cause":
+        if side and item.note and item.note.kind == "cause":
             side.text = row  # what leaves with the state leaves beside its name, not below
+            return
+        self.rows.stamps.append((row, item.t))
+        if side is None:
             return
         side.t, side.row = item.t, row
         if item.kind == "note":

@@ -6,6 +6,7 @@ A story stays short enough to read: `condense` leaves out runs of plain data, or
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from tcpclose.trace.reading import (
 )
 
 #: Notes beside the lifelines of one panel, beyond which the earliest are left out.
-NOTES = 120
+NOTES = 80
 
 NO_CONNECTION = "segments of no connection"
 
@@ -66,8 +67,8 @@ class Story:
     omitted: int = 0
 
 
-def stories(trace: Trace, wanted: Sequence[str] | None = None) -> list[Story]:
-    """One story for each connection of the trace, or for each that is `wanted`; one more for segments of none.
+def names(trace: Trace, wanted: Sequence[str] | None = None) -> list[str | None]:
+    """The connections to tell of: those `wanted`, else all, with None at the end for segments of no connection.
 
     Raises `ValueError` for the name of a connection that the trace does not know.
     """
@@ -75,79 +76,84 @@ def stories(trace: Trace, wanted: Sequence[str] | None = None) -> list[Story]:
     unknown = [name for name in wanted or () if name not in known]
     if unknown:
         raise ValueError(f"no connection {unknown[0]!r} in this trace; there are: {', '.join(known) or 'none'}")
-    order = {id(event): place for place, event in enumerate(trace)}
-    flown: dict[str | None, list[Flight]] = defaultdict(list)
-    for flight in flights(trace):
-        flown[flight.connection].append(flight)
-    passed = intervals(trace)
-    traced = {host for host, _ in passed}
-    witnesses = frozenset(event.host for event in trace.of(Received))
-    summary = {release.connection: release for release in releases(trace)}
-    calls: dict[str | None, list[Call]] = defaultdict(list)
-    for call in trace.of(Call):
-        calls[call.connection].append(call)
-    names: list[str | None] = list(known if wanted is None else wanted)
-    if wanted is None and flown[None]:
-        names.append(None)
-    return [
-        _story(
-            name,
-            flown[name],
-            {host: states for (host, connection), states in passed.items() if connection == name},
-            calls[name] if name else [],
-            traced,
-            summary.get(name or ""),
-            outages(trace),
-            order,
-            witnesses,
+    if wanted is not None:
+        return list(wanted)
+    return [*known, *([None] if any(flight.connection is None for flight in flights(trace)) else [])]
+
+
+def stories(trace: Trace, told: Sequence[str | None] | None = None) -> list[Story]:
+    """One story for each connection of the trace, or of those `told`."""
+    teller = _Teller(trace)
+    return [teller.story(name) for name in (names(trace) if told is None else told)]
+
+
+class _Teller:
+    """The readings of a trace, by connection."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.order = {id(event): place for place, event in enumerate(trace)}
+        self.flown: dict[str | None, list[Flight]] = defaultdict(list)
+        for flight in flights(trace):
+            self.flown[flight.connection].append(flight)
+        self.passed: dict[str | None, dict[str, list[Interval]]] = defaultdict(dict)
+        for (host, connection), states in intervals(trace).items():
+            self.passed[connection][host] = states
+        self.calls: dict[str | None, list[Call]] = defaultdict(list)
+        for call in trace.of(Call):
+            self.calls[call.connection].append(call)
+        self.releases = {release.connection: release for release in releases(trace)}
+        self.outages = outages(trace)
+        self.witnesses = frozenset(event.host for event in trace.of(Received))
+        #: Hosts whose states are known: without a connection they are CLOSED.
+        self.traced = {host for ends in self.passed.values() for host in ends}
+
+    def story(self, name: str | None) -> Story:
+        flown, passed = self.flown[name], self.passed[name]
+        calls = self.calls[name] if name else []
+        release = self.releases.get(name or "")
+        breaks = [t for fault in self.outages for t in (fault.start, fault.end) if t is not None]
+        arrows, elisions = condense(flown, breaks)
+        hidden = [arrow.flights for arrow in arrows if arrow.fat] + [elision.flights for elision in elisions]
+        notes = [*_state_notes(passed, release, self.order), *_call_notes(calls, flown, hidden, self.order)]
+        notes.sort(key=lambda note: (note.t, note.order))
+        people = {host for flight in flown for host in (flight.source, flight.target)}
+        people |= passed.keys() | {call.host for call in calls}
+        before = dict.fromkeys(people & self.traced, "CLOSED")
+        before |= {host: states[0].previous for host, states in passed.items()}
+        return Story(
+            connection=name,
+            title=title(name, release),
+            subtitle=subtitle(release),
+            hosts=tuple(sorted(people, key=natural)),
+            endpoints=_endpoints(flown),
+            before=before if name else {},
+            arrows=arrows,
+            elisions=elisions,
+            notes=notes[-NOTES:],
+            outages=self._outages_during([t for f in flown for t in (f.start, f.finish)] + [note.t for note in notes]),
+            order=self.order,
+            witnesses=self.witnesses,
+            omitted=max(0, len(notes) - NOTES),
         )
-        for name in names
-    ]
+
+    def _outages_during(self, times: list[int]) -> list[Outage]:
+        if not times:
+            return []
+        first, last = min(times), max(times)
+        return [fault for fault in self.outages if fault.start <= last and (fault.end is None or fault.end >= first)]
 
 
-def _story(
-    name: str | None,
-    flown: list[Flight],
-    passed: dict[str, list[Interval]],
-    calls: list[Call],
-    traced: set[str],
-    release: Release | None,
-    faults: list[Outage],
-    order: dict[int, int],
-    witnesses: frozenset[str],
-) -> Story:
-    people = {flight.source for flight in flown} | {flight.target for flight in flown} | passed.keys()
-    people |= {call.host for call in calls}
-    arrows, elisions = condense(flown, [t for fault in faults for t in (fault.start, fault.end) if t is not None])
-    hidden = [arrow.flights for arrow in arrows if arrow.fat] + [elision.flights for elision in elisions]
-    notes = sorted(
-        [*_state_notes(passed, release, order), *_call_notes(calls, flown, hidden, order)], key=lambda n: (n.t, n.order)
-    )
-    times = [flight.start for flight in flown] + [flight.finish for flight in flown] + [note.t for note in notes]
-    before = dict.fromkeys(people & traced, "CLOSED") | {host: states[0].previous for host, states in passed.items()}
+def _endpoints(flown: list[Flight]) -> dict[str, str]:
+    """The address and port that each host used first."""
     endpoints: dict[str, str] = {}
     for flight in flown:
         endpoints.setdefault(flight.source, flight.segment.src)
         endpoints.setdefault(flight.target, flight.segment.dst)
-    return Story(
-        connection=name,
-        title=title(name, release),
-        subtitle=subtitle(release),
-        hosts=tuple(sorted(people, key=natural)),
-        endpoints=endpoints,
-        before=before if name else {},
-        arrows=arrows,
-        elisions=elisions,
-        notes=notes[-NOTES:],
-        outages=[f for f in faults if times and f.start <= max(times) and min(times) <= (f.end or max(times))],
-        order=order,
-        witnesses=witnesses,
-        omitted=max(0, len(notes) - NOTES),
-    )
+    return endpoints
 
 
 def title(name: str | None, release: Release | None) -> str:
-    """ "c1 — graceful"; where the ends differ, "c4 — h1 user timeout, h2 reset by peer"."""
+    """As "c1 — graceful" or, where the ends differ, "c4 — h1 user timeout, h2 reset by peer"."""
     if name is None:
         return NO_CONNECTION
     causes = release.causes if release else {}
@@ -160,7 +166,7 @@ def title(name: str | None, release: Release | None) -> str:
 
 
 def subtitle(release: Release | None) -> str:
-    """ "h1 closed first, released in 240 ms"; empty when nothing released the connection."""
+    """As "h1 closed first, released in 240 ms"; empty when nothing released the connection."""
     if release is None or release.first is None or release.action is None:
         return ""
     done = {"close": "closed first", "abort": "aborted", "timeout": "timed out first"}
@@ -215,7 +221,7 @@ def _call_notes(
         within = any(first < call.t <= last for first, last in runs)
         if shown and call.call == "send" and _same(shown[-1][0], call):
             first, count = shown[-1]
-            if within or not any(first.t < start <= call.t for start in starts):
+            if within or bisect_right(starts, first.t) == bisect_right(starts, call.t):
                 shown[-1] = first, count + 1
                 continue
         if not within or call.call != "send":

@@ -277,7 +277,7 @@ class Connection:
             self._acknowledged(segment, now)
         elif ahead == 0:
             duplicate = not segment.data and segment.wnd == tcb.snd_wnd and not segment.ctl & FIN
-            self.sender.window(segment, now)
+            self.sender.window(segment)
             if duplicate and self.sender.duplicate():
                 self._retransmit(now)
         return True
@@ -289,7 +289,7 @@ class Connection:
     def _acknowledged(self, segment: Segment, now: int) -> None:
         of_syn, had_text = not self.sender.syn_acknowledged, bool(self.sender.text)
         hole = self.sender.acknowledge(segment.ack, now)
-        self.sender.window(segment, now)
+        self.sender.window(segment)
         if of_syn:
             self._post(Event.ACK_OF_SYN, now)
         if had_text and not self.sender.text:

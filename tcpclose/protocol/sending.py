@@ -137,7 +137,6 @@ class Sender:
         """Something waits, nothing is on its way: only a probe can find out when the window opens (3.8.6.1)."""
         if self.unsent and not self.outstanding and self.rto_at is None:
             self.rto_at = now + self.rto
-            self.user_at = now + self.config.user_timeout
 
     # What comes back
 
@@ -188,8 +187,8 @@ class Sender:
             return True
         return False
 
-    def window(self, segment: Segment, now: int) -> None:
-        """3.10.7.4 fifth: take SND.WND from the newest segment. A closed window that is answered is no silence."""
+    def window(self, segment: Segment) -> None:
+        """3.10.7.4 fifth: take SND.WND from the newest segment."""
         tcb = self.tcb
         newer = seq_diff(segment.seq, tcb.snd_wl1)
         if newer > 0 or (newer == 0 and seq_diff(segment.ack, tcb.snd_wl2) >= 0):
@@ -197,8 +196,8 @@ class Sender:
                 self._window_opened()
             tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = segment.wnd, segment.seq, segment.ack
             tcb.snd_wnd_max = max(tcb.snd_wnd_max, segment.wnd)
-        if tcb.snd_wnd == 0 and self.user_at is not None:
-            self.user_at = now + self.config.user_timeout  # 3.8.6.1, MUST-37
+        if tcb.snd_wnd == 0:
+            self.user_at = None  # 3.8.6.1, MUST-37: a peer that answers is there; the next probe starts the clock
 
     def _window_opened(self) -> None:
         """Probes that found the window closed were thrown away: send them again, with a fresh timer."""
