@@ -207,6 +207,7 @@ class KernelStack:
         sock.setblocking(False)
         pair = Pair(Endpoint(self._address, sock.getsockname()[1]), Endpoint(address, port))
         end = _End(self._names.of(pair), pair, sock)
+        end.state = State.LISTEN
         self._ends[end.name] = end
         self._connected(end, now)
 
