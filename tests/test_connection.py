@@ -513,12 +513,60 @@ def test_a_probe_of_a_closed_window_is_refused_but_its_ack_counts(play):
     assert p.receive() == bytes(4)
 
 
+def test_behind_a_probe_that_was_refused_acks_and_resets_are_heard(play):
+    """The octet that was refused has taken the peer's SND.NXT one beyond the closed window."""
+    p = play(rcv_buffer=4).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=4>")
+    p.send(7)
+    p.sent()
+    p.hear("<SEQ=306><ACK=108><CTL=ACK>")
+    p.sends()
+    p.told("TEXT 4", "SENT")
+    p.hear("<SEQ=306><ACK=108><CTL=RST,ACK>")
+    p.sends("<SEQ=108><ACK=305><CTL=ACK>")  # "is this you?": a peer that is gone answers at RCV.NXT
+
+
 def test_a_reset_with_text_is_heard_through_a_closed_window(play):
     """SHLD-2 and MUST-66."""
     p = play(rcv_buffer=4).reach("ESTABLISHED")
     p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=4>")
     p.hear("<SEQ=305><CTL=RST><DATA=20>")
     assert p.state == "CLOSED"
+
+
+def test_the_ack_of_a_repeated_segment_counts(play):
+    """When both sides repeat something at once, these are the only ACKs that there are."""
+    p = play().reach("ESTABLISHED")
+    p.send(5)
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=4>")
+    p.sent()
+    p.hear("<SEQ=301><ACK=106><CTL=ACK><DATA=4>")
+    p.sends("<SEQ=106><ACK=305><CTL=ACK>")
+    p.told("TEXT 4", "SENT")
+
+
+def test_the_ack_of_text_from_long_ago_does_not_count(play):
+    p = play(rcv_buffer=100).reach("ESTABLISHED")
+    p.send(5)
+    p.sent()
+    p.hear("<SEQ=196><ACK=106><CTL=ACK><DATA=4>")
+    p.sends("<SEQ=106><ACK=301><CTL=ACK>")
+    p.told()
+
+
+def test_two_fins_that_no_window_has_room_for(play):
+    """The peer has our FIN, and repeats its own, whose ACK was lost."""
+    p = play(rcv_buffer=4).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=4>", wnd=0)
+    p.close()
+    p.sent()
+    p.sends_at(1, "<SEQ=101><ACK=305><CTL=FIN,ACK>")
+    p.hear("<SEQ=305><ACK=101><CTL=FIN,ACK>")
+    p.sends("<SEQ=102><ACK=306><CTL=ACK>")
+    assert p.state == "CLOSING"
+    p.hear("<SEQ=305><ACK=102><CTL=FIN,ACK>")
+    p.sends("<SEQ=102><ACK=306><CTL=ACK>")
+    assert p.state == "TIME-WAIT"
 
 
 # ESTABLISHED: text that we send
@@ -731,6 +779,16 @@ def test_the_congestion_window_limits_and_grows(play):
     assert sizes == [2, 1, 1, 2, 1, 1, 2, 1]  # avoidance: one more segment for each window of them
 
 
+def test_the_same_loss_halves_the_congestion_window_once(play):
+    """RFC 5681 3.1, equation 4: when a retransmission is lost as well, ssthresh is held."""
+    p = play().reach("ESTABLISHED")
+    p.send(20_000)
+    p.at(3)
+    assert len(p.sent()) == 10 + 2
+    assert p.connection.sender.ssthresh == 5000
+    assert p.connection.sender.cwnd == 1000
+
+
 def test_a_full_send_buffer_refuses_text(play):
     p = play(snd_buffer=2000).reach("ESTABLISHED")
     p.send(1500)
@@ -763,7 +821,7 @@ def test_probes_that_nobody_answers_end_with_the_user_timeout(play):
     p.send(5)
     for seconds in (1, 3, 7, 15):
         p.sends_at(seconds, "<SEQ=101><ACK=301><CTL=ACK><DATA=1>")
-    p.sends_at(21, "<SEQ=101><ACK=301><CTL=RST,ACK>")
+    p.sends_at(21, "<SEQ=102><ACK=301><CTL=RST,ACK>")
     p.told("CLOSED user timeout")
 
 
@@ -775,19 +833,6 @@ def test_a_probe_may_be_taken(play):
     p.sends("<SEQ=101><ACK=301><CTL=ACK><DATA=1>")
     p.hear("<SEQ=301><ACK=102><CTL=ACK>", wnd=4)
     p.sends("<SEQ=102><ACK=301><CTL=ACK><DATA=4>")
-
-
-def test_while_a_probe_is_out_acks_and_resets_stay_where_the_peer_can_hear_them(play):
-    """The octet that was refused has taken SND.NXT beyond the window."""
-    p = play().reach("ESTABLISHED")
-    p.hear(THEIR_ACK, wnd=0)
-    p.send(5)
-    p.at(1)
-    p.sent()
-    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=3>")
-    p.sends("<SEQ=101><ACK=304><CTL=ACK>")
-    p.abort()
-    p.sends("<SEQ=101><ACK=304><CTL=RST,ACK>")
 
 
 def test_karn_holds_for_a_probe_that_was_refused(play):

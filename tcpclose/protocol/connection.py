@@ -231,6 +231,10 @@ class Connection:
             self._post(Event.FIN, now)  # the peer repeats its FIN: our last ACK was lost
         elif segment.len and not segment.ctl & SYN:
             self._ack_due = True
+            if segment.ctl & ACK and self.receiver.repeats(segment) and not self.state.handshaking:
+                # What is old here is the text. Its ACK must be heard, or else two peers that both repeat
+                # something would never learn of each other's progress (draft-gont-tcpm-tcp-seq-validation).
+                self._ack_step(segment, now)
         else:
             self._challenge(now)  # without a limit, two confused peers could acknowledge each other for ever
         return False
@@ -335,14 +339,14 @@ class Connection:
             while (segment := self.sender.next_segment(now)) is not None:
                 self._send(segment, now)
         if self._ack_due:
-            self._send(Segment(self.sender.seq, ctl=ACK), now)
+            self._send(Segment(self.tcb.snd_nxt, ctl=ACK), now)
 
     def _retransmit(self, now: int) -> None:
         """Send the earliest unacknowledged segment again (RFC 6298 5.4)."""
         if not self.sender.syn_acknowledged:
             self._send_syn(now)
-        elif (segment := self.sender.forced_segment(now)) is not None:
-            self._send(segment, now)
+        else:
+            self._send(self.sender.forced_segment(now), now)
 
     def _send(self, segment: Segment, now: int) -> None:
         """Complete a segment that carries ACK, and pass it on."""
@@ -382,7 +386,7 @@ class Connection:
 
     def _send_reset(self, now: int) -> None:
         """A RST of an existing connection: SEQ=SND.NXT, ACK=RCV.NXT (`reset_ack`)."""
-        reset = Segment(self.sender.seq, ctl=RST)
+        reset = Segment(self.tcb.snd_nxt, ctl=RST)
         if self.config.reset_ack:
             reset.ctl, reset.ack = RST | ACK, self.tcb.rcv_nxt
         self._segments.append(reset)

@@ -43,12 +43,18 @@ class Receiver:
     def acceptable(self, segment: Segment) -> bool:
         """3.10.7.4 first, table 6: does any part of the segment lie in the window?
 
-        Two cases go beyond the letter of the table: a segment that covers the window and sticks out at both
-        ends is trimmed, and a closed window counts as one octet. That is the "special allowance" for ACK and RST
-        of a segment whose text must be refused, and a FIN needs no room: a full buffer cannot hold up the release.
+        Two cases go beyond the letter of the table. A segment that covers the window and sticks out at both ends
+        is trimmed. For a closed window there is the "special allowance" for ACK and RST: of a probe whose text is
+        refused, and of bare segments one further, where that probe has taken the peer's SND.NXT. It also lets the
+        FIN in, which needs no room, so that a full buffer cannot hold up the release.
         """
         start = seq_diff(segment.seq, self.tcb.rcv_nxt)
-        return start < max(self.window, 1) and start + max(segment.len, 1) > 0
+        limit = self.window or (1 if segment.len else 2)
+        return start < limit and start + max(segment.len, 1) > 0
+
+    def repeats(self, segment: Segment) -> bool:
+        """All text of the segment, and its FIN, were taken before: the peer does not know yet."""
+        return -self.config.rcv_buffer <= seq_diff(segment.end, self.tcb.rcv_nxt) <= 0
 
     def arrive(self, segment: Segment) -> int:
         """3.10.7.4 seventh and eighth: take text and FIN of an acceptable segment.

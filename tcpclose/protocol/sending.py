@@ -67,16 +67,6 @@ class Sender:
         """Text or FIN has never left."""
         return seq_diff(self.end, self.tcb.snd_nxt) + self.fin_queued > 0
 
-    @property
-    def seq(self) -> int:
-        """SEG.SEQ of an ACK or RST without text: SND.NXT, but never beyond the peer's window.
-
-        A probe that a closed window refused has taken SND.NXT there, where the peer would heed nothing.
-        """
-        first = self.tcb.snd_una if self.syn_acknowledged else self.base
-        beyond = seq_diff(self.tcb.snd_nxt, first) - self.tcb.snd_wnd
-        return seq_add(self.tcb.snd_nxt, -max(beyond, 0))
-
     # What may leave
 
     def next_segment(self, now: int) -> Segment | None:
@@ -95,17 +85,14 @@ class Sender:
             return None  # 3.8.6.2.1: a fragment of a window is not worth a segment while others are on their way
         return self._emit(start, size, fin, now)
 
-    def forced_segment(self, now: int) -> Segment | None:
+    def forced_segment(self, now: int) -> Segment:
         """The earliest unacknowledged segment, whatever the windows say; else one octet, or the FIN, as a probe."""
         tcb = self.tcb
         waiting = seq_diff(self.end, tcb.snd_una)
         size = min(self.mss, max(tcb.snd_wnd, 1), waiting)
         if not self.outstanding:
             size = min(size, 1)
-        fin = self.fin_queued and size == waiting
-        if size == 0 and not fin:
-            return None
-        return self._emit(tcb.snd_una, size, fin, now)
+        return self._emit(tcb.snd_una, size, self.fin_queued and size == waiting, now)
 
     def _emit(self, start: int, size: int, fin: bool, now: int) -> Segment:
         offset = seq_diff(start, self.base)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection, Signal, TcpError, answer_closed
 from tcpclose.protocol.datagram import Datagram, Endpoint
-from tcpclose.protocol.fsm import Row, State
+from tcpclose.protocol.fsm import Do, Row, State
 from tcpclose.protocol.segment import seq_diff
 
 #: Destination unreachable (ICMP type 3): these codes say that no retry will help (3.9.2.2).
@@ -51,12 +51,14 @@ class Stack:
 
     def listen(self, port: int) -> None:
         """Passive OPEN with an unspecified remote socket: every SYN to `port` makes a connection of its own."""
+        if port in self.listening:
+            raise TcpError(Do.REFUSE_EXISTS.value)
         self.listening.add(port)
 
     def open(self, pair: Pair, now: int) -> None:
         """Active OPEN."""
         if pair in self.connections:
-            raise TcpError("error: connection already exists")
+            raise TcpError(Do.REFUSE_EXISTS.value)
         connection = self.connections[pair] = Connection(self.config, self.iss(pair))
         connection.open(now)
         self._collect(pair, connection)
@@ -90,7 +92,7 @@ class Stack:
         try:
             return self.connections[pair]
         except KeyError:
-            raise TcpError("error: connection does not exist") from None
+            raise TcpError(Do.REFUSE_NO_CONNECTION.value) from None
 
     # What the driver brings in and takes out
 

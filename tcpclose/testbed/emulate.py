@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tcpclose.testbed.box import box_command, why_no_box
+from tcpclose.testbed import box
 from tcpclose.trace.events import Event, Trace, from_json
 
 
@@ -22,23 +22,23 @@ def emulate(folder: Path, watch: Callable[[Event], None] | None = None) -> Trace
     `watch` is called with each event as it becomes known. To be called from the main thread: when that dies, so does
     the box. Raises `EmulationError`.
     """
-    reason = why_no_box()
+    reason = box.why_no_box()
     if reason is not None:
         raise EmulationError(reason)
     events = []
     with tempfile.TemporaryFile("w+") as complaints:
-        command = box_command([sys.executable, "-m", "tcpclose.testbed.conductor", str(folder.resolve())])
+        command = box.box_command([sys.executable, "-m", "tcpclose.testbed.conductor", str(folder.resolve())])
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, text=True
-        ) as box:
+        ) as conductor:
             try:
-                for line in box.stdout or ():
+                for line in conductor.stdout or ():
                     events.append(from_json(line))
                     if watch is not None:
                         watch(events[-1])
-                status = box.wait()
+                status = conductor.wait()
             finally:
-                box.kill()
+                conductor.kill()
         if status:
             complaints.seek(0)
             words = complaints.read().strip().splitlines()

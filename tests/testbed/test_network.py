@@ -285,8 +285,9 @@ def test_the_topology_serves_plain_mininet(prefix: tuple[str, ...]):
     mn = str(Path(sys.executable).with_name("mn"))
     options = ["--custom", str(ROOT / "topologies/two_hosts.py"), "--topo", "two_hosts,delay=1ms"]
     options += ["--switch", "lxbr", "--controller", "none", "--test", "pingall"]
-    # A /tmp of its own: mn cleans up files there that may be other people's.
-    command = ["sh", "-ec", 'mount -t tmpfs none /tmp; exec "$@"', "mn", sys.executable, mn, *options]
+    # mn cleans up files in /tmp that may be other people's.
+    protect = "mount --bind /tmp /tmp; mount -o remount,bind,ro /tmp"
+    command = ["sh", "-ec", f'{protect}; exec "$@"', "mn", sys.executable, mn, *options]
     done = subprocess.run([*prefix, *box_command(command)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "*** Results: 0% dropped (2/2 received)" in done.stdout + done.stderr
