@@ -25,9 +25,6 @@ class Pair(NamedTuple):
     local: Endpoint
     remote: Endpoint
 
-    def __str__(self) -> str:
-        return f"{self.local} > {self.remote}"
-
 
 class News(NamedTuple):
     """A row that fired in a connection of this host, or a signal to its user."""
