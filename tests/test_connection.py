@@ -241,6 +241,14 @@ def test_syn_received_resets_what_acknowledges_something_else(play, ack):
     assert p.state == "SYN-RECEIVED"
 
 
+def test_text_from_before_the_syn_is_acknowledged_and_no_more(play):
+    p = play().reach("SYN-RECEIVED")
+    p.hear("<SEQ=290><ACK=50><CTL=ACK><DATA=5>")
+    p.hear("<SEQ=290><ACK=101><CTL=ACK><DATA=5>")
+    p.sends(OUR_ACK, OUR_ACK)
+    assert p.state == "SYN-RECEIVED"
+
+
 def test_a_repeated_syn_is_acknowledged(play):
     p = play().reach("SYN-RECEIVED")
     p.hear("<SEQ=300><CTL=SYN>")
@@ -282,6 +290,15 @@ def test_simultaneous_open(play):
     p.sends()
     p.told("CONNECTED")
     assert p.state == "ESTABLISHED"
+
+
+def test_the_syn_ack_of_a_simultaneous_open_may_bring_text(play):
+    p = play().reach("SYN-SENT")
+    p.hear("<SEQ=300><CTL=SYN>")
+    p.sent()
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK><DATA=3>")
+    p.sends("<SEQ=101><ACK=304><CTL=ACK>")
+    p.told("CONNECTED", "TEXT 3")
 
 
 def test_simultaneous_open_can_be_refused(play):
@@ -1384,6 +1401,13 @@ def test_last_ack_waits_for_the_ack_that_covers_the_fin(play):
     p.sends()
     p.told("SENT", "CLOSED graceful")
     assert p.due() is None
+
+
+def test_repeated_fins_are_no_duplicate_acknowledgments(play):
+    p = play().reach("LAST-ACK")
+    for _ in range(3):
+        p.hear("<SEQ=301><ACK=101><CTL=FIN,ACK>")
+    p.sends(*["<SEQ=102><ACK=302><CTL=ACK>"] * 3)
 
 
 def test_a_repeated_fin_may_acknowledge_ours(play):

@@ -183,7 +183,7 @@ def live(world: World, scripts: tuple[list[tuple[str, int, int]], ...], patient:
         world.call(who, lambda: end.receive(None, world.now))
         if end.connected or not patient:
             world.call(who, lambda: end.connection.close(world.now))
-        if end.state is not State.CLOSED:
+        if end.state not in (State.TIME_WAIT, State.CLOSED):
             world.later(200_000, lambda: finish(who))
 
     for who, passive in ((0, False), (1, True)):
