@@ -104,13 +104,15 @@ def _run(name: str, world: str | None, seed: int | None, overrides: list[str], o
         with _progress(scenario, chosen) as watch:
             trace = runs.execute(scenario, network, chosen, folder, watch)
         charts = runs.draw(trace, folder)
+        _report(scenario, trace, folder, charts)
     except (ScenarioError, TopologyError, runs.FolderError) as error:
         _fail(error, 2)
     except runs.RunError as error:
         _fail(error, 1)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
-    _report(scenario, trace, folder, charts)
+    except OSError as error:  # of standard output
+        _fail(error.strerror, 1)
 
 
 def _choose_world(world: str | None) -> World:
@@ -138,7 +140,8 @@ def _progress(scenario: Scenario, world: World) -> Iterator[Callable[[Event], No
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn(), TextColumn("{task.fields[last]}"))
+    title, last = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[last]}", markup=False)
+    columns = (title, BarColumn(24), TimeElapsedColumn(), last)
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(scenario.title or world, total=scenario.duration, last="building the network")
 
@@ -166,8 +169,12 @@ def _words(event: Event) -> str:
 def _report(scenario: Scenario, trace: Trace, folder: Path, charts: list[Path]) -> None:
     from rich.console import Console
 
+    from tcpclose import runs
+
     console = Console()
     console.print(_release_table(scenario, trace))
+    for complaint in runs.complaints(scenario, trace):
+        console.print(complaint, style="yellow", markup=False, highlight=False, soft_wrap=True)
     captures = sorted(path.name for path in folder.glob("*.pcap"))
     files = ["scenario.toml", "trace.jsonl", *captures, *(path.name for path in charts)]
     console.print(f"{folder}/", style="bold", soft_wrap=True, highlight=False)
@@ -178,19 +185,22 @@ def _release_table(scenario: Scenario, trace: Trace) -> Any:
     """A row for each connection (how, by whom, in what time), and one for each end of it (cause, states passed)."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from tcpclose.trace.reading import releases
 
-    table = Table(title=scenario.title or None, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+    title = Text(scenario.title) if scenario.title else None
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
     for column in ("connection\n  end", "how\n  cause", "closed first by, time to release\n  states passed"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for release in releases(trace):
         words = f"{release.first} ({release.action})" if release.first else "nobody"
         if release.duration is not None:
             words += f", {release.duration / 1e6:.3f} s"
         table.add_row(release.connection, release.how or "open", words, style="bold")
         for host in dict.fromkeys([*release.states, *release.causes]):
-            cause = release.causes.get(host, "open")
-            table.add_row(f"  {host}", f"  {cause}", " ".join(release.states.get(host, ())))
+            states = release.states.get(host, ())
+            cause = release.causes.get(host) or ("open" if states[-1:] not in (("CLOSED",), ("LISTEN",)) else "-")
+            table.add_row(f"  {host}", f"  {cause}", " ".join(states))
         table.add_section()
     return table

@@ -41,7 +41,7 @@ class LinkSettings:
         if self.rate is not None and self.rate <= 0:
             raise ValueError(f"a rate must be positive: {self.rate} bit/s")
         if not 0 <= self.loss <= 1:
-            raise ValueError(f"a loss must be from 0 to 1 (0 % to 100 %): {self.loss}")
+            raise ValueError(f"a loss must be from 0 % to 100 %: {self.loss:.0%}")
         if self.queue is not None and self.queue <= 0:
             raise ValueError(f"a queue must hold at least one frame: {self.queue}")
         if self.queue is not None and self.rate is None:

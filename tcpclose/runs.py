@@ -9,6 +9,7 @@ ladder.png  states.png
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -17,8 +18,9 @@ from typing import Literal
 
 from tcpclose import __version__
 from tcpclose.scenario import Scenario, ScenarioError
+from tcpclose.timeline import Timeline
 from tcpclose.topology import Network
-from tcpclose.trace.events import Event, Trace
+from tcpclose.trace.events import Call, Event, Trace
 
 World = Literal["sim", "mininet"]
 
@@ -41,7 +43,7 @@ def find_scenario(name: str) -> Path:
     Raises `ScenarioError` when there is neither.
     """
     for path in (Path(name), Path(name) / "scenario.toml", LABS / name / "scenario.toml"):
-        if path.is_file():
+        if path.exists() and not path.is_dir():
             return path
     labs = ", ".join(sorted(path.parent.name for path in LABS.glob("*/scenario.toml")))
     raise ScenarioError([f"there is no such file, and no such lab; the labs are {labs}"], name)
@@ -73,7 +75,7 @@ def new_folder(label: str, out: Path | None = None) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise FolderError(f"{folder}: {error.strerror}") from None
+            raise FolderError(f"{folder}: {error.strerror}; choose another place with --out") from None
         return folder
     raise FolderError(f"{RUNS} has a thousand runs of this second")
 
@@ -85,46 +87,78 @@ def execute(
     folder: Path,
     watch: Callable[[Event], None] | None = None,
 ) -> Trace:
-    """Run `scenario` in a world and leave everything but the charts in `folder`. Raises `RunError`, `ScenarioError`."""
-    write_whole(folder / "scenario.toml", scenario.dump())
-    _write_status(folder, world, "running")
+    """Run `scenario` in a world and leave everything but the charts in `folder`.
+
+    Raises `RunError`, and `ScenarioError` for what that world cannot do; `run.json` then says "failed".
+    """
     try:
-        if world == "sim":
-            from tcpclose.simulator import simulate
-
-            trace = simulate(scenario, network, captures=folder, watch=watch)
-        else:
-            from tcpclose.testbed.emulate import EmulationError, emulate
-
-            try:
-                trace = emulate(folder, watch)
-            except EmulationError as error:
-                raise RunError(str(error)) from None
+        write_whole(folder / "scenario.toml", scenario.dump())
+        _write_status(folder, world, "running")
+        trace = _run_in(world, scenario, network, folder, watch)
+        trace.save(folder / "trace.jsonl")
+        _write_status(folder, world, "complete")
     except BaseException as error:
-        _write_status(folder, world, "failed", str(error) or type(error).__name__)
+        with contextlib.suppress(OSError):  # on a full disk there is no room even for this
+            _write_status(folder, world, "failed", str(error) or type(error).__name__)
+        if isinstance(error, OSError):
+            raise RunError(f"{folder}: {error.strerror}") from None
         raise
-    trace.save(folder / "trace.jsonl")
-    for capture in folder.glob("*.pcap"):
-        capture.chmod(0o644)
-    _write_status(folder, world, "complete")
     return trace
 
 
+def _run_in(
+    world: World, scenario: Scenario, network: Network, folder: Path, watch: Callable[[Event], None] | None
+) -> Trace:
+    if world == "sim":
+        from tcpclose.simulator import simulate
+
+        return simulate(scenario, network, captures=folder, watch=watch)
+    from tcpclose.testbed.emulate import EmulationError, emulate
+
+    try:
+        return emulate(folder, watch)
+    except EmulationError as error:
+        raise RunError(str(error)) from None
+
+
 def draw(trace: Trace, folder: Path) -> list[Path]:
-    """The charts of a run; their paths."""
+    """The charts of a run; their paths. Raises `RunError`."""
     from tcpclose.charts import draw_ladder, draw_states
 
     paths = [folder / "ladder.png", folder / "states.png"]
-    draw_ladder(trace, paths[0])
-    draw_states(trace, paths[1])
+    try:
+        draw_ladder(trace, paths[0])
+        draw_states(trace, paths[1])
+    except OSError as error:
+        raise RunError(f"{folder}: {error.strerror}") from None
     return paths
+
+
+def complaints(scenario: Scenario, trace: Trace) -> list[str]:
+    """What was ordered and did not happen: calls that a TCP refused, steps whose time or condition never came."""
+    refused = [
+        f"{call.host} {call.connection or call.port}: {call.call} was refused: {call.error}"
+        for call in trace.of(Call)
+        if call.error
+    ]
+    timeline = Timeline(scenario)
+    for event in trace:
+        timeline.observe(event)
+    timeline.due(scenario.duration)
+    return refused + [
+        f"step {number} did not happen: it " + (f"waits for {step.when}" if step.when else "comes too late")
+        for number, step in timeline.left()
+    ]
 
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file that appears whole or not at all."""
     aside = path.with_name(path.name + ".part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _write_status(folder: Path, world: World, status: str, reason: str = "") -> None:

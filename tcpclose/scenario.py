@@ -83,6 +83,7 @@ Rate = Annotated[
 Share = Annotated[float, BeforeValidator(units.read_share), PlainSerializer(units.write_share)]
 Octets = Annotated[int, BeforeValidator(units.read_size), _between(1, None)]
 Count = Annotated[StrictInt, _between(1, None)]
+Repeat = Annotated[StrictInt, _between(1, 100_000)]
 Port = Annotated[StrictInt, _between(1, 65535)]
 SequenceNumber = Annotated[StrictInt, _between(0, 2**32 - 1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -260,7 +261,7 @@ class Step(_Table):
     at: Duration | None = None
     when: Annotated[Condition, BeforeValidator(read_condition), PlainSerializer(str)] | None = None
     after: Duration = 0
-    repeat: Count = 1
+    repeat: Repeat = 1
     every: Duration = 0
 
     call: Literal["listen", "open", "send", "receive", "close", "abort"] | None = None
@@ -270,7 +271,7 @@ class Step(_Table):
     link: Name = ""
     port: Port = 0
     bytes: Octets | None = None
-    text: str | None = None
+    text: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -406,7 +407,10 @@ class Scenario(_Table):
                     yield f'{where}: {iss} cannot be honoured, {host} has stack = "linux"'
 
     def _step_problems(self) -> Iterator[str]:
+        opened: dict[str, int] = {}
         for number, step in enumerate(self.step, 1):
+            if step.call == "open" and (opened.setdefault(step.connection, number) != number or step.repeat > 1):
+                yield f"step {number}: {step.connection} is opened a second time; that needs a name of its own"
             if step.connection:
                 yield from self._end_problems(f"step {number}: connection", step.host, step.connection)
             if step.when:
@@ -490,6 +494,7 @@ _EXPECTED = {
     "int_type": "expected a whole number",
     "model_type": "expected a table",
     "string_pattern_mismatch": "expected a name of letters, digits, - and _",
+    "string_too_short": "expected text of at least one octet",
     "string_type": "expected text",
     "tuple_type": "expected an array",
 }

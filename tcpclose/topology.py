@@ -115,9 +115,14 @@ def load_network(scenario: Scenario, source: str = "scenario") -> Network:
 
     `source` names the scenario in messages. Raises `TopologyError` or `ScenarioError`.
     """
-    network = load_topology(scenario.topology, scenario.topology_args)
-    scenario.check_against(network.hosts, network.links, source)
-    return network.override(scenario.link_settings())
+    try:
+        network = load_topology(scenario.topology, scenario.topology_args)
+        scenario.check_against(network.hosts, network.links, source)
+        for connection in scenario.connection.values():
+            network.path(connection.client, connection.server)
+        return network.override(scenario.link_settings())
+    except TopologyError as error:
+        raise TopologyError(f"{source}: {error}") from None
 
 
 def load_topology(name: str, args: Mapping[str, Any] | None = None, folder: Path | None = None) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
@@ -76,7 +77,7 @@ port = 80
         (["run", "nosuch"], "tcpclose: nosuch: there is no such file, and no such lab; the labs are"),
         (["run", "demo", "--world", "moon"], "tcpclose: --world moon: expected sim or mininet"),
         (["run", "demo", "--set", "host.h1.tcp.user_timout=3s"], "unknown key; did you mean user_timeout?"),
-        (["run", "demo", "--set", "topology=three_hosts"], "tcpclose: there is no topology three_hosts"),
+        (["run", "demo", "--set", "topology=three_hosts"], "demo/scenario.toml: there is no topology three_hosts"),
         (["run", "demo", "--set", "link.h1-s1.queue=5"], "link h1-s1: a queue limit needs a rate"),
         (["run", "demo", "--set", "link.h1-s9.delay=5ms"], "link.h1-s9: there is no link h1-s9 in two_hosts"),
         (["run", "demo", "--set", "host.h2.stack=linux", "--world", "sim"], "`tcp` sets our own stack"),
@@ -95,6 +96,38 @@ def test_bad_input_gets_one_clear_message_and_status_2(tmp_path, words, message)
     assert message in done.output
     assert "Traceback" not in done.output
     assert not (tmp_path / "run" / "trace.jsonl").exists()
+
+
+def test_what_did_not_happen_is_told(tmp_path):
+    done = tcpclose(
+        "run", "01-four-way-close", "--world", "sim", "--set", "step.3.bytes=3MB", "--out", tmp_path / "run"
+    )
+    assert done.exit_code == 0
+    assert "h1 c1: send was refused: error: insufficient resources" in done.output
+    assert "step 4 did not happen: it waits for h1.c1 sees SENT" in done.output
+
+
+def test_a_title_is_text_whatever_it_holds(tmp_path):
+    done = tcpclose("run", "demo", "--world", "sim", "--set", 'title="[/b] x"', "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert "[/b] x" in done.output
+
+
+def test_a_connection_is_opened_once(tmp_path):
+    done = tcpclose("run", "demo", "--set", "step.2.repeat=2", "--set", "step.2.every=1s", "--out", tmp_path / "run")
+    assert done.exit_code == 2
+    assert "step 2: graceful is opened a second time; that needs a name of its own" in done.output
+
+
+def test_a_disk_that_is_full_is_told_and_the_run_is_marked(tmp_path, monkeypatch):
+    def full(self, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Trace, "save", full)
+    done = tcpclose("run", "demo", "--world", "sim", "--out", tmp_path / "run")
+    assert (done.exit_code, done.output.strip()) == (1, f"tcpclose: {tmp_path / 'run'}: No space left on device")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
+    assert not list((tmp_path / "run").glob("*.part"))
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "testbed": "host links protocol scenario timeline topology trace units wire",
     "charts": "protocol trace wire",
     "manual": "protocol units",
-    "runs": "__version__ charts scenario simulator testbed topology trace",
+    "runs": "__version__ charts scenario simulator testbed timeline topology trace",
 }
 
 #: Foreign package -> where it may be imported; the tests may import anything, and make their bad packets with Scapy.

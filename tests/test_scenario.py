@@ -395,9 +395,9 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
         ),
     )
     call = st.fixed_dictionaries(
-        {"host": st.sampled_from(["h1", "h2"]), "connection": name, "call": st.sampled_from(["open", "close", "abort"])}
+        {"host": st.sampled_from(["h1", "h2"]), "connection": name, "call": st.sampled_from(["close", "abort"])}
     )
-    say = call.flatmap(lambda table: st.text().map(lambda text: {**table, "call": "send", "text": text}))
+    say = call.flatmap(lambda table: st.text(min_size=1).map(lambda text: {**table, "call": "send", "text": text}))
     fault = st.fixed_dictionaries({"fault": st.sampled_from(["link_down", "link_up"]), "link": names})
     repeats = st.sampled_from([{}, {"repeat": 3, "every": "1ms"}])
     steps = st.builds(

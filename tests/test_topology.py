@@ -115,7 +115,7 @@ def test_an_unknown_parameter_is_told():
         ({"delay": "5 parsecs"}, "link h1-h2: delay='5 parsecs'"),
         ({"bw": "fast"}, "link h1-h2: bw='fast'"),
         ({"bw": 0}, "link h1-h2: a rate must be positive"),
-        ({"loss": 101}, "link h1-h2: a loss must be from 0 to 1"),
+        ({"loss": 101}, "link h1-h2: a loss must be from 0 % to 100 %: 101%"),
         ({"max_queue_size": 9}, "link h1-h2: a queue limit needs a rate"),
     ],
 )

@@ -137,7 +137,10 @@ class Agent:
         self._channel.tell(ready=True)
         while not self._start and not self._channel.closed:
             for message in self._channel.hear():
-                self._start = message["start"]
+                if "start" in message:
+                    self._start = message["start"]
+                else:  # a step at time 0 may have come along
+                    self._todo.append(message)
         while not self._stopping and not self._channel.closed:
             self._wait()
             self._obey()

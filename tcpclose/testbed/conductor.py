@@ -116,7 +116,8 @@ class Conductor:
         """Wait until every agent has said `word`."""
         missing, deadline = set(self.agents), time.monotonic() + seconds
         while missing:
-            readable, _, _ = select.select([self.agents[host] for host in missing], [], [], deadline - time.monotonic())
+            left = max(deadline - time.monotonic(), 0)
+            readable, _, _ = select.select([self.agents[host] for host in missing], [], [], left)
             if not readable:
                 raise AgentError(f"no answer from the agent on {', '.join(sorted(missing))}")
             for agent in readable:

@@ -81,6 +81,7 @@ class _End:
         self.eof = False
         self.state = State.CLOSED
         self.cause: Cause | None = None
+        self.ended = False  # and the trace says so
 
     @property
     def open(self) -> bool:
@@ -145,9 +146,7 @@ class KernelStack:
             case "receive":
                 return self._receive(self._ends[step.connection], now, step.bytes or _LONGEST_PACKET)
             case "close":
-                end = self._ends[step.connection]
-                end.closing = True
-                self._push(end, now)
+                self._close(self._ends[step.connection], now)
             case "abort":
                 self._abort(self._ends[step.connection], now)
         return None
@@ -172,6 +171,14 @@ class KernelStack:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return sock
+
+    def _close(self, end: _End, now: int) -> None:
+        if not end.connected:  # 3.10.4: there is nothing to say goodbye to
+            end.cause = Cause.NOT_OPENED
+            end.sock.close()
+            return
+        end.closing = True
+        self._push(end, now)
 
     def _abort(self, end: _End, now: int) -> None:
         end.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -224,10 +231,14 @@ class KernelStack:
         except BlockingIOError:
             return
         except OSError as error:
-            end.cause = _CAUSES.get(error.errno or 0)
-            if end.cause is None:
-                self._tell(end, Notice.ERROR, now, errno.errorcode.get(error.errno or 0, str(error)))
-            end.sock.close()
+            self._failed(end, error.errno or 0, now)
+
+    def _failed(self, end: _End, code: int, now: int) -> None:
+        """The kernel has given the connection up, and says why."""
+        end.cause = _CAUSES.get(code)
+        if end.cause is None:
+            self._tell(end, Notice.ERROR, now, errno.errorcode.get(code, str(code)))
+        end.sock.close()
 
     def _connected(self, end: _End, now: int) -> None:
         end.connected = True
@@ -298,21 +309,25 @@ class KernelStack:
         for end in self._ends.values():
             self._look_at_queue(end, now)
             state = states.get(end.pair, State.CLOSED)
-            if state is end.state:
-                continue
-            change = Change(
-                t=now,
-                host=self._name,
-                connection=end.name,
-                old=end.state.value,
-                new=state.value,
-                event="sock_diag",
-                rfc="",
-            )
-            end.state = state
-            self._events.append(change)
-            if state is State.CLOSED and end.cause is not None:
-                self._events.append(End(t=now, host=self._name, connection=end.name, cause=end.cause.value, rfc=""))
+            if state is not end.state:
+                self._events.append(self._change(end, state, now))
+                end.state = state
+            elif end.open:
+                continue  # nothing has changed, or the handshake has not begun
+            if state is State.CLOSED and not end.ended:
+                self._ended(end, now)
+
+    def _change(self, end: _End, state: State, now: int) -> Change:
+        names = {"old": end.state.value, "new": state.value, "event": "sock_diag"}
+        return Change(t=now, host=self._name, connection=end.name, **names)
+
+    def _ended(self, end: _End, now: int) -> None:
+        """The kernel has forgotten the connection. A user who was not reading has not heard why: ask."""
+        end.ended = True
+        if end.cause is None and end.open:
+            self._failed(end, end.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), now)
+        if end.cause is not None:
+            self._events.append(End(t=now, host=self._name, connection=end.name, cause=end.cause.value))
 
     def _look_at_queue(self, end: _End, now: int) -> None:
         """SENT: the kernel's queue of text without acknowledgment is empty."""

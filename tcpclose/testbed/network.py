@@ -22,6 +22,7 @@ from mininet.nodelib import LinuxBridge
 
 from tcpclose.testbed.relay import Joint, LostFrame, Relay
 from tcpclose.topology import Network
+from tcpclose.wire import Malformed, read_pcap
 
 Mininet.inited = True  # else it raises limits of the whole machine and changes TCP's sysctls
 
@@ -54,6 +55,7 @@ _INPUT = "-A INPUT ! -i lo -p tcp"
 
 #: dumpcap reads a frame up to 250 ms after its arrival (CAP_READ_TIMEOUT), and stops at once when told to.
 _CAPTURE_DELAY = 0.5
+_CAPTURED = re.compile(r"Packets captured: (\d+)")
 _DROPPED = re.compile(r"received/dropped on interface .*: \d+/(\d+) ")
 
 
@@ -243,10 +245,21 @@ class EmulatedNetwork:
             process.send_signal(signal.SIGINT)
         for name, process in captures.items():
             _, said = process.communicate()
-            dropped = _DROPPED.search(said)
-            if process.returncode or dropped is None or dropped[1] != "0":
-                raise NetworkError(f"the capture of {name} is not complete: {' '.join(said.split())}")
+            dropped, captured = _DROPPED.search(said), _CAPTURED.search(said)
+            if process.returncode or dropped is None or captured is None or dropped[1] != "0":
+                words = f"dumpcap ended with status {process.returncode} {said}"
+                raise NetworkError(f"the capture of {name} is not complete: {' '.join(words.split())}")
+            self._check_capture(name, int(captured[1]))
             self._capture_file(name).chmod(0o644)  # as the other files of a run, also when it was made by root
+
+    def _check_capture(self, name: str, captured: int) -> None:
+        """dumpcap is content on a full disk: count what it has written."""
+        try:
+            written = sum(1 for _ in read_pcap(self._capture_file(name)))
+        except Malformed:
+            written = -1
+        if written != captured:
+            raise NetworkError(f"the capture of {name} is cut short: is the disk full?")
 
     def _capture_file(self, interface: str) -> Path:
         return self.run_dir / f"{interface}.pcap"

@@ -186,8 +186,11 @@ class Trace:
     def save(self, path: Path) -> None:
         """Write `trace.jsonl`; the file appears whole or not at all."""
         aside = path.with_name(path.name + ".part")
-        aside.write_text("".join(to_json(event) + "\n" for event in self.events))
-        aside.replace(path)
+        try:
+            aside.write_text("".join(to_json(event) + "\n" for event in self.events))
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Trace:

@@ -324,7 +324,7 @@ class Release:
     first: str | None = None
     action: str | None = None
     began: int | None = None
-    #: "graceful" when every end that ended did so gracefully, else "abrupt"; None when none ended.
+    #: "graceful" when every end that ended did so gracefully, "not opened", or "abrupt"; None when none ended.
     how: str | None = None
     causes: dict[str, str] = field(default_factory=dict)
     states: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -367,12 +367,18 @@ def _release(
         first=first,
         action=action,
         began=began,
-        how=None if not causes else "graceful" if set(causes.values()) == {"graceful"} else "abrupt",
+        how=_how(set(causes.values())),
         causes=causes,
         states={host: tuple(interval.state for interval in passed) for host, passed in ends.items()},
         duration=None if began is None or not over else max(0, max(over.values()) - began),
         open=not over or bool(ends.keys() - over.keys()),
     )
+
+
+def _how(causes: set[str]) -> str | None:
+    if causes <= {"graceful"} or causes == {"not opened"}:
+        return next(iter(causes), None)
+    return "abrupt"
 
 
 def _over_since(passed: list[Interval]) -> int | None:
