@@ -54,14 +54,28 @@ def demo(world: _World = None, seed: _Seed = None, override: _Overrides = None, 
 @app.command()
 def fsm(
     dot: Annotated[bool, typer.Option("--dot", help="As a Graphviz graph.")] = False,
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="As a picture, .svg or .png.")] = None,
 ) -> None:
-    """Print the state machine, row by row, with the sections of RFC 9293."""
+    """Print the state machine, row by row, with the sections of RFC 9293; or draw it."""
     from tcpclose import manual
 
+    if svg is not None:
+        _draw_machine(svg)
+        return
     if dot:
         typer.echo(manual.machine_dot(), nl=False)
         return
     _print_table(("state", "event", "next", "do", "RFC 9293"), manual.machine_rows())
+
+
+def _draw_machine(path: Path) -> None:
+    from tcpclose.charts.machine import draw_machine
+
+    try:
+        draw_machine(path)
+    except (ValueError, OSError) as error:
+        _fail(error, 2)
+    typer.echo(path)
 
 
 @app.command()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from mutants import MUTANTS
-from mutants.judges import failures, judges
+from mutants.judges import Hangs, failures, judges, limited
 
 from tcpclose.protocol.fsm import TABLE, TRANSITIONS
 
@@ -12,6 +14,19 @@ from tcpclose.protocol.fsm import TABLE, TRANSITIONS
 def test_without_a_bug_nobody_complains() -> None:
     assert len(list(judges())) > 400
     assert [f"{name}: {error}" for name, error in failures()] == []
+
+
+def go_on_for_ever() -> None:
+    with contextlib.suppress(Hangs):
+        while True:
+            pass
+    while True:
+        pass
+
+
+def test_a_judge_that_hangs_is_stopped_even_if_the_first_call_to_stop_is_lost() -> None:
+    with pytest.raises(Hangs), limited(0.05):
+        go_on_for_ever()
 
 
 def test_bugs_are_told_apart_and_explained() -> None:

@@ -6,6 +6,7 @@ they compare it with its own rows, and would notice any change of a row whether 
 
 from __future__ import annotations
 
+import gc
 import inspect
 import itertools
 import signal
@@ -74,12 +75,16 @@ def limited(seconds: float) -> Iterator[None]:
         raise Hangs(f"no end after {seconds} s")
 
     before = signal.signal(signal.SIGVTALRM, expire)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    # Python drops what is raised in a callback of the garbage collector, and Hypothesis has one. Other places where it
+    # would be lost are why the timer does not give up.
+    gc.disable()
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
+        gc.enable()
 
 
 def failures() -> Iterator[tuple[str, BaseException]]:
