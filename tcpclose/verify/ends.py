@@ -27,6 +27,7 @@ CONFIG = TcpConfig(
     msl=2 * SECOND,
     rcv_buffer=3,
     challenge_ack_interval=SECOND,
+    challenge_ack_limit=1,
 )
 
 
@@ -144,6 +145,8 @@ class Ends:
         if user.closed:
             return
         yield "Close", self._run(end, lambda connection: connection.close(0), replace(user, closed=True))
+        if self.facts[end].state is State.LISTEN:
+            return
         first = user.spent + len(user.given)
         for last in range(first + 1, self.octets + 1):
             text = bytes(self.side * 100 + n for n in range(first, last))  # no two octets of a world are alike

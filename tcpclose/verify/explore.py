@@ -22,6 +22,7 @@ import itertools
 import time
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ class Bound:
     losses: int = 1
     duplicates: int = 1
     hurries: int = 0
-    reordering: bool = True
+    late: int | None = 1
     simultaneous_open: bool = False
     seconds: float | None = None
 
@@ -52,8 +53,8 @@ class Bound:
 #: A world: both ends by number, what is in flight to each by number, and what the network may still do.
 World = tuple[int, int, int, int, int]
 
-# What the network may still do: three small counters in one number.
-_LOSS, _COPY, _HURRY = 1, 1 << 8, 1 << 16
+# What the network may still do: four small counters in one number.
+_LOSS, _COPY, _HURRY, _LATE = 1, 1 << 8, 1 << 16, 1 << 24
 
 
 class Move(NamedTuple):
@@ -81,33 +82,59 @@ class Violation:
     path: list[Move]
 
 
-class Nets:
-    """What can be in flight one way, by number. Without reordering the order counts, else it is no difference."""
+class Choice(NamedTuple):
+    """A segment that may leave a net: what remains, what remains with a copy of it, and how many become late."""
 
-    def __init__(self, reordering: bool) -> None:
-        self.reordering = reordering
-        self.segments: list[tuple[int, ...]] = []
+    segment: int
+    rest: int
+    copied: int
+    late: int
+
+
+class Nets:
+    """What can be in flight one way, by number.
+
+    A net is a queue, and before it, as negative numbers, those that left the queue: late segments and copies, which
+    arrive whenever they like. If order is `free`, all are late from the start.
+    """
+
+    def __init__(self, free: bool) -> None:
+        self.free = free
+        self._segments: list[tuple[int, ...]] = []
         self._numbers: dict[tuple[int, ...], int] = {}
         self._joined: dict[tuple[int, tuple[int, ...]], int] = {}
-        self.nothing = self._number(())
+        self._choices: dict[int, tuple[Choice, ...]] = {}
+        self.nothing = self._number([], ())
 
-    def _number(self, segments: tuple[int, ...]) -> int:
-        number = self._numbers.setdefault(segments, len(self.segments))
-        if number == len(self.segments):
-            self.segments.append(segments)
+    def _number(self, late: list[int], queue: tuple[int, ...]) -> int:
+        segments = (*sorted(late), *queue)
+        number = self._numbers.setdefault(segments, len(self._segments))
+        if number == len(self._segments):
+            self._segments.append(segments)
         return number
 
-    def choices(self, net: int) -> list[tuple[int, int]]:
-        """Which segments may leave the net, each with what then remains."""
-        segments = self.segments[net]
-        if not self.reordering:
-            segments = segments[:1]
-        return [(segment, self._without(net, segment)) for segment in dict.fromkeys(segments)]
+    def count(self, net: int) -> int:
+        """How many segments are in flight."""
+        return len(self._segments[net])
 
-    def _without(self, net: int, segment: int) -> int:
-        segments = self.segments[net]
-        index = segments.index(segment)
-        return self._number(segments[:index] + segments[index + 1 :])
+    def choices(self, net: int) -> tuple[Choice, ...]:
+        """Which segments may leave the net: a late one, or one of the queue, and then all before it are late."""
+        choices = self._choices.get(net)
+        if choices is None:
+            choices = self._choices[net] = tuple(self._choose(self._segments[net]))
+        return choices
+
+    def _choose(self, segments: tuple[int, ...]) -> Iterator[Choice]:
+        late = [segment for segment in segments if segment < 0]
+        queue = segments[len(late) :]
+        for segment in dict.fromkeys(late):
+            others = late.copy()
+            others.remove(segment)
+            yield Choice(~segment, self._number(others, queue), self._number(late, queue), 0)
+        for index, segment in enumerate(queue):
+            others = [*late, *(~overtaken for overtaken in queue[:index])]
+            rest = queue[index + 1 :]
+            yield Choice(segment, self._number(others, rest), self._number([*others, ~segment], rest), index)
 
     def join(self, net: int, sent: tuple[int, ...]) -> int:
         """What is in flight when these segments have left as well."""
@@ -115,8 +142,13 @@ class Nets:
             return net
         joined = self._joined.get((net, sent))
         if joined is None:
-            segments = self.segments[net] + sent
-            joined = self._number(tuple(sorted(segments)) if self.reordering else segments)
+            segments = self._segments[net]
+            late = [segment for segment in segments if segment < 0]
+            queue = segments[len(late) :]
+            if self.free:
+                joined = self._number([*late, *(~segment for segment in sent)], queue)
+            else:
+                joined = self._number(late, queue + sent)
             self._joined[net, sent] = joined
         return joined
 
@@ -127,9 +159,8 @@ class Explorer:
     def __init__(self, bound: Bound | None = None, config: TcpConfig = CONFIG) -> None:
         self.bound = bound or Bound()
         self.segments = Segments()
-        self.nets = Nets(self.bound.reordering)
+        self.nets = Nets(self.bound.late is None)
         self.sides = tuple(Ends(side, ISS[side], self.bound.octets, config, self.segments) for side in (0, 1))
-        self._choices: dict[int, list[tuple[int, int]]] = {}
         self.worlds: dict[World, int] = {}
         self._parents = array("L")
         self._depths = array("L")
@@ -188,7 +219,8 @@ class Explorer:
     def _begin(self) -> World:
         opens = ("active", "active" if self.bound.simultaneous_open else "passive")
         a, b = (ends.start(how) for ends, how in zip(self.sides, opens, strict=True))
-        spare = self.bound.losses * _LOSS + self.bound.duplicates * _COPY + self.bound.hurries * _HURRY
+        bound = self.bound
+        spare = bound.losses * _LOSS + bound.duplicates * _COPY + bound.hurries * _HURRY + (bound.late or 0) * _LATE
         return (
             a.end,
             b.end,
@@ -225,22 +257,25 @@ class Explorer:
             found.append(Move(after, name, side, False, None, step.sent, step.wrong))
 
     def _arrivals(self, world: World, side: int, found: list[Move]) -> None:
-        net, spare = world[2 + side], world[4]
-        choices = self._choices.get(net)
-        if choices is None:
-            choices = self._choices[net] = self.nets.choices(net)
-        for segment, rest in choices:
+        a, b, to_a, to_b, spare = world
+        losable = spare & 255 and (not self.nets.free or self._in_flight(world) <= spare & 255)
+        for segment, rest, copied, late in self.nets.choices(world[2 + side]):
+            if late:
+                if late > spare >> 24:
+                    return
+                spare = world[4] - late * _LATE
             step = self.sides[side].arrive(world[side], segment)
-            found.append(
-                Move(self._next(world, side, step, rest, spare), "arrives", side, True, segment, step.sent, step.wrong)
-            )
+            after = self._next(world, side, step, rest, spare)
+            found.append(Move(after, "arrives", side, not late, segment, step.sent, step.wrong))
             if spare >> 8 & 255:
-                after = self._next(world, side, step, net, spare - _COPY)
+                after = self._next(world, side, step, copied, spare - _COPY)
                 found.append(Move(after, "copied", side, False, segment, step.sent, step.wrong))
-            if spare & 255:
-                a, b, to_a, to_b, _ = world
+            if losable and not late:
                 after = (a, b, rest, to_b, spare - _LOSS) if side == 0 else (a, b, to_a, rest, spare - _LOSS)
                 found.append(Move(after, "lost", side, False, segment))
+
+    def _in_flight(self, world: World) -> int:
+        return self.nets.count(world[2]) + self.nets.count(world[3])
 
     def _timers(self, world: World, found: list[Move]) -> None:
         facts = self.facts(world)
@@ -250,7 +285,7 @@ class Explorer:
         wait, busy, spare = min(due), world[2] != self.nets.nothing or world[3] != self.nets.nothing, world[4]
         early = bool(busy and wait)
         if early:
-            if not spare >> 16:
+            if not spare >> 16 & 255:
                 return
             spare -= _HURRY
         for side in (0, 1):
