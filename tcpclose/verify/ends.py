@@ -25,7 +25,6 @@ CONFIG = TcpConfig(
     rto_max=SECOND,
     user_timeout=3 * SECOND,
     msl=2 * SECOND,
-    rcv_buffer=3,
     challenge_ack_interval=SECOND,
     challenge_ack_limit=1,
 )

@@ -31,7 +31,7 @@ from tcpclose.protocol.fsm import Cause, State
 from tcpclose.verify.ends import CONFIG, Ends, Facts, Segments, Step
 
 #: As in the figures of the RFC.
-ISS = (99, 299)
+ISS = (100, 300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,7 @@ class Explorer:
         self._depths = array("L")
         self._first_edge = array("L")  # of the fair moves out of each world that must come to an end
         self._edges = array("L")
+        self.at_first: list[tuple[int, int]] = []  # (who, segment): what the OPENs sent
         self.violations: list[Violation] = []
         self.ended: Counter[tuple[str, str]] = Counter()
         self.half_open: dict[tuple[str, str], tuple[int, World]] = {}
@@ -219,6 +220,7 @@ class Explorer:
     def _begin(self) -> World:
         opens = ("active", "active" if self.bound.simultaneous_open else "passive")
         a, b = (ends.start(how) for ends, how in zip(self.sides, opens, strict=True))
+        self.at_first = [(side, segment) for side, step in ((0, a), (1, b)) for segment in step.sent]
         bound = self.bound
         spare = bound.losses * _LOSS + bound.duplicates * _COPY + bound.hurries * _HURRY + (bound.late or 0) * _LATE
         return (

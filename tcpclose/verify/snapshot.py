@@ -37,8 +37,6 @@ _HELD: dict[str, Callable[[Any], Any]] = {
     "cwnd": lambda value: value and 1 << 20,
     "ssthresh": lambda value: 1 << 30,
     "duplicate_acks": lambda value: min(value, 4),
-    "snd_wl1": lambda value: 0,
-    "snd_wl2": lambda value: 0,
 }
 
 _PLAIN = (int, str, bytes, tuple, type(None))
