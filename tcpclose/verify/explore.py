@@ -38,14 +38,15 @@ ISS = (100, 300)
 class Bound:
     """How far to look: octets each user may send, and how often the network may do what.
 
-    `seconds` ends the search early; what was found until then is told, and that it is not all.
+    `late` segments may leave their place and arrive whenever they like, however many overtake them; None: all may.
+    Copies are late as a matter of course. `seconds` ends the search early; the findings then say so.
     """
 
     octets: int = 2
     losses: int = 1
     duplicates: int = 1
+    late: int | None = 0
     hurries: int = 0
-    late: int | None = 1
     simultaneous_open: bool = False
     seconds: float | None = None
 
@@ -178,6 +179,10 @@ class Explorer:
     def depth(self) -> int:
         """The number of moves to the farthest world."""
         return max(self._depths, default=0)
+
+    def depth_of(self, world: World) -> int:
+        """The number of moves to a world that was reached."""
+        return self._depths[self.worlds[world]]
 
     def run(self) -> None:
         """Explore until there is no new world, a violation is found, or the time is up."""

@@ -1,4 +1,4 @@
-"""What the explorer found, for people: a path as a figure of the RFC."""
+"""What the explorer found, for people: in numbers, and a path as a figure of the RFC."""
 
 from __future__ import annotations
 
@@ -15,6 +15,34 @@ def draw_path(explorer: Explorer, path: list[Move]) -> str:
     for move in path:
         story.add(move)
     return format_figure(story.lines)
+
+
+def report(explorer: Explorer) -> str:
+    """What was explored and found, a line for each finding, and the figure of what must not happen."""
+    worlds = len(explorer.worlds)
+    lines = [
+        str(explorer.bound),
+        f"{worlds:,} worlds, depth {explorer.depth}, {explorer.seconds:.1f} s, "
+        f"{worlds / max(explorer.seconds, 1e-6):,.0f} worlds/s"
+        + ("" if explorer.exhausted else "; NOT EXHAUSTED: there are more"),
+        "\nhow it ended, when nothing can happen any more (A, B, worlds):",
+        *(f"  {a:26} {b:26} {count:7,}" for (a, b), count in explorer.ended.most_common()),
+        "\nhalf-open, with nothing in flight (A, B, worlds):",
+        *(f"  {a:26} {b:26} {count:7,}" for (a, b), (count, _) in explorer.half_open.items()),
+        "\nof these, for ever: FIN-WAIT-2 has no timer (3.3.2), and the RST of the other end was lost:",
+        *(f"  {a:26} {b:26} {count:7,}" for (a, b), count in explorer.for_ever.items()),
+    ]
+    if explorer.half_open:
+        (a, b), (_, world) = min(
+            explorer.half_open.items(),
+            key=lambda found: ("ESTABLISHED" not in found[0], explorer.depth_of(found[1][1])),
+        )
+        lines += [f"\nfor example {a} and {b}:\n", draw_path(explorer, explorer.path(world))]
+    for violation in explorer.violations:
+        lines += [f"\nVIOLATION: {violation.what}\n", draw_path(explorer, violation.path)]
+    if not explorer.violations:
+        lines.append("no violation")
+    return "\n".join(lines) + "\n"
 
 
 class _Story:
