@@ -302,6 +302,8 @@ class FigurePlayer:
         stack, pair = self.stacks[peer], self._pair(peer)
         if call.startswith("send"):
             stack.send(pair, bytes(int(call.split()[1])), self.now)
+        elif call in ("close", "abort") and self.state(peer) is State.LISTEN:
+            stack.listening.clear()  # 3.10.4 and 3.10.5: in LISTEN there is only the TCB to delete
         else:
             calls: dict[str, Callable[[], None]] = {
                 "open": lambda: stack.open(pair, self.now),
@@ -328,7 +330,12 @@ class FigurePlayer:
         self.queued[peer] += [datagram.segment for datagram in self.stacks[peer].datagrams_to_send()]
 
     def _new_stack(self, peer: str) -> Stack:
-        return Stack(self.config, lambda pair: self.iss[peer].pop(0) if self.iss[peer] else 0)
+        return Stack(self.config, lambda pair: self._draw_iss(self.iss[peer]))
+
+    @staticmethod
+    def _draw_iss(numbers: list[int]) -> int:
+        """The next ISS that the figure shows; the last one serves again, as a TCB that falls back to LISTEN does."""
+        return numbers.pop(0) if len(numbers) > 1 else numbers[0] if numbers else 0
 
     def _pair(self, peer: str) -> Pair:
         return Pair(_SOCKETS[peer], _SOCKETS[_OTHER[peer]])
