@@ -18,7 +18,8 @@ from tcpclose.protocol.segment import RST, Segment
 from tcpclose.verify.snapshot import Freezer, Frozen
 
 #: Every timer is a whole number of seconds, and the retransmission timeout always the same one: what is left of a
-#: timer then takes few values. Two MSL outlast all that the other end may still send again before it gives up.
+#: timer then takes few values. Two MSL outlast all that the other end may still send again before it gives up. One
+#: challenge ACK a second is enough to see both what it does and what its absence does.
 CONFIG = TcpConfig(
     rto_initial=SECOND,
     rto_min=SECOND,
@@ -145,7 +146,7 @@ class Ends:
             return
         yield "Close", self._run(end, lambda connection: connection.close(0), replace(user, closed=True))
         if self.facts[end].state is State.LISTEN:
-            return
+            return  # such a SEND is an active OPEN (3.10.2): simultaneous opens are a bound of their own
         first = user.spent + len(user.given)
         for last in range(first + 1, self.octets + 1):
             text = bytes(self.side * 100 + n for n in range(first, last))  # no two octets of a world are alike

@@ -9,6 +9,11 @@ after whatever the others cause. `Bound.hurries` times the clock may run ahead o
 although segments are in flight. Two MSL never end before the network is empty, as MSL is defined. A call of a user
 between two deadlines is made right after the earlier one.
 
+Two shortcuts leave out worlds, and no behaviour. What is in flight to an end that is CLOSED arrives before anything
+else happens: that end stays as it is and answers each segment for itself (3.10.7.1), and losing, repeating or
+delaying the segment comes to the same as doing so to its answer. And where order is free, a segment is lost only when
+all else has arrived: until then a segment that never arrives cannot be told from one that is late.
+
 Checked in every world: each end got a prefix of what the other gave; who is told "graceful" gave all and got all;
 no RST answers a RST; the engine raises nothing. Checked on the graph: segments alone lead to an end of all exchange;
 and once both users have called CLOSE or ABORT, whatever order segments arrive in and timers expire, both ends come
@@ -244,7 +249,8 @@ class Explorer:
         for side in (0, 1):
             if world[2 + side] != self.nets.nothing and self.sides[side].facts[world[side]].state is State.CLOSED:
                 self._arrivals(world, side, found)
-                return found[:1]
+                fair = [move for move in found if move.fair]
+                return fair[:1] if self.nets.free else fair
         for side in (0, 1):
             self._calls(world, side, found)
             self._arrivals(world, side, found)
