@@ -206,7 +206,7 @@ class Explorer:
         self._depths.append(0)
         for index, world in enumerate(order):  # `order` grows while we go
             moves = self.moves(world)
-            wrong = self._examine(world, moves, index)
+            wrong = self._examine(world, moves)
             if wrong:
                 self.violations.append(Violation(wrong, self.path(world)))
                 return
@@ -318,7 +318,7 @@ class Explorer:
     def _both_done(self, world: World) -> bool:
         return all(fact.done for fact in self.facts(world))
 
-    def _examine(self, world: World, moves: list[Move], index: int) -> str | None:
+    def _examine(self, world: World, moves: list[Move]) -> str | None:
         """What is wrong with a world, if anything. Worlds in which something ended are counted."""
         a, b = facts = self.facts(world)
         if not (a.given.startswith(b.got) and b.given.startswith(a.got)):
