@@ -88,6 +88,31 @@ def config() -> None:
     _print_table(("setting", *PROFILES, "section", "meaning"), rows)
 
 
+@app.command()
+def check(
+    octets: Annotated[int, typer.Option(min=0, help="Octets that each user may send, in one SEND or more.")] = 2,
+    losses: Annotated[int, typer.Option(min=0, max=255, help="Segments that may be lost.")] = 1,
+    duplicates: Annotated[int, typer.Option(min=0, max=255, help="Segments that may arrive twice.")] = 1,
+    late: Annotated[int, typer.Option(min=0, max=255, help="Segments that others may overtake.")] = 0,
+    any_order: Annotated[bool, typer.Option("--any-order", help="Segments arrive in any order.")] = False,
+    hurries: Annotated[
+        int, typer.Option(min=0, max=255, help="Timers that may expire although segments are in flight.")
+    ] = 0,
+    simultaneous_open: Annotated[bool, typer.Option("--simultaneous-open", help="Both OPENs are active.")] = False,
+    seconds: Annotated[float | None, typer.Option("--time", metavar="SECONDS", help="Stop after this time.")] = None,
+) -> None:
+    """Model-check the running engine: all that two users and a bad network can do, up to a bound."""
+    from tcpclose.verify.explore import Bound, Explorer
+    from tcpclose.verify.telling import report
+
+    bound = Bound(octets, losses, duplicates, None if any_order else late, hurries, simultaneous_open, seconds)
+    explorer = Explorer(bound)
+    explorer.run()
+    typer.echo(report(explorer), nl=False)
+    if explorer.violations:
+        raise typer.Exit(1)
+
+
 def _print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     from rich import box
     from rich.console import Console

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tcpclose.trace.figure import FigureError, parse_figure, play_figure
+from tcpclose.trace.figure import FigureError, format_figure, parse_figure, play_figure
 
 FIGURES = sorted((Path(__file__).parent / "figures").rglob("*.txt"))
 
@@ -13,6 +13,15 @@ FIGURES = sorted((Path(__file__).parent / "figures").rglob("*.txt"))
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)
 def test_figure(path):
     play_figure(path.read_text())
+
+
+@pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)
+def test_a_figure_that_is_printed_reads_the_same(path):
+    lines = parse_figure(path.read_text())
+    printed = format_figure(lines)
+    assert parse_figure(printed) == lines
+    assert format_figure(parse_figure(printed)) == printed
+    play_figure(printed)
 
 
 def test_all_figures_of_the_rfc_are_here():

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "testbed": "host links protocol scenario timeline topology trace units wire",
     "charts": "protocol trace wire",
     "manual": "protocol units",
+    "verify": "protocol trace",
     "runs": "__version__ charts scenario simulator testbed timeline topology trace",
 }
 

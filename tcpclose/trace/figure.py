@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import TcpError
 from tcpclose.protocol.datagram import Datagram, Endpoint
-from tcpclose.protocol.fsm import State
+from tcpclose.protocol.fsm import Row, State
 from tcpclose.protocol.segment import ACK, PSH, SYN, Segment, format_segment, parse_segment, seq_add
 from tcpclose.protocol.stack import Pair, Stack
 
@@ -67,7 +67,7 @@ class Arrow:
 class Line:
     """One line: what each peer is told to do, the segment if there is one, the states afterwards."""
 
-    number: int
+    number: int = field(compare=False)
     calls: list[tuple[str, str]] = field(default_factory=list)
     arrow: Arrow | None = None
     states: list[tuple[str, State]] = field(default_factory=list)
@@ -120,6 +120,37 @@ def _parse_arrow(number: int, match: re.Match[str]) -> Arrow:
         raise FigureError(f"line {number}: {error}") from None
     segment.wnd = 65535
     return Arrow(sender, segment, sent, arrives, "XXX" in arrows, "(duplicate)" in match["left"] + match["right"])
+
+
+_WRITTEN = {"rto": "RTO", "2 msl": "2 MSL"}
+
+
+def format_figure(lines: list[Line]) -> str:
+    """Write a figure: `parse_figure` reads it back as the same lines, numbered anew."""
+    sides = [[_words(line, peer) for peer in "AB"] for line in lines]
+    segments = [format_segment(line.arrow.segment) if line.arrow else "" for line in lines]
+    left = max([11, *(len(a) for a, _ in sides)])
+    middle = max([36, *map(len, segments)])
+    rows = [f"    {'TCP Peer A':{left}}     {'':{middle}}     TCP Peer B"]
+    for number, (line, (a, b), segment) in enumerate(zip(lines, sides, segments, strict=True), 1):
+        la, ra = _drawn(line.arrow) if line.arrow else ("", "")
+        rows.append(f"{f'{number}.':3} {a:{left}} {la:3} {segment:{middle}} {ra:3} {b}".rstrip())
+    return "\n".join(rows) + "\n"
+
+
+def _words(line: Line, peer: str) -> str:
+    words = [f"({_WRITTEN.get(call, call.capitalize())})" for who, call in line.calls if who == peer]
+    if line.arrow and line.arrow.duplicate and line.arrow.sender == peer:
+        words.append("(duplicate)")
+    return " ".join([*words, *(str(state) for who, state in line.states if who == peer)])
+
+
+def _drawn(arrow: Arrow) -> tuple[str, str]:
+    """The two ends of an arrow as they are written, left and right."""
+    head = "-->" if arrow.sender == "A" else "<--"
+    sender = head if arrow.sent else "..."
+    hearer = "XXX" if arrow.lost else head if arrow.arrives else "..."
+    return (sender, hearer) if arrow.sender == "A" else (hearer, sender)
 
 
 def play_figure(text: str, config: TcpConfig | None = None) -> FigurePlayer:
@@ -271,6 +302,8 @@ class FigurePlayer:
         stack, pair = self.stacks[peer], self._pair(peer)
         if call.startswith("send"):
             stack.send(pair, bytes(int(call.split()[1])), self.now)
+        elif call in ("close", "abort") and self.state(peer) is State.LISTEN:
+            stack.listening.clear()  # 3.10.4 and 3.10.5: in LISTEN there is only the TCB to delete
         else:
             calls: dict[str, Callable[[], None]] = {
                 "open": lambda: stack.open(pair, self.now),
@@ -292,10 +325,17 @@ class FigurePlayer:
         self.stacks[peer].timeout(self.now)
 
     def _collect(self, peer: str) -> None:
+        if any(isinstance(news.what, Row) and news.what.cause for news in self.stacks[peer].news()):
+            self.stacks[peer].listening.clear()  # in a figure a passive OPEN is for one connection, as in 3.10.1
         self.queued[peer] += [datagram.segment for datagram in self.stacks[peer].datagrams_to_send()]
 
     def _new_stack(self, peer: str) -> Stack:
-        return Stack(self.config, lambda pair: self.iss[peer].pop(0) if self.iss[peer] else 0)
+        return Stack(self.config, lambda pair: self._draw_iss(self.iss[peer]))
+
+    @staticmethod
+    def _draw_iss(numbers: list[int]) -> int:
+        """The next ISS that the figure shows; the last one serves again, as a TCB that falls back to LISTEN does."""
+        return numbers.pop(0) if len(numbers) > 1 else numbers[0] if numbers else 0
 
     def _pair(self, peer: str) -> Pair:
         return Pair(_SOCKETS[peer], _SOCKETS[_OTHER[peer]])

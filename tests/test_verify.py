@@ -1,0 +1,253 @@
+"""The model checker: it exhausts its bound without a violation, and finds bugs that are planted in the engine."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from tcpclose.cli import app
+from tcpclose.protocol import connection, stack
+from tcpclose.protocol.config import SECOND
+from tcpclose.protocol.connection import Connection
+from tcpclose.protocol.fsm import TABLE, Do, Event, State
+from tcpclose.protocol.receiving import Receiver
+from tcpclose.protocol.segment import ACK, RST, Segment
+from tcpclose.protocol.sending import Sender
+from tcpclose.trace.figure import format_figure, parse_figure, play_figure
+from tcpclose.verify.ends import CONFIG
+from tcpclose.verify.explore import Bound, Explorer
+from tcpclose.verify.snapshot import Freezer
+from tcpclose.verify.telling import draw_path
+
+
+def explore(**bound) -> Explorer:
+    explorer = Explorer(Bound(**bound))
+    explorer.run()
+    return explorer
+
+
+# Nothing is wrong
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        {"octets": 0, "late": None},
+        {"octets": 1, "duplicates": 0},
+        {"octets": 0, "hurries": 1, "duplicates": 0},
+        {"octets": 0, "simultaneous_open": True, "duplicates": 0},
+    ],
+    ids=str,
+)
+def test_a_small_bound_is_exhausted_without_a_violation(bound):
+    explorer = explore(**bound)
+    assert explorer.exhausted
+    assert not explorer.violations
+    assert explorer.depth > 10
+    assert explorer.ended["CLOSED (graceful)", "CLOSED (graceful)"]
+
+
+def test_half_open_worlds_are_found_and_named():
+    explorer = explore(octets=0, duplicates=0)
+    pairs = {tuple(word.split()[0] for word in pair) for pair in explorer.half_open}
+    assert {("CLOSED", "ESTABLISHED"), ("ESTABLISHED", "CLOSED"), ("FIN-WAIT-2", "CLOSED")} <= pairs
+    # The one that stays: RFC 9293 has no timer for FIN-WAIT-2.
+    assert {frozenset(pair) for pair in explorer.for_ever} == {frozenset({"FIN-WAIT-2", "CLOSED (aborted)"})}
+
+
+def test_without_losses_half_open_worlds_are_those_that_stay():
+    explorer = explore(octets=0, losses=0, duplicates=0)
+    assert set(explorer.half_open) == set(explorer.for_ever)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "bound",
+    [
+        {"octets": 1},
+        {"octets": 1, "duplicates": 0, "late": None},
+        {"octets": 1, "duplicates": 0, "simultaneous_open": True},
+    ],
+    ids=str,
+)
+def test_a_larger_bound_is_exhausted_without_a_violation(bound):
+    explorer = explore(**bound)
+    assert explorer.exhausted
+    assert not explorer.violations
+
+
+# A path is a figure
+
+
+def test_paths_are_figures_that_can_be_played():
+    explorer = explore(octets=1, duplicates=0)
+    for world in random.Random(1).sample(list(explorer.worlds), 60):
+        text = draw_path(explorer, explorer.path(world))
+        assert format_figure(parse_figure(text)) == text
+        play_figure(text, CONFIG)
+
+
+# Canonical form
+
+
+def test_time_is_relative():
+    """The same history at another time of day freezes to the same tuple: no time is missed."""
+    frozen = []
+    for start in (0, 12345 * SECOND):
+        freezer, one, two = Freezer(CONFIG, 100), Connection(CONFIG, 100), Connection(CONFIG, 300)
+        one.open(start)
+        two.open(start, passive=True)
+        seen = []
+        for turn in range(40):
+            one, two = two, one
+            if turn in (5, 8):
+                one.send(b"x", start)
+            if turn in (11, 14):
+                one.close(start)
+            if turn % 7 == 6 and (at := one.next_timeout()) is not None:
+                start = at
+                one.timeout(start)
+            for segment in one.segments_to_send():
+                two.segment_arrives(segment, start)
+                two.segment_arrives(replace(segment), start)  # twice, for the challenge ACKs
+            one.news()
+            one.receive(start)
+            if not one.segments_to_send():
+                seen.append(freezer.freeze(one, start))
+                assert freezer.freeze(freezer.thaw(seen[-1]), 0) == seen[-1]
+        frozen.append(seen)
+    assert frozen[0] == frozen[1]
+    assert len(set(frozen[0])) > 10
+
+
+# Planted bugs
+
+
+def reset_for_reset(patch):
+    for module in (connection, stack):
+        patch.setattr(module, "answer_closed", lambda segment: Segment(segment.ack, ctl=RST))
+
+
+def ack_covers_too_much(patch):
+    patch.setattr(Sender, "fin_acknowledged", property(lambda sender: sender.fin_queued))
+
+
+def fin_overtakes_text(patch):
+    """The FIN is taken although a hole is before it."""
+
+    def arrive(receiver, segment, original=Receiver.arrive):
+        octets = original(receiver, segment)
+        if receiver.fin_seq is not None and not receiver.finished:
+            receiver.finished = True
+            receiver.tcb.rcv_nxt = receiver.fin_seq + 1
+        return octets
+
+    patch.setattr(Receiver, "arrive", arrive)
+
+
+def repeated_text_is_delivered_again(patch):
+    def append(receiver, seq, text):
+        receiver.text += text
+        receiver.tcb.rcv_nxt = seq + len(text)
+
+    patch.setattr(Receiver, "_append", append)
+    patch.setattr(Receiver, "acceptable", lambda receiver, segment: True)
+
+
+def row(patch, state, event, **changes):
+    patch.setitem(TABLE[State(state)], event, TABLE[State(state)][event]._replace(**changes))
+
+
+def no_answer_in_time_wait(patch):
+    patch.delitem(TABLE[State.TIME_WAIT], Event.FIN)
+    row(patch, "LAST-ACK", Event.USER_TIMEOUT, next=State.LAST_ACK, do=(), cause=None)
+    row(patch, "CLOSING", Event.USER_TIMEOUT, next=State.CLOSING, do=(), cause=None)
+
+
+def no_fin_retransmission(patch):
+    def back_off(sender, now, original=Sender.back_off):
+        original(sender, now)
+        if sender.fin_queued:
+            sender.resend = sender.rto_at = sender.user_at = None
+
+    patch.setattr(Sender, "back_off", back_off)
+    patch.setattr(Connection, "_retransmit", lambda self, now: None)
+
+
+def close_wait_on_simultaneous_close(patch):
+    row(patch, "FIN-WAIT-1", Event.FIN, next=State.CLOSE_WAIT)
+
+
+def every_ack_is_acknowledged(patch):
+    def step(self, segment, now, original=Connection._ack_step):
+        self._ack_due = True
+        return original(self, segment, now)
+
+    patch.setattr(Connection, "_ack_step", step)
+
+
+def time_wait_without_end(patch):
+    row(patch, "TIME-WAIT", Event.TIME_WAIT_TIMEOUT, next=State.TIME_WAIT, do=(Do.START_2MSL,), cause=None)
+
+
+def a_peer_that_raises(patch):
+    def window(self, segment):
+        assert segment.ctl & ACK, "this segment has no ACK"
+        assert not self.fin_queued, "a FIN is queued"
+
+    patch.setattr(Sender, "window", window)
+
+
+@pytest.mark.parametrize(
+    ("plant", "bound", "found"),
+    [
+        (reset_for_reset, {"losses": 0}, "RST is answered by a RST"),
+        (ack_covers_too_much, {"octets": 1}, 'told "graceful"'),
+        (fin_overtakes_text, {"octets": 1, "late": 1}, 'told "graceful"'),
+        (repeated_text_is_delivered_again, {"octets": 1, "duplicates": 1}, "text was delivered that was not sent"),
+        (no_fin_retransmission, {}, "nothing leads to CLOSED"),
+        (close_wait_on_simultaneous_close, {"losses": 0}, "nothing leads to CLOSED"),
+        (every_ack_is_acknowledged, {"losses": 0}, "an exchange without end"),
+        (time_wait_without_end, {"losses": 0}, "an exchange without end, although both users"),
+        (no_answer_in_time_wait, {}, "an exchange without end"),
+        (a_peer_that_raises, {"losses": 0}, "AssertionError: a FIN is queued"),
+    ],
+)
+def test_a_planted_bug_is_found(monkeypatch, plant, bound, found):
+    plant(monkeypatch)
+    explorer = explore(**{"octets": 0, "duplicates": 0, **bound})
+    assert [violation.what for violation in explorer.violations if found in violation.what]
+    figure = draw_path(explorer, explorer.violations[0].path)
+    assert format_figure(parse_figure(figure)) == figure
+
+
+def test_the_figure_of_a_planted_bug_is_short_and_shows_it(monkeypatch):
+    reset_for_reset(monkeypatch)
+    explorer = explore(octets=0, losses=0, duplicates=0)
+    figure = draw_path(explorer, explorer.violations[0].path)
+    play_figure(figure, CONFIG)  # with the bug planted, this is what happens
+    assert len(figure.splitlines()) < 10
+    assert figure.count("CTL=RST") == 2
+
+
+# The command
+
+
+def test_the_command_reports_and_its_status_tells(monkeypatch):
+    done = CliRunner().invoke(app, ["check", "--octets", "0", "--duplicates", "0"])
+    assert done.exit_code == 0, done.output
+    assert "no violation" in done.output
+    assert "worlds/s" in done.output
+    reset_for_reset(monkeypatch)
+    done = CliRunner().invoke(app, ["check", "--octets", "0", "--duplicates", "0"])
+    assert done.exit_code == 1
+    assert "VIOLATION: a RST is answered by a RST" in done.output
+
+
+def test_a_search_that_ran_out_of_time_says_so():
+    done = CliRunner().invoke(app, ["check", "--octets", "2", "--time", "0.2"])
+    assert done.exit_code == 0, done.output
+    assert "NOT EXHAUSTED" in done.output
