@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tomllib
-from dataclasses import fields, replace
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -357,17 +357,20 @@ def test_refused_overrides(override: str, message: str) -> None:
 names = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True)
 durations = st.builds("{}{}".format, st.integers(1, 100), st.sampled_from(["us", "ms", "s", "min"]))
 counts = st.integers(1, 1000)
-VALUES = {"us": durations, "octets": counts, "segments": counts, "count": counts}
+
+
+def values(field: Field[Any]) -> st.SearchStrategy[Any]:
+    """What a file may say for a setting."""
+    most = field.metadata["most"]
+    if field.metadata["unit"] == "us":
+        return durations if most is None else st.integers(1, most).map("{}us".format)
+    return st.integers(1, min(most or 1000, 1000)) if field.metadata["unit"] else st.just(field.default)
 
 
 #: Any table `tcp`, but for the two fields that may contradict each other.
 tcp_tables = st.fixed_dictionaries(
     {},
-    optional={
-        field.name: VALUES.get(field.metadata["unit"], st.just(field.default))
-        for field in fields(TcpConfig)
-        if field.name not in ("rto_min", "rto_max")
-    },
+    optional={field.name: values(field) for field in fields(TcpConfig) if field.name not in ("rto_min", "rto_max")},
 )
 
 

@@ -197,7 +197,14 @@ def test_linux_is_refused():
 
 
 @pytest.mark.parametrize(
-    "segment", [Segment(1, ctl=SYN, mss=1460), Segment(1, 2, ACK, data=b"x" * 700), Segment(5, ctl=ACK, ack=1)]
+    "segment",
+    [
+        Segment(1, ctl=SYN, mss=1460),
+        Segment(1, 2, ACK, data=b"x" * 700),
+        Segment(5, ctl=ACK, ack=1),
+        Segment(1, ctl=SYN, mss=1460, wscale=8, timestamps=(1, 0)),
+        Segment(1, sack=((1, 2),), timestamps=(1, 0)),
+    ],
 )
 def test_a_frame_is_as_long_as_on_the_wire(segment):
     datagram = Datagram(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), segment)

@@ -6,7 +6,7 @@ and the engine read these fields and nothing else: there is no second list of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 MILLISECOND = 1_000
@@ -34,7 +34,12 @@ class TcpConfig:
         1460, "octets", "3.7.1", "largest text of a segment we accept, announced in the MSS option", least=1, most=65495
     )
     rcv_buffer: int = setting(
-        65535, "octets", "3.8.6", "room for text the user has not read: the receive window", least=1, most=65535
+        65535,
+        "octets",
+        "3.8.6",
+        "room for text the user has not read: the receive window (beyond 65535 with window_scale only)",
+        least=1,
+        most=1 << 30,
     )
     snd_buffer: int = setting(
         1 << 20,
@@ -45,6 +50,24 @@ class TcpConfig:
     )
     initial_window: int = setting(
         10, "segments", "RFC 6928", "what may be in flight before the first acknowledgment", least=1
+    )
+
+    option_layout: Literal["linux", "bsd"] = setting(
+        "linux", "", "3.2", "how options are ordered and padded on the wire, which the RFCs leave open"
+    )
+    window_scale: bool = setting(False, "", "RFC 7323 2", "offer the window scale option; in use when both sides do")
+    window_shift: int = setting(
+        0,
+        "count",
+        "RFC 7323 2.2",
+        "the shift that window_scale announces, less for a buffer too small to be counted so coarsely",
+        most=14,
+    )
+    timestamps: bool = setting(
+        False, "", "RFC 7323 3", "offer the timestamps option; when both sides do, every segment carries it"
+    )
+    missing_timestamps: Literal["drop", "accept"] = setting(
+        "drop", "", "RFC 7323 3.2", "a segment without the timestamps that were agreed upon (some stacks accept it)"
     )
 
     msl: int = setting(120 * SECOND, "us", "3.4.2", "maximum segment lifetime; TIME-WAIT lasts two of them", least=0)
@@ -96,5 +119,37 @@ class TcpConfig:
             raise ValueError(f"rto_min ({self.rto_min} us) is longer than rto_max ({self.rto_max} us)")
 
 
-#: Sets of settings by name. A host of a scenario names one and may override its fields.
-PROFILES: dict[str, TcpConfig] = {"rfc9293": TcpConfig()}
+_RFC9293 = TcpConfig()
+
+#: Sets of settings by name. A host of a scenario names one and may override its fields. `linux` is as kernel 6.18
+#: does by default, `bsd` as the public tests of FreeBSD's stack describe it.
+PROFILES: dict[str, TcpConfig] = {
+    "rfc9293": _RFC9293,
+    "linux": replace(
+        _RFC9293,
+        rcv_buffer=64240,  # 44 segments
+        option_layout="linux",
+        window_scale=True,
+        window_shift=8,
+        timestamps=True,
+        missing_timestamps="accept",
+        msl=30 * SECOND,
+        timeout_reset=False,
+        rto_min=200 * MILLISECOND,
+        rto_max=120 * SECOND,
+        challenge_ack_limit=1,
+        challenge_ack_interval=500 * MILLISECOND,
+    ),
+    "bsd": replace(
+        _RFC9293,
+        rcv_buffer=65700,  # 65536 rounded up to whole segments
+        option_layout="bsd",
+        window_scale=True,
+        window_shift=6,
+        timestamps=True,
+        msl=30 * SECOND,
+        rto_min=30 * MILLISECOND,
+        rto_max=64 * SECOND,
+        time_wait_rst="ignore",
+    ),
+}
