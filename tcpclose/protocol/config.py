@@ -114,6 +114,11 @@ class TcpConfig:
         "close", "", "3.10.7.4", "a RST in TIME-WAIT closes at once, or is ignored (RFC 1337)"
     )
 
+    @property
+    def scale(self) -> int:
+        """The shift count that is announced: at most 1/128 of the buffer is lost by counting so coarsely."""
+        return min(self.window_shift, max(self.rcv_buffer.bit_length() - 8, 0))
+
     def __post_init__(self) -> None:
         if self.rto_min > self.rto_max:
             raise ValueError(f"rto_min ({self.rto_min} us) is longer than rto_max ({self.rto_max} us)")

@@ -22,10 +22,14 @@ from typing import NamedTuple
 
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State
+from tcpclose.protocol.options import TIMESTAMPS_LENGTH
 from tcpclose.protocol.receiving import Receiver
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_add, seq_diff
 from tcpclose.protocol.sending import Sender
 from tcpclose.protocol.tcb import Tcb
+from tcpclose.protocol.timestamps import Timestamps, clock
+
+_MOST_SHIFT = 14  # RFC 7323, 2.3
 
 
 class TcpError(Exception):
@@ -62,12 +66,14 @@ def answer_closed(segment: Segment) -> Segment | None:
 class Connection:
     """A TCB and what moves it. `config` is read once, `iss` comes from outside (3.4.1), `now` is microseconds.
 
+    `timestamp_offset` is where the clock of its timestamps starts (RFC 7323, 5.4), likewise from outside.
     Raises `TcpError` from user calls only; whatever segment arrives, nothing is raised.
     """
 
-    def __init__(self, config: TcpConfig, iss: int) -> None:
+    def __init__(self, config: TcpConfig, iss: int, timestamp_offset: int = 0) -> None:
         self.config = config
         self.iss = iss
+        self.timestamp_offset = timestamp_offset
         self.state = State.CLOSED
         self.cause: Cause | None = None
         self._segments: list[Segment] = []
@@ -78,7 +84,9 @@ class Connection:
         self.tcb = Tcb(self.iss)
         self.sender = Sender(self.tcb, self.config)
         self.receiver = Receiver(self.tcb, self.config)
+        self.timestamps: Timestamps | None = None  # agreed upon by both SYNs
         self.time_wait_at: int | None = None
+        self._peer: Segment | None = None  # the peer's SYN
         self._came_from_listen = False
         self._ack_due = False
         self._close_deferred = False
@@ -178,7 +186,7 @@ class Connection:
             self._segments.append(Segment(segment.ack, ctl=RST))
         elif segment.ctl & SYN:
             self._came_from_listen = True
-            self._synchronize(segment)
+            self._synchronize(segment, now)
             self._post(Event.SYN, now)
 
     def _arrives_syn_sent(self, segment: Segment, now: int) -> None:
@@ -191,19 +199,25 @@ class Connection:
             if acknowledges:
                 self._post(Event.RST, now)
         elif segment.ctl & SYN:
-            self._synchronize(segment)
+            self._synchronize(segment, now)
             if acknowledges:
-                self.sender.acknowledge(segment.ack, now)
+                self.sender.acknowledge(segment.ack, now, self._echoed(segment, now))
             self._post(Event.SYN_ACK if acknowledges else Event.SYN, now)
             if self.state.accepts_text:
                 rest = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN)
                 self._text_and_fin(rest, now)
 
-    def _synchronize(self, segment: Segment) -> None:
-        """The peer's SYN gives IRS, the window and the MSS."""
+    def _synchronize(self, segment: Segment, now: int) -> None:
+        """The peer's SYN gives IRS, the window and the MSS, and shows which options both ends have."""
+        tcb, option_octets = self.tcb, 0
+        self._peer = segment
+        if self.config.window_scale and segment.wscale is not None:
+            tcb.snd_shift, tcb.rcv_shift = min(segment.wscale, _MOST_SHIFT), self.config.scale
+        if self.config.timestamps and segment.timestamps is not None:
+            self.timestamps = Timestamps(self.timestamp_offset, segment.timestamps[0], now)
+            option_octets = TIMESTAMPS_LENGTH
         self.receiver.start(segment)
-        self.sender.start(segment)
-        tcb = self.tcb
+        self.sender.start(segment, option_octets)
         tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = segment.wnd, segment.seq, segment.ack
         tcb.snd_wnd_max = segment.wnd
 
@@ -211,7 +225,9 @@ class Connection:
         """3.10.7.4, its eight steps in order. Security (third) and urgent pointer (sixth) have no effect here."""
         if self.state.handshaking and segment.ctl & SYN and segment.ctl & ACK and segment.seq == self.tcb.irs:
             # Simultaneous open: the SYN is known already, what counts is its ACK (3.5, figure 7).
-            segment = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN)
+            # The window of a SYN is not scaled (RFC 7323, 2.2), so it is from now on counted like the others.
+            wnd = segment.wnd >> self.tcb.snd_shift
+            segment = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN, wnd=wnd)
         if not self._sequence_step(segment, now):
             return
         if segment.ctl & RST:
@@ -223,7 +239,11 @@ class Connection:
 
     def _sequence_step(self, segment: Segment, now: int) -> bool:
         """First: is the segment acceptable?"""
+        if self.timestamps is not None and not segment.ctl & RST and not self._timely(segment, now):
+            return False
         if self.receiver.acceptable(segment):
+            if self.timestamps is not None and not segment.ctl & RST:
+                self.timestamps.heard(segment, self.tcb.last_ack_sent, now)
             return True
         if segment.ctl & RST:
             return False
@@ -238,6 +258,25 @@ class Connection:
         else:
             self._challenge(now)  # without a limit, two confused peers could acknowledge each other for ever
         return False
+
+    def _timely(self, segment: Segment, now: int) -> bool:
+        """RFC 7323, 5.3 R1, before all else: an old segment is acknowledged and dropped. No RST is ever old (5.2).
+
+        A SYN without timestamps comes from a peer that has forgotten everything, and is judged by the fourth step.
+        """
+        assert self.timestamps is not None
+        if segment.timestamps is None:
+            return self.config.missing_timestamps == "accept" or bool(segment.ctl & SYN)
+        if not self.timestamps.old(segment.timestamps[0], now):
+            return True
+        if segment.data:
+            self._ack_due = True
+        else:
+            self._challenge(now)  # two ends that find each other old must not go on for ever
+        return False
+
+    def _echoed(self, segment: Segment, now: int) -> int | None:
+        return None if self.timestamps is None else self.timestamps.round_trip(segment, now)
 
     def _rst_step(self, segment: Segment, now: int) -> None:
         """Second: a RST at RCV.NXT counts, one elsewhere in the window is questioned (RFC 5961, 3.2)."""
@@ -280,7 +319,7 @@ class Connection:
         if ahead > 0:
             self._acknowledged(segment, now)
         elif ahead == 0:
-            duplicate = not segment.data and segment.wnd == tcb.snd_wnd and not segment.ctl & FIN
+            duplicate = not segment.data and segment.wnd << tcb.snd_shift == tcb.snd_wnd and not segment.ctl & FIN
             self.sender.window(segment)
             if duplicate and self.sender.duplicate():
                 self._retransmit(now)
@@ -292,7 +331,7 @@ class Connection:
 
     def _acknowledged(self, segment: Segment, now: int) -> None:
         of_syn, had_text = not self.sender.syn_acknowledged, bool(self.sender.text)
-        hole = self.sender.acknowledge(segment.ack, now)
+        hole = self.sender.acknowledge(segment.ack, now, self._echoed(segment, now))
         self.sender.window(segment)
         if of_syn:
             self._post(Event.ACK_OF_SYN, now)
@@ -351,8 +390,11 @@ class Connection:
     def _send(self, segment: Segment, now: int) -> None:
         """Complete a segment that carries ACK, and pass it on."""
         self.receiver.open_window()
-        segment.ack = self.tcb.rcv_nxt
-        segment.wnd = self.receiver.window
+        tcb = self.tcb
+        segment.ack = tcb.last_ack_sent = tcb.rcv_nxt
+        segment.wnd = self.receiver.window >> tcb.rcv_shift
+        if self.timestamps is not None:
+            segment.timestamps = self.timestamps.stamp(now)
         self._ack_due = False
         self._segments.append(segment)
         if segment.ctl & FIN:
@@ -374,9 +416,16 @@ class Connection:
     # Actions
 
     def _send_syn(self, now: int) -> None:
-        """SYN, or SYN,ACK once the peer's SYN is known."""
-        segment = Segment(self.iss, ctl=SYN, mss=self.config.mss, wnd=self.config.rcv_buffer)
-        if self.receiver.started:
+        """SYN, or SYN,ACK once the peer's SYN is known. Options are offered, and accepted only when offered."""
+        config, peer = self.config, self._peer
+        segment = Segment(self.iss, ctl=SYN, mss=config.mss, wnd=min(config.rcv_buffer, 0xFFFF))
+        if config.window_scale and (peer is None or peer.wscale is not None):
+            segment.wscale = config.scale
+        if self.timestamps is not None:
+            segment.timestamps = self.timestamps.stamp(now)
+        elif config.timestamps and peer is None:
+            segment.timestamps = clock(now, self.timestamp_offset), 0
+        if peer is not None:
             segment.ctl, segment.ack = SYN | ACK, self.tcb.rcv_nxt
         self._segments.append(segment)
         self.sender.sent(segment, now)
@@ -389,6 +438,9 @@ class Connection:
         reset = Segment(self.tcb.snd_nxt, ctl=RST)
         if self.config.reset_ack:
             reset.ctl, reset.ack = RST | ACK, self.tcb.rcv_nxt
+        if self.timestamps is not None:
+            tsval, tsecr = self.timestamps.stamp(now)
+            reset.timestamps = tsval, tsecr if reset.ctl & ACK else 0  # RFC 7323, 3.2
         self._segments.append(reset)
 
     def _send_timeout_reset(self, now: int) -> None:

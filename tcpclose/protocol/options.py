@@ -40,6 +40,7 @@ SIZES = {
     Kind.USER_TIMEOUT: 4,
 }
 SACK_BLOCK = 8
+TIMESTAMPS_LENGTH = 12  # with the padding that every layout gives them
 _SPACE = 40  # octets of options that the data offset has room for
 
 #: In the place of the two NOPs that timestamps need; where there are no timestamps, NOPs come first.

@@ -13,18 +13,19 @@ class Receiver:
     def __init__(self, tcb: Tcb, config: TcpConfig) -> None:
         self.tcb = tcb
         self.config = config
+        self.capacity = config.rcv_buffer  # what of the buffer a window can announce
         self.text = bytearray()
         self.ahead: list[tuple[int, bytes]] = []  # text beyond a hole, by sequence number
         self.fin_seq: int | None = None  # where the peer's FIN stands, once seen
-        self.started = False  # the peer's SYN has come
         self.finished = False  # the FIN has been reached: nothing more will come
 
     def start(self, segment: Segment) -> None:
         """The peer's SYN arrived: its number is IRS, text starts one later (3.4.1)."""
-        self.started = True
         self.tcb.irs = segment.seq
         self.tcb.rcv_nxt = seq_add(segment.seq, 1)
-        self.tcb.rcv_edge = seq_add(self.tcb.rcv_nxt, self.config.rcv_buffer)
+        self.tcb.last_ack_sent = self.tcb.rcv_nxt
+        self.capacity = min(self.config.rcv_buffer, 0xFFFF << self.tcb.rcv_shift)
+        self.tcb.rcv_edge = seq_add(self.tcb.rcv_nxt, self.capacity)
 
     @property
     def window(self) -> int:
@@ -33,9 +34,9 @@ class Receiver:
 
     def open_window(self) -> bool:
         """Offer room that the user made by reading, in steps worth offering (3.8.6.2.2). True when the edge moved."""
-        edge = seq_add(self.tcb.rcv_nxt, self.config.rcv_buffer - len(self.text))
+        edge = seq_add(self.tcb.rcv_nxt, self.capacity - len(self.text))
         gain = seq_diff(edge, self.tcb.rcv_edge)
-        if gain < min(self.config.mss, self.config.rcv_buffer // 2) or gain == 0:
+        if gain < min(self.config.mss, self.capacity // 2) or gain == 0:
             return False
         self.tcb.rcv_edge = edge
         return True

@@ -39,9 +39,12 @@ class Sender:
         self.rto_at: int | None = None
         self.user_at: int | None = None
 
-    def start(self, segment: Segment) -> None:
-        """The peer's SYN arrived: it announces the MSS and, with our own limits, the initial window (RFC 6928)."""
-        self.mss = min(segment.mss or _DEFAULT_MSS, self.config.mss)
+    def start(self, segment: Segment, option_octets: int = 0) -> None:
+        """The peer's SYN arrived: it announces the MSS and, with our own limits, the initial window (RFC 6928).
+
+        `option_octets` stand in every segment, in the place of text (RFC 6691).
+        """
+        self.mss = max(min(segment.mss or _DEFAULT_MSS, self.config.mss) - option_octets, 1)
         self.cwnd = self.config.initial_window * self.mss
 
     def queue(self, text: bytes) -> None:
@@ -127,12 +130,17 @@ class Sender:
 
     # What comes back
 
-    def acknowledge(self, ack: int, now: int) -> bool:
-        """SND.UNA < SEG.ACK =< SND.NXT arrived. True when the next hole is to be resent at once (RFC 6582)."""
+    def acknowledge(self, ack: int, now: int, echoed: int | None = None) -> bool:
+        """SND.UNA < SEG.ACK =< SND.NXT arrived. True when the next hole is to be resent at once (RFC 6582).
+
+        `echoed` is the round trip that timestamps tell of; it serves where Karn's rule forbids our own clock.
+        """
         tcb = self.tcb
         acked = seq_diff(ack, tcb.snd_una)
         if self.timed is not None and seq_diff(ack, self.timed[0]) >= 0:
             self._measured(now - self.timed[1])
+        elif self.timed is None and echoed is not None and echoed <= self.config.rto_max:
+            self._measured(echoed)
         elif not self.syn_acknowledged and self.rto > self.config.rto_initial:
             self.rto = min(_RTO_AFTER_LOST_SYN, self.config.rto_max)
         tcb.snd_una = ack
@@ -179,10 +187,11 @@ class Sender:
         tcb = self.tcb
         newer = seq_diff(segment.seq, tcb.snd_wl1)
         if newer > 0 or (newer == 0 and seq_diff(segment.ack, tcb.snd_wl2) >= 0):
-            if tcb.snd_wnd == 0 < segment.wnd:
+            wnd = segment.wnd << tcb.snd_shift
+            if tcb.snd_wnd == 0 < wnd:
                 self._window_opened()
-            tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = segment.wnd, segment.seq, segment.ack
-            tcb.snd_wnd_max = max(tcb.snd_wnd_max, segment.wnd)
+            tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = wnd, segment.seq, segment.ack
+            tcb.snd_wnd_max = max(tcb.snd_wnd_max, wnd)
         if tcb.snd_wnd == 0:
             self.user_at = None  # 3.8.6.1, MUST-37: a peer that answers is there; the next probe starts the clock
 
