@@ -20,13 +20,13 @@ OURS, THEIRS = 100, 300
 class Played:
     """A connection whose peer is the test. Whatever the true numbers, tests read as if ISS were 100 and IRS 300."""
 
-    def __init__(self, iss: int = OURS, irs: int = THEIRS, **settings: object) -> None:
+    def __init__(self, iss: int = OURS, irs: int = THEIRS, wnd: int = 65535, **settings: object) -> None:
         profile = PROFILES[str(settings.pop("profile", "rfc9293"))]
         self.config = replace(profile, **{"msl": 5 * SECOND, "mss": 1000, **settings})  # type: ignore[arg-type]
         self.connection = Connection(self.config, iss)
         self.iss, self.irs = iss - OURS, irs - THEIRS
         self.now = 0
-        self.wnd = 65535
+        self.wnd = wnd
         self.timestamps: tuple[int, int] | None = None
         self.rows: list[Row] = []
         self.signals: list[Signal] = []

@@ -70,6 +70,28 @@ class TcpConfig:
         "drop", "", "RFC 7323 3.2", "a segment without the timestamps that were agreed upon (some stacks accept it)"
     )
 
+    delayed_ack: int = setting(
+        0,
+        "us",
+        "3.8.6.3",
+        "how long the acknowledgment of one full segment may wait for company; 0 sends it at once",
+        most=SECOND // 2 - 1,
+    )
+    quick_acks: int = setting(
+        0, "segments", "3.8.6.3", "how many segments with text, the first ones, delayed_ack leaves alone"
+    )
+    nagle: bool = setting(
+        False, "", "3.7.4", "a small segment waits while others are unacknowledged, unless the user objects"
+    )
+    sws_override: int = setting(
+        200 * MILLISECOND,
+        "us",
+        "3.8.6.2.1",
+        "how long a small segment waits for a larger window, or for the user to uncork it",
+        least=100 * MILLISECOND,
+        most=SECOND,
+    )
+
     msl: int = setting(120 * SECOND, "us", "3.4.2", "maximum segment lifetime; TIME-WAIT lasts two of them", least=0)
     user_timeout: int = setting(
         300 * SECOND,
@@ -138,6 +160,9 @@ PROFILES: dict[str, TcpConfig] = {
         window_shift=8,
         timestamps=True,
         missing_timestamps="accept",
+        delayed_ack=40 * MILLISECOND,
+        quick_acks=16,
+        nagle=True,
         msl=30 * SECOND,
         timeout_reset=False,
         rto_min=200 * MILLISECOND,
@@ -152,6 +177,7 @@ PROFILES: dict[str, TcpConfig] = {
         window_scale=True,
         window_shift=6,
         timestamps=True,
+        nagle=True,
         msl=30 * SECOND,
         rto_min=30 * MILLISECOND,
         rto_max=64 * SECOND,

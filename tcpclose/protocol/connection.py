@@ -89,6 +89,8 @@ class Connection:
         self._peer: Segment | None = None  # the peer's SYN
         self._came_from_listen = False
         self._ack_due = False
+        self._ack_at: int | None = None  # when a delayed acknowledgment is due
+        self._quick_acks = self.config.quick_acks
         self._close_deferred = False
         self._challenges: tuple[int, int] = (0, 0)  # (end of the interval, challenge ACKs sent in it)
 
@@ -126,6 +128,16 @@ class Connection:
         self._post(Event.CLOSE, now)
         self._transmit(now)
 
+    def set_nodelay(self, on: bool, now: int) -> None:
+        """Whether small segments leave at once, whatever is unacknowledged (3.7.4, MUST-17)."""
+        self.sender.nodelay = on
+        self._transmit(now)
+
+    def set_cork(self, on: bool, now: int) -> None:
+        """While corked, only full segments leave, and small ones after `sws_override`; CLOSE uncorks."""
+        self.sender.corked = on
+        self._transmit(now)
+
     def abort(self, now: int) -> None:
         """ABORT: drop everything, tell the peer by a RST where one is due."""
         self._post(Event.ABORT, now)
@@ -144,7 +156,9 @@ class Connection:
 
     def next_timeout(self) -> int | None:
         """When `timeout` is to be called, in microseconds; None when no timer runs."""
-        armed = [at for at in (self.sender.rto_at, self.sender.user_at, self.time_wait_at) if at is not None]
+        sender = self.sender
+        timers = (sender.rto_at, sender.user_at, sender.override_at, self.time_wait_at, self._ack_at)
+        armed = [at for at in timers if at is not None]
         return min(armed, default=None)
 
     def timeout(self, now: int) -> None:
@@ -157,6 +171,18 @@ class Connection:
             self.sender.back_off(now)
             self._retransmit(now)
             self._transmit(now)
+        if self.sender.override_at is not None and self.sender.override_at <= now:
+            self._override(now)
+        if self._ack_at is not None and self._ack_at <= now:
+            self._ack_due = True
+            self._transmit(now)
+
+    def _override(self, now: int) -> None:
+        """3.8.6.2.1: a small segment has waited long enough."""
+        self.sender.override_at = None
+        if (segment := self.sender.next_segment(now, override=True)) is not None:
+            self._send(segment, now)
+        self._transmit(now)
 
     def icmp_arrives(self, hard: bool, detail: str, now: int) -> None:
         """3.9.2.2: a hard error ends the connection (SHLD-26), a soft one is only told to the user (SHLD-25)."""
@@ -346,13 +372,28 @@ class Connection:
         """Seventh and eighth."""
         if not self.state.accepts_text:
             return
-        octets = self.receiver.arrive(segment)
+        receiver = self.receiver
+        orderly = not receiver.ahead
+        octets = receiver.arrive(segment)
         if octets:
             self._tell(Notice.TEXT, str(octets))
-        if segment.len:
-            self._ack_due = True
+        if self.config.delayed_ack and orderly and 0 < octets == segment.len:
+            self._delay_ack(octets, now)
+        elif segment.len:
+            self._ack_due = True  # at once for a FIN, beyond a hole, and when one is filled (RFC 5681, 4.2)
         if self.receiver.finished:
             self._post(Event.FIN, now)
+
+    def _delay_ack(self, octets: int, now: int) -> None:
+        """3.8.6.3: acknowledge every second full segment at once (SHLD-19), others a little later (SHLD-18)."""
+        self.receiver.largest = full = max(self.receiver.largest, octets)
+        if self._quick_acks:
+            self._quick_acks -= 1
+            self._ack_due = True
+        elif seq_diff(self.tcb.rcv_nxt, self.tcb.last_ack_sent) >= 2 * full:
+            self._ack_due = True
+        elif self._ack_at is None:
+            self._ack_at = now + self.config.delayed_ack
 
     # The machine
 
@@ -369,6 +410,7 @@ class Connection:
             self.sender.stop()
             self.time_wait_at = None
             self._ack_due = self._close_deferred = False
+            self._ack_at = None
             self.cause = row.cause
             self._tell(Notice.CLOSED, row.cause.value)
 
@@ -396,6 +438,7 @@ class Connection:
         if self.timestamps is not None:
             segment.timestamps = self.timestamps.stamp(now)
         self._ack_due = False
+        self._ack_at = None
         self._segments.append(segment)
         if segment.ctl & FIN:
             self._post(Event.FIN_SENT, now)

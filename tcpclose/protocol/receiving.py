@@ -6,6 +6,8 @@ from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.segment import FIN, Segment, seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
+_LEAST_MSS = 536  # 3.7.1: what everyone may send; smaller segments are not taken for full ones
+
 
 class Receiver:
     """Text from the peer, put in order, until the user reads it."""
@@ -16,6 +18,7 @@ class Receiver:
         self.capacity = config.rcv_buffer  # what of the buffer a window can announce
         self.text = bytearray()
         self.ahead: list[tuple[int, bytes]] = []  # text beyond a hole, by sequence number
+        self.largest = _LEAST_MSS  # text of a full segment, as far as the peer has shown one
         self.fin_seq: int | None = None  # where the peer's FIN stands, once seen
         self.finished = False  # the FIN has been reached: nothing more will come
 

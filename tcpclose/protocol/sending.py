@@ -36,7 +36,10 @@ class Sender:
         self.rttvar = 0
         self.rto = config.rto_initial
         self.timed: tuple[int, int] | None = None  # (sequence number, time) of the round trip being measured
+        self.nodelay = not config.nagle
+        self.corked = False
         self.rto_at: int | None = None
+        self.override_at: int | None = None  # when a small segment has waited long enough
         self.user_at: int | None = None
 
     def start(self, segment: Segment, option_octets: int = 0) -> None:
@@ -72,8 +75,11 @@ class Sender:
 
     # What may leave
 
-    def next_segment(self, now: int) -> Segment | None:
-        """The next segment that both windows permit, lost ones first; None when there is none."""
+    def next_segment(self, now: int, override: bool = False) -> Segment | None:
+        """The next segment that both windows permit, lost ones first; None when there is none.
+
+        With `override` it may be a small one that has waited for a larger window (3.8.6.2.1).
+        """
         tcb = self.tcb
         start = tcb.snd_nxt if self.resend is None else self.resend
         in_flight = seq_diff(start, tcb.snd_una)
@@ -84,9 +90,23 @@ class Sender:
         if size == 0 and not fin:
             self._watch_window(now)
             return None
-        if size < min(self.mss, waiting) and in_flight:
-            return None  # 3.8.6.2.1: a fragment of a window is not worth a segment while others are on their way
+        if size < self.mss and not (fin or override) and self._waits(size, waiting, in_flight, now):
+            return None
         return self._emit(start, size, fin, now)
+
+    def _waits(self, size: int, waiting: int, in_flight: int, now: int) -> bool:
+        """3.8.6.2.1, and Nagle in 3.7.4: is a small segment better kept until it grows? It has no FIN."""
+        if not in_flight and 2 * size >= self.tcb.snd_wnd_max:
+            return False  # as much as this peer ever takes
+        if size < waiting:
+            held = True  # the window cuts it short
+        elif self.resend is not None:
+            held = False
+        else:
+            held = self.corked or (in_flight > 0 and not self.nodelay)
+        if held and self.override_at is None and (self.corked or not in_flight):
+            self.override_at = now + self.config.sws_override  # else an acknowledgment will come and ask again
+        return held
 
     def forced_segment(self, now: int) -> Segment:
         """The earliest unacknowledged segment, whatever the windows say; else one octet, or the FIN, as a probe."""
@@ -101,6 +121,7 @@ class Sender:
         offset = seq_diff(start, self.base)
         ctl = ACK | (FIN if fin else 0) | (PSH if size and offset + size == len(self.text) else 0)
         segment = Segment(start, ctl=ctl, data=bytes(self.text[offset : offset + size]))
+        self.override_at = None
         self.sent(segment, now)
         return segment
 
@@ -234,7 +255,7 @@ class Sender:
 
     def stop(self) -> None:
         """Nothing will be sent or awaited any more: queues are flushed."""
-        self.rto_at = self.user_at = None
+        self.rto_at = self.user_at = self.override_at = None
         self.text.clear()
         self.fin_queued = False
 
