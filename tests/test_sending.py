@@ -219,3 +219,19 @@ def test_a_cork_does_not_hold_what_fills_the_window(play):
     p.connection.set_cork(True, 0)
     p.send(10)
     p.sends("<SEQ=101><ACK=301><CTL=ACK><DATA=10>")
+
+
+# RFC 6298, 2.3: what is added to the round trip
+
+
+@pytest.mark.parametrize(("profile", "after"), [("rfc9293", 1.0), ("linux", 0.3), ("bsd", 0.119)])
+def test_steady_round_trips_of_100_ms(play, profile, after):
+    """Linux adds 200 ms at least, however steady the round trips are; others come close to the round trip itself."""
+    p = play(profile=profile, timestamps=False, nagle=False).reach("SYN-SENT")
+    p.at(0.1)
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>")
+    for n in range(20):
+        p.send(1)
+        p.at(0.2 + n / 10)
+        p.hear(f"<SEQ=301><ACK={102 + n}><CTL=ACK>")
+    assert p.connection.sender.rto / SECOND == pytest.approx(after, abs=0.02)

@@ -92,6 +92,13 @@ class TcpConfig:
         most=SECOND,
     )
 
+    sack: bool = setting(
+        False, "", "RFC 2018 2", "offer selective acknowledgments; recovery is RFC 6675's with, RFC 6582's without them"
+    )
+    limited_transmit: bool = setting(
+        False, "", "RFC 3042 2", "the first two duplicate acknowledgments let one new segment out each"
+    )
+
     msl: int = setting(120 * SECOND, "us", "3.4.2", "maximum segment lifetime; TIME-WAIT lasts two of them", least=0)
     user_timeout: int = setting(
         300 * SECOND,
@@ -112,6 +119,14 @@ class TcpConfig:
     rto_min: int = setting(1 * SECOND, "us", "RFC 6298 2.4", "retransmission timeout: never shorter", least=1)
     rto_max: int = setting(
         60 * SECOND, "us", "RFC 6298 2.5", "retransmission timeout: never longer, however often it doubled", least=1
+    )
+
+    rto_granularity: int = setting(
+        1 * MILLISECOND,
+        "us",
+        "RFC 6298 2.3",
+        "the clock granularity G: the least that is added to the smoothed round trip (Linux: 200 ms)",
+        least=1,
     )
 
     reset_ack: bool = setting(
@@ -162,10 +177,13 @@ PROFILES: dict[str, TcpConfig] = {
         missing_timestamps="accept",
         delayed_ack=40 * MILLISECOND,
         quick_acks=16,
+        sack=True,
+        limited_transmit=True,
         nagle=True,
         msl=30 * SECOND,
         timeout_reset=False,
         rto_min=200 * MILLISECOND,
+        rto_granularity=200 * MILLISECOND,
         rto_max=120 * SECOND,
         challenge_ack_limit=1,
         challenge_ack_interval=500 * MILLISECOND,
@@ -177,6 +195,8 @@ PROFILES: dict[str, TcpConfig] = {
         window_scale=True,
         window_shift=6,
         timestamps=True,
+        sack=True,
+        limited_transmit=True,
         nagle=True,
         msl=30 * SECOND,
         rto_min=30 * MILLISECOND,

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State
-from tcpclose.protocol.options import TIMESTAMPS_LENGTH
+from tcpclose.protocol.options import MOST_SACK_BLOCKS, SACK_BLOCK, SACK_PADDED, TIMESTAMPS_LENGTH, sack_room
 from tcpclose.protocol.receiving import Receiver
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_add, seq_diff
 from tcpclose.protocol.sending import Sender
@@ -243,7 +243,7 @@ class Connection:
             self.timestamps = Timestamps(self.timestamp_offset, segment.timestamps[0], now)
             option_octets = TIMESTAMPS_LENGTH
         self.receiver.start(segment)
-        self.sender.start(segment, option_octets)
+        self.sender.start(segment, option_octets, self.config.sack and segment.sack_permitted)
         tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = segment.wnd, segment.seq, segment.ack
         tcb.snd_wnd_max = segment.wnd
 
@@ -342,14 +342,21 @@ class Connection:
         if not -tcb.snd_wnd_max <= ahead <= seq_diff(tcb.snd_nxt, tcb.snd_una):  # RFC 5961, 5.2
             self._challenge(now)
             return False
+        board = self.sender.board
+        reported = board is not None and bool(segment.sack) and board.update(segment.sack)
         if ahead > 0:
             self._acknowledged(segment, now)
         elif ahead == 0:
-            duplicate = not segment.data and segment.wnd << tcb.snd_shift == tcb.snd_wnd and not segment.ctl & FIN
+            duplicate = reported if board is not None else self._is_duplicate(segment)  # RFC 6675, 2
             self.sender.window(segment)
             if duplicate and self.sender.duplicate():
                 self._retransmit(now)
         return True
+
+    def _is_duplicate(self, segment: Segment) -> bool:
+        """RFC 5681, 2, of a segment that acknowledges SND.UNA once more."""
+        same_window = segment.wnd << self.tcb.snd_shift == self.tcb.snd_wnd
+        return same_window and not segment.data and not segment.ctl & FIN
 
     def _acknowledges_new(self, segment: Segment) -> bool:
         """SND.UNA < SEG.ACK =< SND.NXT."""
@@ -437,6 +444,11 @@ class Connection:
         segment.wnd = self.receiver.window >> tcb.rcv_shift
         if self.timestamps is not None:
             segment.timestamps = self.timestamps.stamp(now)
+        if self.receiver.ahead and self.sender.board is not None:
+            room = (
+                (self.sender.mss - len(segment.data) - SACK_PADDED) // SACK_BLOCK if segment.data else MOST_SACK_BLOCKS
+            )
+            segment.sack = self.receiver.sack_blocks(min(room, sack_room(segment)))
         self._ack_due = False
         self._ack_at = None
         self._segments.append(segment)
@@ -464,6 +476,7 @@ class Connection:
         segment = Segment(self.iss, ctl=SYN, mss=config.mss, wnd=min(config.rcv_buffer, 0xFFFF))
         if config.window_scale and (peer is None or peer.wscale is not None):
             segment.wscale = config.scale
+        segment.sack_permitted = config.sack and (peer is None or peer.sack_permitted)
         if self.timestamps is not None:
             segment.timestamps = self.timestamps.stamp(now)
         elif config.timestamps and peer is None:

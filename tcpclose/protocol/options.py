@@ -41,6 +41,8 @@ SIZES = {
 }
 SACK_BLOCK = 8
 TIMESTAMPS_LENGTH = 12  # with the padding that every layout gives them
+SACK_PADDED = 4  # likewise, before the blocks
+MOST_SACK_BLOCKS = 4
 _SPACE = 40  # octets of options that the data offset has room for
 
 #: In the place of the two NOPs that timestamps need; where there are no timestamps, NOPs come first.
@@ -80,7 +82,7 @@ def options_length(segment: Segment) -> int:
 
 def sack_room(segment: Segment) -> int:
     """How many SACK blocks still fit beside the segment's other options (RFC 2018, 3)."""
-    return (_SPACE - options_length(segment) - 2 - SIZES[Kind.SACK]) // SACK_BLOCK
+    return (_SPACE - options_length(segment) - SACK_PADDED) // SACK_BLOCK
 
 
 def _present(segment: Segment) -> int:

@@ -18,6 +18,7 @@ class Receiver:
         self.capacity = config.rcv_buffer  # what of the buffer a window can announce
         self.text = bytearray()
         self.ahead: list[tuple[int, bytes]] = []  # text beyond a hole, by sequence number
+        self._newest: list[int] = []  # where the pieces of `ahead` start, the one that grew last first
         self.largest = _LEAST_MSS  # text of a full segment, as far as the peer has shown one
         self.fin_seq: int | None = None  # where the peer's FIN stands, once seen
         self.finished = False  # the FIN has been reached: nothing more will come
@@ -81,6 +82,12 @@ class Receiver:
                 self.tcb.rcv_edge = self.tcb.rcv_nxt
         return len(self.text) - before
 
+    def sack_blocks(self, most: int) -> tuple[tuple[int, int], ...]:
+        """Up to `most` blocks of text beyond a hole; the first one holds the segment that came last (RFC 2018, 4)."""
+        ends = {seq: seq_add(seq, len(text)) for seq, text in self.ahead}
+        self._newest = [seq for seq in self._newest if seq in ends]
+        return tuple((seq, ends[seq]) for seq in self._newest[: max(most, 0)])
+
     def read(self, octets: int | None = None) -> bytes:
         """Give the user up to `octets` octets (all, when None) of the text in order."""
         taken = bytes(self.text if octets is None else self.text[:octets])
@@ -106,6 +113,7 @@ class Receiver:
                 text += held[len(text) - offset :]
             else:
                 seq, text = held_seq, held + text[offset + len(held) :]
+        self._newest = [seq, *(other for other in self._newest if other != seq)]
         self.ahead = sorted([*apart, (seq, text)], key=lambda piece: seq_diff(piece[0], self.tcb.rcv_nxt))
 
     def _append(self, seq: int, text: bytes) -> None:

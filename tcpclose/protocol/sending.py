@@ -1,17 +1,18 @@
 """The sending half of a connection: the queue, what may leave now, and what must be sent again.
 
-Retransmission follows RFC 6298 (timer, backoff, Karn's rule), the congestion window RFC 5681 with the
-partial acknowledgments of RFC 6582. One timer serves for both retransmission and zero-window probes, since
-a probe is nothing but the next octet sent, and sent again, against a closed window (3.8.6.1).
+Retransmission follows RFC 6298 (timer, backoff, Karn's rule), the congestion window RFC 5681 with the partial
+acknowledgments of RFC 6582, or with the scoreboard of RFC 6675 where both ends have SACK. One timer serves for both
+retransmission and zero-window probes, since a probe is nothing but the next octet sent, and sent again, against a
+closed window (3.8.6.1).
 """
 
 from __future__ import annotations
 
 from tcpclose.protocol.config import TcpConfig
+from tcpclose.protocol.scoreboard import Scoreboard
 from tcpclose.protocol.segment import ACK, FIN, PSH, Segment, seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
-_CLOCK_GRANULARITY = 1_000  # G of RFC 6298, in microseconds
 _RTO_AFTER_LOST_SYN = 3_000_000  # RFC 6298 5.7, in microseconds
 _DEFAULT_MSS = 536  # 3.7.1, MUST-15: when the peer announced none
 
@@ -30,6 +31,8 @@ class Sender:
         self.cwnd = 0
         self.ssthresh = 1 << 30
         self.duplicate_acks = 0
+        self.limited = 0  # what limited transmit adds to the congestion window (RFC 3042)
+        self.board: Scoreboard | None = None  # where both ends have SACK
         self.recover: int | None = None  # fast recovery lasts until this is acknowledged
         self.resend: int | None = None  # after a timeout: what lies from here to SND.NXT is sent again
         self.srtt: int | None = None
@@ -42,13 +45,14 @@ class Sender:
         self.override_at: int | None = None  # when a small segment has waited long enough
         self.user_at: int | None = None
 
-    def start(self, segment: Segment, option_octets: int = 0) -> None:
+    def start(self, segment: Segment, option_octets: int = 0, sack: bool = False) -> None:
         """The peer's SYN arrived: it announces the MSS and, with our own limits, the initial window (RFC 6928).
 
         `option_octets` stand in every segment, in the place of text (RFC 6691).
         """
         self.mss = max(min(segment.mss or _DEFAULT_MSS, self.config.mss) - option_octets, 1)
         self.cwnd = self.config.initial_window * self.mss
+        self.board = Scoreboard(self.tcb) if sack else None
 
     def queue(self, text: bytes) -> None:
         """Put text behind what waits already."""
@@ -80,10 +84,18 @@ class Sender:
 
         With `override` it may be a small one that has waited for a larger window (3.8.6.2.1).
         """
-        tcb = self.tcb
-        start = tcb.snd_nxt if self.resend is None else self.resend
-        in_flight = seq_diff(start, tcb.snd_una)
-        usable = min(tcb.snd_wnd, self.cwnd) - in_flight
+        if self.board is not None:
+            if self.recover is not None:
+                return self._next_in_recovery(self.board, now)
+            if self.resend is not None:  # what the peer has reported since the timeout need not be sent again
+                self._resent_to(self.board.unreported(self.resend))
+        start = self.tcb.snd_nxt if self.resend is None else self.resend
+        return self._next_from(start, self.cwnd + self.limited - seq_diff(start, self.tcb.snd_una), now, override)
+
+    def _next_from(self, start: int, allowed: int, now: int, override: bool = False) -> Segment | None:
+        """What may leave of the text from `start` on, when congestion control has `allowed` octets."""
+        in_flight = seq_diff(start, self.tcb.snd_una)
+        usable = min(self.tcb.snd_wnd - in_flight, allowed)
         waiting = seq_diff(self.end, start)
         size = max(min(self.mss, usable, waiting), 0)
         fin = self.fin_queued and size == waiting and usable > size
@@ -93,6 +105,30 @@ class Sender:
         if size < self.mss and not (fin or override) and self._waits(size, waiting, in_flight, now):
             return None
         return self._emit(start, size, fin, now)
+
+    def _next_in_recovery(self, board: Scoreboard, now: int) -> Segment | None:
+        """NextSeg() of RFC 6675, 4, as long as pipe is a segment short of the congestion window (5, step C)."""
+        room = self.cwnd - board.pipe(self.mss)
+        if room < self.mss:
+            return None
+        hole = board.hole(self.mss, lost=True)
+        if hole is None:
+            segment = self._next_from(self.tcb.snd_nxt, room, now)
+            if segment is not None:
+                return segment
+            hole = board.hole(self.mss, lost=False)
+            if hole is None:
+                tail = board.rescue(self.mss)
+                return None if tail is None else self._fill(*tail, now)
+        segment = self._fill(*hole, now)
+        board.high_rxt = segment.end
+        return segment
+
+    def _fill(self, left: int, right: int, now: int) -> Segment:
+        """Send again from `left` on, no further than `right`."""
+        waiting, length = seq_diff(self.end, left), seq_diff(right, left)
+        size = min(self.mss, length, waiting)
+        return self._emit(left, size, self.fin_queued and size == waiting and size < length, now)
 
     def _waits(self, size: int, waiting: int, in_flight: int, now: int) -> bool:
         """3.8.6.2.1, and Nagle in 3.7.4: is a small segment better kept until it grows? It has no FIN."""
@@ -115,7 +151,12 @@ class Sender:
         size = min(self.mss, max(tcb.snd_wnd, 1), waiting)
         if not self.outstanding:
             size = min(size, 1)
-        return self._emit(tcb.snd_una, size, self.fin_queued and size == waiting, now)
+        if self.board is not None and self.board.ranges:
+            size = min(size, seq_diff(self.board.ranges[0][0], tcb.snd_una))
+        segment = self._emit(tcb.snd_una, size, self.fin_queued and size == waiting, now)
+        if self.board is not None:
+            self.board.high_rxt = segment.end
+        return segment
 
     def _emit(self, start: int, size: int, fin: bool, now: int) -> Segment:
         offset = seq_diff(start, self.base)
@@ -171,7 +212,9 @@ class Sender:
             del self.text[:text]
             self.base = seq_add(self.base, text)
         self._resent_to(ack)
-        self.duplicate_acks = 0
+        if self.board is not None:
+            self.board.advance()
+        self.duplicate_acks = self.limited = 0
         self.rto_at = now + self.rto if self.outstanding else None
         self.user_at = now + self.config.user_timeout if self.outstanding else None
         return text > 0 and self._grow(acked, ack)
@@ -179,6 +222,8 @@ class Sender:
     def _grow(self, acked: int, ack: int) -> bool:
         if self.recover is not None:
             if seq_diff(ack, self.recover) < 0:
+                if self.board is not None:
+                    return False  # pipe knows what to do
                 self.cwnd = max(self.cwnd - acked + self.mss, self.mss)
                 return True
             self.recover = None
@@ -195,13 +240,27 @@ class Sender:
             return False
         self.duplicate_acks += 1
         if self.recover is not None:
-            self.cwnd += self.mss
-        elif self.duplicate_acks == 3 and self.resend is None:
-            self._halve()
-            self.cwnd = self.ssthresh + 3 * self.mss
-            self.recover = self.tcb.snd_nxt
+            if self.board is None:
+                self.cwnd += self.mss
+        elif self.resend is not None:
+            pass  # a timeout has taken over
+        elif self.duplicate_acks >= 3 or (self.board is not None and self.board.first_is_lost(self.mss)):
+            self._enter_recovery()
             return True
+        elif self.config.limited_transmit:
+            self.limited += self.mss
         return False
+
+    def _enter_recovery(self) -> None:
+        """RFC 5681, 3.2; RFC 6675, 5 step 4."""
+        self._halve()
+        self.limited = 0
+        self.recover = self.tcb.snd_nxt
+        if self.board is None:
+            self.cwnd = self.ssthresh + 3 * self.mss
+        else:
+            self.cwnd = self.ssthresh
+            self.board.recover()
 
     def window(self, segment: Segment) -> None:
         """3.10.7.4 fifth: take SND.WND from the newest segment."""
@@ -235,7 +294,7 @@ class Sender:
     def _computed_rto(self) -> int:
         if self.srtt is None:
             return self.config.rto_initial
-        rto = self.srtt + max(_CLOCK_GRANULARITY, 4 * self.rttvar)
+        rto = self.srtt + max(self.config.rto_granularity, 4 * self.rttvar)
         return min(max(rto, self.config.rto_min), self.config.rto_max)
 
     # Timers
@@ -247,7 +306,9 @@ class Sender:
                 self._halve()
             self.cwnd = self.mss
         self.recover = None
-        self.duplicate_acks = 0
+        self.duplicate_acks = self.limited = 0
+        if self.board is not None:
+            self.board.clear()
         self.timed = None
         self.resend = self.tcb.snd_una if self.outstanding else None
         self.rto = min(self.rto * 2, self.config.rto_max)
@@ -260,5 +321,5 @@ class Sender:
         self.fin_queued = False
 
     def _halve(self) -> None:
-        in_flight = seq_diff(self.tcb.snd_nxt, self.tcb.snd_una)
+        in_flight = seq_diff(self.tcb.snd_nxt, self.tcb.snd_una) - self.limited
         self.ssthresh = max(in_flight // 2, 2 * self.mss)
