@@ -6,6 +6,7 @@ import pytest
 from peers import Played
 
 from tcpclose.protocol.config import PROFILES, SECOND, TcpConfig
+from tcpclose.protocol.options import mss_of_mtu
 from tcpclose.protocol.segment import RST, Segment, seq_add
 
 DAY = 24 * 3600.0
@@ -274,3 +275,83 @@ def test_the_last_acknowledgment_survives_loss_under_every_profile(play):
         p.sends("<SEQ=102><ACK=302><CTL=ACK>")
         assert p.state == "TIME-WAIT"
         assert not p.last.ctl & RST
+
+
+# The user timeout option, RFC 5482
+
+
+def test_our_user_timeout_is_told_in_the_syn(play):
+    for seconds, told in ((90, 90), (0.5, None)):
+        p = play(user_timeout_option=True, user_timeout=round(seconds * SECOND))
+        p.open()
+        p.sent()
+        assert p.last.user_timeout == told
+
+
+@pytest.mark.parametrize(
+    ("told", "adopted"),
+    [(200, 200), (50, 100), (5000, 3600), (0, 30)],
+    ids=["longer", "the least", "the most", "reserved"],
+)
+def test_the_longer_user_timeout_serves_both(play, told, adopted):
+    p = play(user_timeout_option=True, user_timeout=30 * SECOND).reach("SYN-SENT")
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>", user_timeout=told)
+    p.send(1)
+    assert p.connection.sender.user_at == adopted * SECOND
+
+
+def test_a_running_user_timeout_is_made_longer(play):
+    p = play(user_timeout_option=True, user_timeout=30 * SECOND).reach("ESTABLISHED")
+    p.send(1)
+    p.at(10)
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=1>", user_timeout=120)
+    assert p.connection.sender.user_at == 120 * SECOND
+    p.at(119)
+    assert p.state == "ESTABLISHED"
+    p.at(120)
+    assert p.state == "CLOSED"
+
+
+def test_by_default_the_option_has_no_effect(play):
+    p = play().reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=1>", user_timeout=1000)
+    p.send(1)
+    assert p.connection.sender.user_at == 300 * SECOND
+
+
+# The MSS of a link
+
+
+@pytest.mark.parametrize(("mtu", "version", "mss"), [(1500, 4, 1460), (1500, 6, 1440), (576, 4, 536), (41, 4, 1)])
+def test_the_mss_is_what_a_packet_carries(mtu, version, mss):
+    assert mss_of_mtu(mtu, version) == mss
+
+
+def test_the_mss_of_a_jumbogram_is_the_largest_there_is():
+    assert mss_of_mtu(100_000, 6) == 65535
+
+
+@pytest.mark.parametrize(("mtu", "version"), [(40, 4), (60, 6)])
+def test_an_mtu_without_room_for_text(mtu, version):
+    with pytest.raises(ValueError, match="no room"):
+        mss_of_mtu(mtu, version)
+
+
+# Explicit congestion notification (RFC 3168) is not ours, and disturbs nothing
+
+
+def test_a_syn_that_asks_for_ecn_gets_a_plain_answer(play):
+    p = play().reach("LISTEN")
+    p.hear("<SEQ=300><CTL=SYN,ECE,CWR>")
+    p.sends("<SEQ=100><ACK=301><CTL=SYN,ACK>")
+
+
+def test_ecn_bits_change_nothing(play):
+    p = play().reach("ESTABLISHED")
+    p.send(10)
+    p.sent()
+    p.hear("<SEQ=301><ACK=111><CTL=ACK,ECE><DATA=5>")
+    p.sends("<SEQ=111><ACK=306><CTL=ACK>")
+    p.hear("<SEQ=306><ACK=111><CTL=FIN,ACK,CWR>")
+    p.sends("<SEQ=111><ACK=307><CTL=ACK>")
+    assert p.state == "CLOSE-WAIT"

@@ -361,16 +361,20 @@ counts = st.integers(1, 1000)
 
 def values(field: Field[Any]) -> st.SearchStrategy[Any]:
     """What a file may say for a setting."""
-    most = field.metadata["most"]
+    least, most = field.metadata["least"] or 0, field.metadata["most"]
     if field.metadata["unit"] == "us":
-        return durations if most is None else st.integers(1, most).map("{}us".format)
-    return st.integers(1, min(most or 1000, 1000)) if field.metadata["unit"] else st.just(field.default)
+        return durations if most is None else st.integers(least, most).map("{}us".format)
+    return st.integers(max(least, 1), min(most or 1000, 1000)) if field.metadata["unit"] else st.just(field.default)
 
 
-#: Any table `tcp`, but for the two fields that may contradict each other.
+#: Any table `tcp`, but for the fields that may contradict each other.
 tcp_tables = st.fixed_dictionaries(
     {},
-    optional={field.name: values(field) for field in fields(TcpConfig) if field.name not in ("rto_min", "rto_max")},
+    optional={
+        field.name: values(field)
+        for field in fields(TcpConfig)
+        if field.name not in ("rto_min", "rto_max", "user_timeout_least", "user_timeout_most")
+    },
 )
 
 

@@ -107,6 +107,15 @@ class TcpConfig:
         "how long text may stay unacknowledged before the connection is given up",
         least=1,
     )
+    user_timeout_option: bool = setting(
+        False, "", "RFC 5482 3", "tell the peer our user timeout, and adopt a longer one that it tells"
+    )
+    user_timeout_least: int = setting(
+        100 * SECOND, "us", "RFC 5482 3.1", "the option never makes the user timeout shorter than this", least=1
+    )
+    user_timeout_most: int = setting(
+        3600 * SECOND, "us", "RFC 5482 3.1", "the option never makes the user timeout longer than this", least=1
+    )
     timeout_reset: bool = setting(
         True,
         "",
@@ -159,6 +168,11 @@ class TcpConfig:
     def __post_init__(self) -> None:
         if self.rto_min > self.rto_max:
             raise ValueError(f"rto_min ({self.rto_min} us) is longer than rto_max ({self.rto_max} us)")
+        if self.user_timeout_least > self.user_timeout_most:
+            raise ValueError(
+                f"user_timeout_least ({self.user_timeout_least} us) is longer than "
+                f"user_timeout_most ({self.user_timeout_most} us)"
+            )
 
 
 _RFC9293 = TcpConfig()

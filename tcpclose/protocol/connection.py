@@ -20,7 +20,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
 
-from tcpclose.protocol.config import TcpConfig
+from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State
 from tcpclose.protocol.options import MOST_SACK_BLOCKS, SACK_BLOCK, SACK_PADDED, TIMESTAMPS_LENGTH, sack_room
 from tcpclose.protocol.receiving import Receiver
@@ -242,6 +242,8 @@ class Connection:
         if self.config.timestamps and segment.timestamps is not None:
             self.timestamps = Timestamps(self.timestamp_offset, segment.timestamps[0], now)
             option_octets = TIMESTAMPS_LENGTH
+        if segment.user_timeout is not None:
+            self._user_timeout_option(segment)
         self.receiver.start(segment)
         self.sender.start(segment, option_octets, self.config.sack and segment.sack_permitted)
         tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = segment.wnd, segment.seq, segment.ack
@@ -256,6 +258,8 @@ class Connection:
             segment = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN, wnd=wnd)
         if not self._sequence_step(segment, now):
             return
+        if segment.user_timeout is not None:
+            self._user_timeout_option(segment)
         if segment.ctl & RST:
             self._rst_step(segment, now)
         elif segment.ctl & SYN:
@@ -303,6 +307,11 @@ class Connection:
 
     def _echoed(self, segment: Segment, now: int) -> int | None:
         return None if self.timestamps is None else self.timestamps.round_trip(segment, now)
+
+    def _user_timeout_option(self, segment: Segment) -> None:
+        """RFC 5482; 0 is reserved and means nothing."""
+        if self.config.user_timeout_option and segment.user_timeout:
+            self.sender.adopt_user_timeout(segment.user_timeout * SECOND)
 
     def _rst_step(self, segment: Segment, now: int) -> None:
         """Second: a RST at RCV.NXT counts, one elsewhere in the window is questioned (RFC 5961, 3.2)."""
@@ -476,6 +485,8 @@ class Connection:
         segment = Segment(self.iss, ctl=SYN, mss=config.mss, wnd=min(config.rcv_buffer, 0xFFFF))
         if config.window_scale and (peer is None or peer.wscale is not None):
             segment.wscale = config.scale
+        if config.user_timeout_option:
+            segment.user_timeout = config.user_timeout // SECOND or None
         segment.sack_permitted = config.sack and (peer is None or peer.sack_permitted)
         if self.timestamps is not None:
             segment.timestamps = self.timestamps.stamp(now)

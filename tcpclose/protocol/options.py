@@ -69,6 +69,17 @@ _ORDERS: dict[Layout, tuple[tuple[Kind, tuple[int, ...]], ...]] = {
 }
 
 
+def mss_of_mtu(mtu: int, version: Literal[4, 6] = 4) -> int:
+    """The MSS to announce on a link that carries packets of `mtu` octets, without options (3.7.1, RFC 6691).
+
+    Raises `ValueError` when that leaves no room for text.
+    """
+    headers = {4: 20, 6: 40}[version] + 20
+    if mtu <= headers:
+        raise ValueError(f"an MTU of {mtu} octets leaves no room behind {headers} octets of headers")
+    return min(mtu - headers, 0xFFFF)
+
+
 def arrange(segment: Segment, layout: Layout) -> tuple[Kind, ...]:
     """The kinds of the segment's options in the order of `layout`, with its padding. Whole words of 4 octets."""
     return _arrange(_present(segment), layout)

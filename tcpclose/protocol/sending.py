@@ -39,6 +39,7 @@ class Sender:
         self.rttvar = 0
         self.rto = config.rto_initial
         self.timed: tuple[int, int] | None = None  # (sequence number, time) of the round trip being measured
+        self.user_timeout = config.user_timeout
         self.nodelay = not config.nagle
         self.corked = False
         self.rto_at: int | None = None
@@ -179,7 +180,7 @@ class Sender:
         if self.rto_at is None:
             self.rto_at = now + self.rto
         if self.user_at is None:
-            self.user_at = now + self.config.user_timeout
+            self.user_at = now + self.user_timeout
 
     def _resent_to(self, seq: int) -> None:
         if self.resend is not None and seq_diff(seq, self.resend) > 0:
@@ -216,7 +217,7 @@ class Sender:
             self.board.advance()
         self.duplicate_acks = self.limited = 0
         self.rto_at = now + self.rto if self.outstanding else None
-        self.user_at = now + self.config.user_timeout if self.outstanding else None
+        self.user_at = now + self.user_timeout if self.outstanding else None
         return text > 0 and self._grow(acked, ack)
 
     def _grow(self, acked: int, ack: int) -> bool:
@@ -298,6 +299,14 @@ class Sender:
         return min(max(rto, self.config.rto_min), self.config.rto_max)
 
     # Timers
+
+    def adopt_user_timeout(self, told: int) -> None:
+        """RFC 5482, 3.1: the peer tells its user timeout, in microseconds; the longer one serves, within limits."""
+        config = self.config
+        adopted = min(config.user_timeout_most, max(config.user_timeout, told, config.user_timeout_least))
+        if self.user_at is not None:
+            self.user_at += adopted - self.user_timeout
+        self.user_timeout = adopted
 
     def back_off(self, now: int) -> None:
         """The retransmission timer expired: RFC 6298 5.5 to 5.6, RFC 5681 3.1. All in flight counts as lost."""
