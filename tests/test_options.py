@@ -106,6 +106,19 @@ def test_a_small_buffer_is_not_counted_coarsely(buffer, shift):
     assert TcpConfig(window_scale=True, window_shift=14, rcv_buffer=buffer).scale == shift
 
 
+def test_a_window_too_small_to_be_said_is_opened_again_by_reading(play):
+    """256 octets are the unit: what remains of the window is 0 to the peer, although there is room for a segment."""
+    p = play(window_scale=True, window_shift=8, rcv_buffer=64 * 1024, mss=100).reach("SYN-SENT")
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>", wscale=0, mss=100)
+    p.sent()
+    p.hear(f"<SEQ=301><ACK=101><CTL=ACK><DATA={64 * 1024 - 200}>")
+    p.sent()
+    assert (p.last.wnd, p.connection.receiver.window) == (0, 200)
+    p.receive()
+    p.sends(f"<SEQ=101><ACK={301 + 64 * 1024 - 200}><CTL=ACK>")
+    assert p.last.wnd == 256
+
+
 def test_a_shift_of_more_than_fourteen_counts_as_fourteen(play):
     p = play(window_scale=True).reach("SYN-SENT")
     p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>", wscale=15)

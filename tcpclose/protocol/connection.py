@@ -114,7 +114,7 @@ class Connection:
     def receive(self, now: int, octets: int | None = None) -> bytes:
         """RECEIVE: up to `octets` octets (all, when None) that have arrived in order; empty when there are none."""
         text = self.receiver.read(octets)
-        if text and self.state.accepts_text and self.receiver.window < self.config.mss:
+        if text and self.state.accepts_text and self.receiver.offered << self.tcb.rcv_shift < self.config.mss:
             self._ack_due = self.receiver.open_window()  # the peer may be waiting for this news
             self._transmit(now)
         return text
@@ -450,7 +450,7 @@ class Connection:
         self.receiver.open_window()
         tcb = self.tcb
         segment.ack = tcb.last_ack_sent = tcb.rcv_nxt
-        segment.wnd = self.receiver.window >> tcb.rcv_shift
+        segment.wnd = self.receiver.offered
         if self.timestamps is not None:
             segment.timestamps = self.timestamps.stamp(now)
         if self.receiver.ahead and self.sender.board is not None:

@@ -36,6 +36,11 @@ class Receiver:
         """RCV.WND in octets: what the peer was last allowed to send."""
         return seq_diff(self.tcb.rcv_edge, self.tcb.rcv_nxt)
 
+    @property
+    def offered(self) -> int:
+        """SEG.WND: the window as a segment says it, in units of 2**Rcv.Wind.Shift octets (RFC 7323, 2.3)."""
+        return seq_diff(self.tcb.rcv_edge, self.tcb.rcv_nxt) >> self.tcb.rcv_shift
+
     def open_window(self) -> bool:
         """Offer room that the user made by reading, in steps worth offering (3.8.6.2.2). True when the edge moved."""
         edge = seq_add(self.tcb.rcv_nxt, self.capacity - len(self.text))
