@@ -107,6 +107,41 @@ def test_blocks_never_make_a_segment_longer_than_the_mss(play):
         assert (len(p.last.data), len(p.last.sack)) == (text, blocks)
 
 
+# RFC 2883
+
+
+def test_text_that_came_twice_is_reported_first(play):
+    p = established(play, duplicate_sack=True)
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=10>")
+    reports(p)
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=10>")
+    reports(p, (301, 311))
+    p.hear("<SEQ=321><ACK=101><CTL=ACK><DATA=10>")
+    reports(p, (321, 331))
+    p.hear("<SEQ=326><ACK=101><CTL=ACK><DATA=10>")  # half of it is new
+    reports(p, (326, 331), (321, 336))
+    p.hear("<SEQ=306><ACK=101><CTL=ACK><DATA=10>")
+    reports(p, (306, 311), (321, 336))
+    p.hear("<SEQ=331><ACK=101><CTL=ACK>")
+    p.hear("<SEQ=316><ACK=101><CTL=ACK><DATA=5>")
+    reports(p)
+
+
+def test_a_repeated_fin_has_no_text_to_report(play):
+    p = established(play, duplicate_sack=True)
+    for _ in range(2):
+        p.hear("<SEQ=301><ACK=101><CTL=FIN,ACK>")
+        reports(p)
+
+
+def test_a_report_of_repeated_text_starts_nothing(play):
+    p = flight(play, 5)
+    sacked(p, 1101, (101, 1101))
+    for _ in range(3):
+        sacked(p, 1101, (101, 1101))
+    p.sends()
+
+
 # What the sender does about it
 
 

@@ -235,3 +235,36 @@ def test_steady_round_trips_of_100_ms(play, profile, after):
         p.at(0.2 + n / 10)
         p.hear(f"<SEQ=301><ACK={102 + n}><CTL=ACK>")
     assert p.connection.sender.rto / SECOND == pytest.approx(after, abs=0.02)
+
+
+# 3.9.1.2: PSH
+
+
+@pytest.mark.parametrize(("push", "pushed"), [("buffer", [False, False, True]), ("write", [False, True, True])])
+def test_psh_stands_where_text_ends(play, push, pushed):
+    """Three segments: 1000 and 500 octets of the first SEND, 100 of the second. A smaller MSS makes no difference."""
+    p = play(push=push).reach("SYN-SENT")
+    p.send(1500)
+    p.send(100)
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>", wnd=1000)
+    segments = p.connection.segments_to_send()
+    p.hear("<SEQ=301><ACK=1101><CTL=ACK>", wnd=500)
+    segments += p.connection.segments_to_send()
+    p.hear("<SEQ=301><ACK=1601><CTL=ACK>", wnd=500)
+    segments += p.connection.segments_to_send()
+    assert [len(segment.data) for segment in segments] == [1000, 500, 100]
+    assert [bool(segment.ctl & PSH) for segment in segments] == pushed
+
+
+def test_a_segment_over_the_end_of_a_send_has_no_psh(play):
+    p = play(push="write", nagle=True).reach("ESTABLISHED")
+    for octets in (1000, 600, 600, 1000):
+        p.send(octets)
+    segments = p.connection.segments_to_send()
+    assert [(len(segment.data), bool(segment.ctl & PSH)) for segment in segments] == [
+        (1000, True),
+        (1000, False),
+        (1000, False),
+    ]
+    p.hear("<SEQ=301><ACK=3101><CTL=ACK>")
+    assert list(p.connection.sender.pushes) == [p.connection.sender.end]

@@ -83,6 +83,9 @@ class TcpConfig:
     nagle: bool = setting(
         False, "", "3.7.4", "a small segment waits while others are unacknowledged, unless the user objects"
     )
+    push: Literal["buffer", "write"] = setting(
+        "buffer", "", "3.9.1.2", "PSH is set where the queued text ends, or where each SEND's text ends too"
+    )
     sws_override: int = setting(
         200 * MILLISECOND,
         "us",
@@ -94,6 +97,9 @@ class TcpConfig:
 
     sack: bool = setting(
         False, "", "RFC 2018 2", "offer selective acknowledgments; recovery is RFC 6675's with, RFC 6582's without them"
+    )
+    duplicate_sack: bool = setting(
+        False, "", "RFC 2883 4", "with sack, text that was received twice is reported in the first block"
     )
     limited_transmit: bool = setting(
         False, "", "RFC 3042 2", "the first two duplicate acknowledgments let one new segment out each"
@@ -192,6 +198,8 @@ PROFILES: dict[str, TcpConfig] = {
         delayed_ack=40 * MILLISECOND,
         quick_acks=16,
         sack=True,
+        duplicate_sack=True,
+        push="write",
         limited_transmit=True,
         nagle=True,
         msl=30 * SECOND,
@@ -210,6 +218,7 @@ PROFILES: dict[str, TcpConfig] = {
         window_shift=6,
         timestamps=True,
         sack=True,
+        duplicate_sack=True,
         limited_transmit=True,
         nagle=True,
         msl=30 * SECOND,

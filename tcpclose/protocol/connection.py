@@ -271,6 +271,8 @@ class Connection:
         """First: is the segment acceptable?"""
         if self.timestamps is not None and not segment.ctl & RST and not self._timely(segment, now):
             return False
+        if self.config.duplicate_sack and segment.data and self.sender.board is not None:
+            self.receiver.note_repeated(segment)
         if self.receiver.acceptable(segment):
             if self.timestamps is not None and not segment.ctl & RST:
                 self.timestamps.heard(segment, self.tcb.last_ack_sent, now)
@@ -453,7 +455,7 @@ class Connection:
         segment.wnd = self.receiver.offered
         if self.timestamps is not None:
             segment.timestamps = self.timestamps.stamp(now)
-        if self.receiver.ahead and self.sender.board is not None:
+        if (self.receiver.ahead or self.receiver.repeated) and self.sender.board is not None:
             room = (
                 (self.sender.mss - len(segment.data) - SACK_PADDED) // SACK_BLOCK if segment.data else MOST_SACK_BLOCKS
             )

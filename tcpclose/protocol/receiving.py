@@ -18,6 +18,7 @@ class Receiver:
         self.capacity = config.rcv_buffer  # what of the buffer a window can announce
         self.text = bytearray()
         self.ahead: list[tuple[int, bytes]] = []  # text beyond a hole, by sequence number
+        self.repeated: tuple[int, int] | None = None  # text that came twice, and was not reported yet
         self._newest: list[int] = []  # where the pieces of `ahead` start, the one that grew last first
         self.largest = _LEAST_MSS  # text of a full segment, as far as the peer has shown one
         self.fin_seq: int | None = None  # where the peer's FIN stands, once seen
@@ -91,7 +92,21 @@ class Receiver:
         """Up to `most` blocks of text beyond a hole; the first one holds the segment that came last (RFC 2018, 4)."""
         ends = {seq: seq_add(seq, len(text)) for seq, text in self.ahead}
         self._newest = [seq for seq in self._newest if seq in ends]
-        return tuple((seq, ends[seq]) for seq in self._newest[: max(most, 0)])
+        blocks = [(seq, ends[seq]) for seq in self._newest]
+        if self.repeated is not None:
+            blocks.insert(0, self.repeated)
+            self.repeated = None
+        return tuple(blocks[: max(most, 0)])
+
+    def note_repeated(self, segment: Segment) -> None:
+        """RFC 2883, 4: remember which of the segment's text is here already, for the first block of the next ACK."""
+        left, right = segment.seq, seq_add(segment.seq, len(segment.data))
+        for start, end in ((seq_add(left, -1), self.tcb.rcv_nxt), *((s, seq_add(s, len(t))) for s, t in self.ahead)):
+            first = left if seq_diff(left, start) > 0 else start
+            last = right if seq_diff(right, end) < 0 else end
+            if seq_diff(last, first) > 0:
+                self.repeated = (first, last)
+                return
 
     def read(self, octets: int | None = None) -> bytes:
         """Give the user up to `octets` octets (all, when None) of the text in order."""

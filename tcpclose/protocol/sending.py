@@ -26,6 +26,7 @@ class Sender:
         self.mss = _DEFAULT_MSS
         self.text = bytearray()  # from `base` on: not acknowledged, or not sent
         self.base = seq_add(tcb.iss, 1)
+        self.pushes: dict[int, None] = {}  # where the text of each SEND ends, in order
         self.syn_acknowledged = False
         self.fin_queued = False
         self.cwnd = 0
@@ -58,6 +59,8 @@ class Sender:
     def queue(self, text: bytes) -> None:
         """Put text behind what waits already."""
         self.text += text
+        if self.config.push == "write":
+            self.pushes[self.end] = None
 
     @property
     def end(self) -> int:
@@ -161,7 +164,9 @@ class Sender:
 
     def _emit(self, start: int, size: int, fin: bool, now: int) -> Segment:
         offset = seq_diff(start, self.base)
-        ctl = ACK | (FIN if fin else 0) | (PSH if size and offset + size == len(self.text) else 0)
+        ctl = ACK | (FIN if fin else 0)
+        if size and (offset + size == len(self.text) or seq_add(start, size) in self.pushes):
+            ctl |= PSH
         segment = Segment(start, ctl=ctl, data=bytes(self.text[offset : offset + size]))
         self.override_at = None
         self.sent(segment, now)
@@ -212,6 +217,8 @@ class Sender:
         if text > 0:
             del self.text[:text]
             self.base = seq_add(self.base, text)
+            while self.pushes and seq_diff(next(iter(self.pushes)), self.base) <= 0:
+                del self.pushes[next(iter(self.pushes))]
         self._resent_to(ack)
         if self.board is not None:
             self.board.advance()
