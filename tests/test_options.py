@@ -368,3 +368,11 @@ def test_ecn_bits_change_nothing(play):
     p.hear("<SEQ=306><ACK=111><CTL=FIN,ACK,CWR>")
     p.sends("<SEQ=111><ACK=307><CTL=ACK>")
     assert p.state == "CLOSE-WAIT"
+
+
+def test_without_an_echo_our_own_clock_serves(play):
+    p = stamped(play, missing_timestamps="accept", rto_min=1000)
+    p.send(1)
+    p.at(1.5)
+    p.hear("<SEQ=301><ACK=102><CTL=ACK>", timestamps=None)
+    assert p.connection.sender.srtt == SECOND // 2

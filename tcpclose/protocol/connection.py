@@ -227,7 +227,8 @@ class Connection:
         elif segment.ctl & SYN:
             self._synchronize(segment, now)
             if acknowledges:
-                self.sender.acknowledge(segment.ack, now, self._echoed(segment, now))
+                echoed = None if self.timestamps is None else self.timestamps.round_trip(segment, now)
+                self.sender.acknowledge(segment.ack, now, echoed)
             self._post(Event.SYN_ACK if acknowledges else Event.SYN, now)
             if self.state.accepts_text:
                 rest = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN)
@@ -271,8 +272,6 @@ class Connection:
         """First: is the segment acceptable?"""
         if self.timestamps is not None and not segment.ctl & RST and not self._timely(segment, now):
             return False
-        if self.config.duplicate_sack and segment.data and self.sender.board is not None:
-            self.receiver.note_repeated(segment)
         if self.receiver.acceptable(segment):
             if self.timestamps is not None and not segment.ctl & RST:
                 self.timestamps.heard(segment, self.tcb.last_ack_sent, now)
@@ -283,6 +282,7 @@ class Connection:
             self._post(Event.FIN, now)  # the peer repeats its FIN: our last ACK was lost
         elif segment.len and not segment.ctl & SYN:
             self._ack_due = True
+            self._note_repeated(segment)
             if segment.ctl & ACK and self.receiver.repeats(segment) and not self.state.handshaking:
                 # What is old here is the text. Its ACK must be heard, or else two peers that both repeat
                 # something would never learn of each other's progress (draft-gont-tcpm-tcp-seq-validation).
@@ -306,9 +306,6 @@ class Connection:
         else:
             self._challenge(now)  # two ends that find each other old must not go on for ever
         return False
-
-    def _echoed(self, segment: Segment, now: int) -> int | None:
-        return None if self.timestamps is None else self.timestamps.round_trip(segment, now)
 
     def _user_timeout_option(self, segment: Segment) -> None:
         """RFC 5482; 0 is reserved and means nothing."""
@@ -358,16 +355,15 @@ class Connection:
         if ahead > 0:
             self._acknowledged(segment, now)
         elif ahead == 0:
-            duplicate = reported if board is not None else self._is_duplicate(segment)  # RFC 6675, 2
+            duplicate = reported if board is not None else not segment.data and self._is_duplicate(segment)
             self.sender.window(segment)
             if duplicate and self.sender.duplicate():
                 self._retransmit(now)
         return True
 
     def _is_duplicate(self, segment: Segment) -> bool:
-        """RFC 5681, 2, of a segment that acknowledges SND.UNA once more."""
-        same_window = segment.wnd << self.tcb.snd_shift == self.tcb.snd_wnd
-        return same_window and not segment.data and not segment.ctl & FIN
+        """RFC 5681, 2, of a segment without text that acknowledges SND.UNA once more. With SACK, RFC 6675 asks less."""
+        return segment.wnd << self.tcb.snd_shift == self.tcb.snd_wnd and not segment.ctl & FIN
 
     def _acknowledges_new(self, segment: Segment) -> bool:
         """SND.UNA < SEG.ACK =< SND.NXT."""
@@ -375,7 +371,8 @@ class Connection:
 
     def _acknowledged(self, segment: Segment, now: int) -> None:
         of_syn, had_text = not self.sender.syn_acknowledged, bool(self.sender.text)
-        hole = self.sender.acknowledge(segment.ack, now, self._echoed(segment, now))
+        echoed = None if self.timestamps is None else self.timestamps.round_trip(segment, now)
+        hole = self.sender.acknowledge(segment.ack, now, echoed)
         self.sender.window(segment)
         if of_syn:
             self._post(Event.ACK_OF_SYN, now)
@@ -392,6 +389,8 @@ class Connection:
             return
         receiver = self.receiver
         orderly = not receiver.ahead
+        if not orderly or segment.seq != self.tcb.rcv_nxt:
+            self._note_repeated(segment)
         octets = receiver.arrive(segment)
         if octets:
             self._tell(Notice.TEXT, str(octets))
@@ -401,6 +400,10 @@ class Connection:
             self._ack_due = True  # at once for a FIN, beyond a hole, and when one is filled (RFC 5681, 4.2)
         if self.receiver.finished:
             self._post(Event.FIN, now)
+
+    def _note_repeated(self, segment: Segment) -> None:
+        if self.config.duplicate_sack and self.sender.board is not None:
+            self.receiver.note_repeated(segment)
 
     def _delay_ack(self, octets: int, now: int) -> None:
         """3.8.6.3: acknowledge every second full segment at once (SHLD-19), others a little later (SHLD-18)."""

@@ -83,23 +83,23 @@ class Sender:
 
     # What may leave
 
-    def next_segment(self, now: int, override: bool = False) -> Segment | None:
+    def next_segment(self, now: int, override: bool = False, room: int | None = None) -> Segment | None:
         """The next segment that both windows permit, lost ones first; None when there is none.
 
-        With `override` it may be a small one that has waited for a larger window (3.8.6.2.1).
+        With `override` it may be a small one that has waited for a larger window (3.8.6.2.1); `room` stands in for
+        the congestion window's.
         """
-        if self.board is not None:
+        tcb = self.tcb
+        if self.board is not None and room is None:
             if self.recover is not None:
                 return self._next_in_recovery(self.board, now)
             if self.resend is not None:  # what the peer has reported since the timeout need not be sent again
                 self._resent_to(self.board.unreported(self.resend))
-        start = self.tcb.snd_nxt if self.resend is None else self.resend
-        return self._next_from(start, self.cwnd + self.limited - seq_diff(start, self.tcb.snd_una), now, override)
-
-    def _next_from(self, start: int, allowed: int, now: int, override: bool = False) -> Segment | None:
-        """What may leave of the text from `start` on, when congestion control has `allowed` octets."""
-        in_flight = seq_diff(start, self.tcb.snd_una)
-        usable = min(self.tcb.snd_wnd - in_flight, allowed)
+        start = tcb.snd_nxt if self.resend is None else self.resend
+        in_flight = seq_diff(start, tcb.snd_una)
+        if room is None:
+            room = self.cwnd + self.limited - in_flight
+        usable = min(tcb.snd_wnd - in_flight, room)
         waiting = seq_diff(self.end, start)
         size = max(min(self.mss, usable, waiting), 0)
         fin = self.fin_queued and size == waiting and usable > size
@@ -117,7 +117,7 @@ class Sender:
             return None
         hole = board.hole(self.mss, lost=True)
         if hole is None:
-            segment = self._next_from(self.tcb.snd_nxt, room, now)
+            segment = self.next_segment(now, room=room)
             if segment is not None:
                 return segment
             hole = board.hole(self.mss, lost=False)
@@ -165,7 +165,7 @@ class Sender:
     def _emit(self, start: int, size: int, fin: bool, now: int) -> Segment:
         offset = seq_diff(start, self.base)
         ctl = ACK | (FIN if fin else 0)
-        if size and (offset + size == len(self.text) or seq_add(start, size) in self.pushes):
+        if size and (offset + size == len(self.text) or (self.pushes and seq_add(start, size) in self.pushes)):
             ctl |= PSH
         segment = Segment(start, ctl=ctl, data=bytes(self.text[offset : offset + size]))
         self.override_at = None
