@@ -268,3 +268,13 @@ def test_a_segment_over_the_end_of_a_send_has_no_psh(play):
     ]
     p.hear("<SEQ=301><ACK=3101><CTL=ACK>")
     assert list(p.connection.sender.pushes) == [p.connection.sender.end]
+
+
+def test_a_second_timeout_of_the_same_flight_leaves_ssthresh_alone(play):
+    """RFC 5681, 3.1: it is halved once for all that was on its way."""
+    p = play().reach("ESTABLISHED")
+    p.send(8000)
+    p.sent()
+    for seconds in (1, 3):
+        p.sends_at(seconds, "<SEQ=101><ACK=301><CTL=ACK><DATA=1000>")
+        assert p.connection.sender.ssthresh == 4000
