@@ -38,8 +38,8 @@ class Names:
         self._names = {pair: name for name, pair in self.pairs.items()}
 
     def of(self, pair: Pair) -> str:
-        """The name of a connection, its sockets for one that the scenario does not name."""
-        return self._names.get(pair) or str(pair)
+        """The name of a connection; for one that the scenario does not name its sockets, the same at both ends."""
+        return self._names.get(pair) or " ".join(sorted(map(str, pair)))
 
 
 class Ledger:

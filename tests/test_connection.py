@@ -62,7 +62,7 @@ def test_closed_answers_no_reset(play):
 
 
 def test_a_connection_that_has_ended_can_be_opened_again(play):
-    p = play().reach("CLOSE-WAIT")
+    p = play(snd_buffer=5).reach("CLOSE-WAIT")
     p.send(5)
     p.close()
     p.abort()
@@ -241,6 +241,14 @@ def test_syn_received_resets_what_acknowledges_something_else(play, ack):
     assert p.state == "SYN-RECEIVED"
 
 
+def test_text_from_before_the_syn_is_acknowledged_and_no_more(play):
+    p = play().reach("SYN-RECEIVED")
+    p.hear("<SEQ=290><ACK=50><CTL=ACK><DATA=5>")
+    p.hear("<SEQ=290><ACK=101><CTL=ACK><DATA=5>")
+    p.sends(OUR_ACK, OUR_ACK)
+    assert p.state == "SYN-RECEIVED"
+
+
 def test_a_repeated_syn_is_acknowledged(play):
     p = play().reach("SYN-RECEIVED")
     p.hear("<SEQ=300><CTL=SYN>")
@@ -267,6 +275,13 @@ def test_a_reset_or_another_syn_leads_back_to_listen(play, segment):
     p.sends("<SEQ=100><ACK=901><CTL=SYN,ACK>")
 
 
+def test_an_ack_of_the_syn_counts_in_the_window_only(play):
+    p = play().reach("SYN-RECEIVED")
+    p.hear("<SEQ=300><ACK=101><CTL=ACK>")
+    p.sends(OUR_ACK)
+    assert p.state == "SYN-RECEIVED"
+
+
 def test_simultaneous_open(play):
     p = play().reach("SYN-SENT")
     p.hear("<SEQ=300><CTL=SYN>")
@@ -275,6 +290,15 @@ def test_simultaneous_open(play):
     p.sends()
     p.told("CONNECTED")
     assert p.state == "ESTABLISHED"
+
+
+def test_the_syn_ack_of_a_simultaneous_open_may_bring_text(play):
+    p = play().reach("SYN-SENT")
+    p.hear("<SEQ=300><CTL=SYN>")
+    p.sent()
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK><DATA=3>")
+    p.sends("<SEQ=101><ACK=304><CTL=ACK>")
+    p.told("CONNECTED", "TEXT 3")
 
 
 def test_simultaneous_open_can_be_refused(play):
@@ -328,7 +352,7 @@ def test_close_in_syn_received_behind_a_closed_window(play):
     p.hear("<SEQ=300><CTL=SYN>", wnd=0)
     p.close()
     p.sends("<SEQ=100><ACK=301><CTL=SYN,ACK>")
-    p.hear("<SEQ=301><ACK=100><CTL=ACK>", wnd=9)  # acknowledges nothing, but opens the window
+    p.hear("<SEQ=301><ACK=100><CTL=ACK>", wnd=1)  # acknowledges nothing, but opens the window
     p.sends(OUR_FIN)
     p.hear("<SEQ=301><ACK=102><CTL=ACK>")
     assert p.state == "FIN-WAIT-2"
@@ -391,6 +415,8 @@ def test_text_beyond_a_hole_waits(play):
         [(304, b"d"), (303, b"cdef"), (301, b"ab")],  # ... covers it
         [(303, b"c"), (306, b"f"), (304, b"de"), (301, b"abcdef")],  # ... joins two, and all is old in the end
         [(303, b"c"), (305, b"e"), (301, b"abcdef")],
+        [(306, b"f"), (302, b"b"), (301, b"a"), (303, b"cde")],  # holes of one octet
+        [(304, b"d"), (306, b"f"), (302, b"bc"), (301, b"a"), (305, b"e")],
     ],
 )
 def test_pieces_that_overlap(play, pieces):
@@ -414,7 +440,9 @@ def test_text_is_trimmed_at_both_ends_of_the_window(play):
     p.sends("<SEQ=101><ACK=305><CTL=ACK>")
     assert p.last.wnd == 0
     assert p.receive() == b"abcd"
-    assert p.state == "ESTABLISHED"  # the FIN lies beyond the window
+    p.hear("<SEQ=305><ACK=101><CTL=ACK>", data=b"efgh")
+    assert p.receive() == b"efgh"
+    assert p.state == "ESTABLISHED"  # the FIN lay beyond the window
 
 
 def test_old_text_is_acknowledged_every_time(play):
@@ -493,12 +521,25 @@ def test_a_window_opens_in_steps_worth_offering(play):
     p.sends()
 
 
+def test_the_smallest_window_opens_as_well(play):
+    p = play(rcv_buffer=1).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=1>")
+    p.sent()
+    p.receive()
+    p.sends("<SEQ=101><ACK=302><CTL=ACK>")
+    assert p.last.wnd == 1
+
+
 def test_a_wide_window_needs_no_update(play):
     p = play().reach("ESTABLISHED")
     p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=4000>")
-    p.sent()
+    p.sends("<SEQ=101><ACK=4301><CTL=ACK>")
+    assert p.last.wnd == 61535
     p.receive()
     p.sends()
+    p.send(1)
+    p.sent()
+    assert p.last.wnd == 65535  # the next segment brings the news
 
 
 def test_a_probe_of_a_closed_window_is_refused_but_its_ack_counts(play):
@@ -519,9 +560,13 @@ def test_behind_a_probe_that_was_refused_acks_and_resets_are_heard(play):
     p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=4>")
     p.send(7)
     p.sent()
+    for beyond in ("<SEQ=306><ACK=108><CTL=ACK><DATA=1>", "<SEQ=307><ACK=108><CTL=ACK>"):
+        p.hear(beyond)
+        p.sends("<SEQ=108><ACK=305><CTL=ACK>")
+        p.told(*["TEXT 4"] if "DATA" in beyond else [])
     p.hear("<SEQ=306><ACK=108><CTL=ACK>")
     p.sends()
-    p.told("TEXT 4", "SENT")
+    p.told("SENT")
     p.hear("<SEQ=306><ACK=108><CTL=RST,ACK>")
     p.sends("<SEQ=108><ACK=305><CTL=ACK>")  # "is this you?": a peer that is gone answers at RCV.NXT
 
@@ -647,6 +692,21 @@ def test_the_retransmission_timeout_follows_the_round_trip(play):
     assert p.due() == pytest.approx(1.6 + 2.0)
 
 
+def test_a_round_trip_ends_with_the_ack_of_the_segment_that_began_it(play):
+    p = play().reach("ESTABLISHED")
+    p.send(2000)
+    p.at(0.4)
+    p.hear("<SEQ=301><ACK=1101><CTL=ACK>")
+    srtt = p.connection.sender.srtt
+    p.send(1)
+    p.at(0.5)
+    p.hear("<SEQ=301><ACK=2101><CTL=ACK>")
+    assert p.connection.sender.srtt == srtt == 50_000
+    p.at(0.8)
+    p.hear("<SEQ=301><ACK=2102><CTL=ACK>")
+    assert p.connection.sender.srtt == srtt + (400_000 - srtt) // 8
+
+
 def test_karn_what_was_repeated_measures_nothing(play):
     p = play().reach("ESTABLISHED")
     p.send(1)
@@ -680,6 +740,15 @@ def test_progress_renews_the_user_timeout(play):
     assert p.state == "ESTABLISHED"
     p.at(3.5)
     assert p.state == "CLOSED"
+
+
+@pytest.mark.parametrize("state", ["SYN-SENT", "FIN-WAIT-1", "TIME-WAIT"])
+def test_a_driver_that_comes_too_early_changes_nothing(play, state):
+    p = play().reach(state)
+    due = p.due()
+    p.connection.timeout(999_999)
+    p.sends()
+    assert (p.state, p.due()) == (state, due)
 
 
 def test_without_anything_unacknowledged_no_timer_runs(play):
@@ -751,6 +820,67 @@ def test_three_duplicate_acknowledgments_bring_a_fast_retransmission(play):
     p.sends("<SEQ=5101><ACK=301><CTL=ACK><DATA=1>")
 
 
+def test_progress_starts_the_count_of_duplicates_anew(play):
+    p = play().reach("ESTABLISHED")
+    p.send(5000)
+    for ack in (101, 101, 1101, 1101, 1101):
+        p.hear(f"<SEQ=301><ACK={ack}><CTL=ACK>")
+    assert len(p.sent()) == 5
+    p.hear("<SEQ=301><ACK=1101><CTL=ACK>")
+    p.sends("<SEQ=1101><ACK=301><CTL=ACK><DATA=1000>")
+
+
+def test_duplicates_after_a_timeout_bring_nothing(play):
+    """They answer what is being sent again anyway (RFC 6582 3.2)."""
+    p = play().reach("ESTABLISHED")
+    p.send(5000)
+    p.at(1)
+    p.sent()
+    for _ in range(5):
+        p.hear(THEIR_ACK)
+    p.sends()
+
+
+def test_fast_recovery_keeps_the_window_half_open(play):
+    """RFC 6582 3.2: inflated by each duplicate, deflated by what a partial acknowledgment covers, half in the end."""
+    p = play().reach("ESTABLISHED")
+    p.send(5000)
+    windows = []
+    for ack in (101, 101, 101, 101, 1101, 5101):
+        p.hear(f"<SEQ=301><ACK={ack}><CTL=ACK>")
+        windows.append(p.connection.sender.cwnd)
+    assert windows == [10_000, 10_000, 5500, 6500, 6500, 2500]
+
+
+def test_a_timeout_ends_fast_recovery(play):
+    p = play().reach("ESTABLISHED")
+    p.send(5000)
+    for _ in range(3):
+        p.hear(THEIR_ACK)
+    p.at(1)
+    p.sent()
+    p.hear("<SEQ=301><ACK=1101><CTL=ACK>")
+    p.sends("<SEQ=1101><ACK=301><CTL=ACK><DATA=1000>", "<SEQ=2101><ACK=301><CTL=ACK><DATA=1000>")  # slow start
+
+
+def test_acknowledgments_of_nothing_new_are_no_duplicates_when_nothing_is_out(play):
+    p = play().reach("ESTABLISHED")
+    for _ in range(5):
+        p.hear(THEIR_ACK)
+    p.sends()
+
+
+def test_answers_to_a_probe_are_no_duplicates(play):
+    p = play().reach("ESTABLISHED")
+    p.hear(THEIR_ACK, wnd=0)
+    p.send(5)
+    p.at(1)
+    p.sent()
+    for _ in range(5):
+        p.hear(THEIR_ACK)
+    p.sends()
+
+
 def test_acknowledgments_with_text_fin_or_another_window_are_no_duplicates(play):
     p = play().reach("ESTABLISHED")
     p.send(5000)
@@ -813,6 +943,25 @@ def test_a_closed_window_is_probed_with_backoff_as_long_as_it_is_answered(play):
     p.hear(THEIR_ACK, wnd=100)
     p.sends("<SEQ=101><ACK=301><CTL=ACK><DATA=5>")
     assert p.due() == 64  # a fresh timer
+
+
+def test_probes_leave_the_congestion_window_alone(play):
+    p = play().reach("ESTABLISHED")
+    p.hear(THEIR_ACK, wnd=0)
+    p.send(5000)
+    p.at(3)
+    p.sent()
+    p.hear(THEIR_ACK, wnd=65535)
+    assert len(p.sent()) == 5
+
+
+def test_more_text_does_not_put_a_probe_off(play):
+    p = play().reach("ESTABLISHED")
+    p.hear(THEIR_ACK, wnd=0)
+    p.send(5)
+    p.at(0.5)
+    p.send(5)
+    p.sends_at(1, "<SEQ=101><ACK=301><CTL=ACK><DATA=1>")
 
 
 def test_probes_that_nobody_answers_end_with_the_user_timeout(play):
@@ -932,6 +1081,25 @@ def test_the_number_half_way_round_is_no_acknowledgment(play):
     p.hear(f"<SEQ=301><ACK={101 + 2**31}><CTL=ACK>")
     p.sends(OUR_ACK)
     assert p.connection.tcb.snd_una == p.connection.tcb.snd_nxt
+
+
+@pytest.mark.parametrize(("ack", "answers"), [(146, 0), (145, 1)])
+def test_how_old_an_ack_may_be_depends_on_the_widest_window(play, ack, answers):
+    p = play().reach("SYN-SENT")
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>", wnd=40)
+    p.hear(THEIR_ACK, wnd=50)
+    p.send(95)
+    p.hear("<SEQ=301><ACK=151><CTL=ACK>", wnd=45)
+    p.hear("<SEQ=301><ACK=196><CTL=ACK>")
+    p.sent()
+    p.hear(f"<SEQ=301><ACK={ack}><CTL=ACK>")
+    p.sends(*["<SEQ=196><ACK=301><CTL=ACK>"] * answers)
+
+
+def test_the_window_of_the_syn_counts_as_well(play):
+    p = play().reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=100><CTL=ACK>")
+    p.sends()
 
 
 def test_an_old_ack_is_ignored_but_its_text_is_taken(play):
@@ -1231,10 +1399,24 @@ def test_last_ack_waits_for_the_ack_that_covers_the_fin(play):
     assert p.due() is None
 
 
+def test_repeated_fins_are_no_duplicate_acknowledgments(play):
+    p = play().reach("LAST-ACK")
+    for _ in range(3):
+        p.hear("<SEQ=301><ACK=101><CTL=FIN,ACK>")
+    p.sends(*["<SEQ=102><ACK=302><CTL=ACK>"] * 3)
+
+
+def test_a_repeated_fin_may_acknowledge_ours(play):
+    p = play().reach("LAST-ACK")
+    p.hear("<SEQ=301><ACK=102><CTL=FIN,ACK>")
+    p.sends()
+    p.told("CLOSED graceful")
+
+
 @pytest.mark.parametrize("state", ["FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING", "LAST-ACK"])
 def test_a_reset_ends_a_release_that_is_not_finished(play, state):
-    p = play().reach(state)
-    p.hear(f"<SEQ={p.connection.tcb.rcv_nxt - p.irs}><CTL=RST>")
+    p = play(time_wait_rst="ignore").reach(state)
+    p.hear(f"<SEQ={(p.connection.tcb.rcv_nxt - p.irs) % 2**32}><CTL=RST>")
     p.sends()
     p.told("CLOSED reset by peer")
 

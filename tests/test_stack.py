@@ -147,6 +147,15 @@ def test_an_active_open_and_every_call(stack):
     assert causes(stack) == [Cause.ABORTED]
 
 
+def test_reading_may_send_a_window_update():
+    stack = Stack(TcpConfig(rcv_buffer=4), lambda pair: 100)
+    stack.open(PAIR, 0)
+    hear(stack, "<SEQ=300><ACK=101><CTL=SYN,ACK><DATA=4>")
+    sent(stack)
+    assert len(stack.receive(PAIR, 0)) == 4
+    assert sent(stack) == [(THERE, "<SEQ=101><ACK=305><CTL=ACK>")]
+
+
 @pytest.mark.parametrize("call", ["send", "receive", "close", "abort"])
 def test_calls_for_no_connection_are_refused(stack, call):
     arguments = (b"x", 0) if call == "send" else (0,)
@@ -167,7 +176,7 @@ def test_news_names_the_connection(stack):
     stack.open(PAIR, 0)
     (news,) = stack.news()
     assert isinstance(news, News)
-    assert (str(news.pair), news.what.event) == ("192.0.2.1:80 > 192.0.2.2:1000", Event.OPEN_ACTIVE)
+    assert (news.pair, news.what.event) == (PAIR, Event.OPEN_ACTIVE)
     assert stack.news() == []
 
 
@@ -193,12 +202,13 @@ def test_only_timers_that_are_due_expire(stack):
 
 # ICMP
 
-PORT_UNREACHABLE, HOST_UNREACHABLE, TTL_EXCEEDED = (3, 3), (3, 1), (11, 3)
+PROTOCOL_UNREACHABLE, PORT_UNREACHABLE, HOST_UNREACHABLE, TTL_EXCEEDED = (3, 2), (3, 3), (3, 1), (11, 3)
 
 
-def test_a_hard_error_about_the_syn_ends_the_attempt(stack):
+@pytest.mark.parametrize("error", [PROTOCOL_UNREACHABLE, PORT_UNREACHABLE])
+def test_a_hard_error_about_the_syn_ends_the_attempt(stack, error):
     stack.open(PAIR, 0)
-    stack.icmp_arrives(PAIR, 100_000, *PORT_UNREACHABLE, 0)
+    stack.icmp_arrives(PAIR, 100_000, *error, 0)
     assert stack.connections == {}
     assert causes(stack) == [Cause.UNREACHABLE]
 

@@ -114,7 +114,7 @@ class Connection:
     def receive(self, now: int, octets: int | None = None) -> bytes:
         """RECEIVE: up to `octets` octets (all, when None) that have arrived in order; empty when there are none."""
         text = self.receiver.read(octets)
-        if text and self.state.accepts_text and self.receiver.offered << self.tcb.rcv_shift < self.config.mss:
+        if self.state.accepts_text and self.receiver.offered << self.tcb.rcv_shift < self.config.mss:
             self._ack_due = self.receiver.open_window()  # the peer may be waiting for this news
             self._transmit(now)
         return text
@@ -430,7 +430,7 @@ class Connection:
         if row.cause is not None:
             self.sender.stop()
             self.time_wait_at = None
-            self._ack_due = self._close_deferred = False
+            self._ack_due = False
             self._ack_at = None
             self.cause = row.cause
             self._tell(Notice.CLOSED, row.cause.value)

@@ -46,7 +46,7 @@ class Receiver:
         """Offer room that the user made by reading, in steps worth offering (3.8.6.2.2). True when the edge moved."""
         edge = seq_add(self.tcb.rcv_nxt, self.capacity - len(self.text))
         gain = seq_diff(edge, self.tcb.rcv_edge)
-        if gain < min(self.config.mss, self.capacity // 2) or gain == 0:
+        if gain < max(min(self.config.mss, self.capacity // 2), 1):
             return False
         self.tcb.rcv_edge = edge
         return True
@@ -75,13 +75,11 @@ class Receiver:
         room = seq_diff(self.tcb.rcv_edge, segment.seq)
         if segment.ctl & FIN and self.fin_seq is None and len(segment.data) <= max(room, 0):
             self.fin_seq = seq_add(segment.seq, len(segment.data))
-        if self.fin_seq is not None:
-            room = min(room, seq_diff(self.fin_seq, segment.seq))  # nothing can follow a FIN
         text = segment.data[: max(room, 0)]
         before = len(self.text)
         if text:
             self._insert(segment.seq, text)
-        if self.fin_seq == self.tcb.rcv_nxt and not self.finished:
+        if self.fin_seq == self.tcb.rcv_nxt:
             self.finished = True
             self.tcb.rcv_nxt = seq_add(self.tcb.rcv_nxt, 1)
             if seq_diff(self.tcb.rcv_nxt, self.tcb.rcv_edge) > 0:
@@ -138,7 +136,7 @@ class Receiver:
 
     def _append(self, seq: int, text: bytes) -> None:
         if self.fin_seq is not None:
-            text = text[: max(seq_diff(self.fin_seq, seq), 0)]
+            text = text[: seq_diff(self.fin_seq, seq)]  # nothing can follow a FIN
         new = text[seq_diff(self.tcb.rcv_nxt, seq) :]  # what came before is there already
         self.text += new
         self.tcb.rcv_nxt = seq_add(self.tcb.rcv_nxt, len(new))

@@ -74,7 +74,7 @@ class Sender:
 
     @property
     def fin_acknowledged(self) -> bool:
-        return self.fin_queued and seq_diff(self.tcb.snd_una, self.end) > 0
+        return seq_diff(self.tcb.snd_una, self.end) > 0
 
     @property
     def unsent(self) -> bool:
@@ -96,7 +96,7 @@ class Sender:
             if self.resend is not None:  # what the peer has reported since the timeout need not be sent again
                 self._resent_to(self.board.unreported(self.resend))
         start = tcb.snd_nxt if self.resend is None else self.resend
-        in_flight = seq_diff(start, tcb.snd_una)
+        in_flight = seq_diff(start, self.base)  # not the SYN: the window begins behind it
         if room is None:
             room = self.cwnd + self.limited - in_flight
         usable = min(tcb.snd_wnd - in_flight, room)
@@ -153,8 +153,6 @@ class Sender:
         tcb = self.tcb
         waiting = seq_diff(self.end, tcb.snd_una)
         size = min(self.mss, max(tcb.snd_wnd, 1), waiting)
-        if not self.outstanding:
-            size = min(size, 1)
         if self.board is not None and self.board.ranges:
             size = min(size, seq_diff(self.board.ranges[0][0], tcb.snd_una))
         segment = self._emit(tcb.snd_una, size, self.fin_queued and size == waiting, now)
@@ -193,7 +191,7 @@ class Sender:
 
     def _watch_window(self, now: int) -> None:
         """Something waits, nothing is on its way: only a probe can find out when the window opens (3.8.6.1)."""
-        if self.unsent and not self.outstanding and self.rto_at is None:
+        if self.unsent and self.rto_at is None:
             self.rto_at = now + self.rto
 
     # What comes back
@@ -317,7 +315,7 @@ class Sender:
 
     def back_off(self, now: int) -> None:
         """The retransmission timer expired: RFC 6298 5.5 to 5.6, RFC 5681 3.1. All in flight counts as lost."""
-        if self.outstanding and self.tcb.snd_wnd > 0:
+        if self.tcb.snd_wnd > 0:  # a probe that was refused says nothing of congestion
             if self.resend is None:
                 self._halve()
             self.cwnd = self.mss
@@ -325,7 +323,6 @@ class Sender:
         self.duplicate_acks = self.limited = 0
         if self.board is not None:
             self.board.clear()
-        self.timed = None
         self.resend = self.tcb.snd_una if self.outstanding else None
         self.rto = min(self.rto * 2, self.config.rto_max)
         self.rto_at = now + self.rto
@@ -334,7 +331,6 @@ class Sender:
         """Nothing will be sent or awaited any more: queues are flushed."""
         self.rto_at = self.user_at = self.override_at = None
         self.text.clear()
-        self.fin_queued = False
 
     def _halve(self) -> None:
         in_flight = seq_diff(self.tcb.snd_nxt, self.tcb.snd_una) - self.limited

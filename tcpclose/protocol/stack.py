@@ -16,6 +16,8 @@ from tcpclose.protocol.segment import seq_diff
 
 #: Destination unreachable (ICMP type 3): these codes say that no retry will help (3.9.2.2).
 _UNREACHABLE = 3
+#: Says "slow down" where congestion control knows better; dropped in silence (3.9.2.2, MUST-55).
+_SOURCE_QUENCH = 4
 _HARD_CODES = {2: "protocol unreachable", 3: "port unreachable"}
 
 
@@ -24,9 +26,6 @@ class Pair(NamedTuple):
 
     local: Endpoint
     remote: Endpoint
-
-    def __str__(self) -> str:
-        return f"{self.local} > {self.remote}"
 
 
 class News(NamedTuple):
@@ -113,7 +112,7 @@ class Stack:
     def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int) -> None:
         """An ICMP error quotes a segment of ours. Heeded only if `seq` is in flight (RFC 5927, 4.1)."""
         connection = self.connections.get(pair)
-        if connection is None:
+        if connection is None or type == _SOURCE_QUENCH:
             return
         tcb = connection.tcb
         if 0 <= seq_diff(seq, tcb.snd_una) < seq_diff(tcb.snd_nxt, tcb.snd_una):

@@ -1,0 +1,1 @@
+"""How fast and how small the engine is: `./lab bench`. Not tests: a busy machine would fail them."""

@@ -1,0 +1,92 @@
+"""The tests that judge a mutant, as plain calls: a whole pytest for each of them would take too long.
+
+They are the figures and the tests of one connection and of one stack. The tests of the table itself are left out:
+they compare it with its own rows, and would notice any change of a row whether or not it matters.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, ModuleType
+from typing import Any
+
+import pytest
+import test_connection
+import test_figures
+import test_stack
+from peers import Played
+
+#: A judge that takes this long, in seconds of this process, would take for ever: a mutant may well loop.
+PATIENCE = 1.0
+
+#: What the fixtures of those files give, by name.
+FIXTURES: dict[str, list[Callable[[], Any]]] = {
+    "play": [
+        lambda: lambda **settings: Played(100, 300, **settings),
+        lambda: lambda **settings: Played(2**32 - 1, 2**32 - 4, **settings),
+    ],
+    "stack": [lambda: inspect.unwrap(test_stack.stack)()],
+}
+
+
+def judges() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Every case of every test, with its name."""
+    for module in (test_figures, test_connection, test_stack):
+        for name, test in vars(module).items():
+            if name.startswith("test_"):
+                yield from _cases(module, name, test)
+
+
+def _cases(module: ModuleType, name: str, test: Callable[..., None]) -> Iterator[tuple[str, Callable[[], None]]]:
+    asked = inspect.signature(test).parameters
+    choices: list[list[dict[str, Callable[[], Any]]]] = []
+    for mark in getattr(test, "pytestmark", ()):
+        if mark.name == "parametrize":
+            choices.append(list(_parametrized(*mark.args[:2])))
+    given = {key for choice in choices for key in choice[0]}
+    for fixture in asked.keys() - given:
+        choices.append([{fixture: make} for make in FIXTURES[fixture]])
+    for number, chosen in enumerate(itertools.product(*choices)):
+        makers = {key: make for part in chosen for key, make in part.items()}
+        yield f"{module.__name__}::{name}[{number}]", lambda makers=makers: test(**{k: m() for k, m in makers.items()})
+
+
+def _parametrized(names: str | tuple[str, ...], values: Any) -> Iterator[dict[str, Callable[[], Any]]]:
+    keys = [key.strip() for key in names.split(",")] if isinstance(names, str) else list(names)
+    for value in values:
+        parts = (value,) if len(keys) == 1 else value
+        yield {key: lambda part=part: part for key, part in zip(keys, parts, strict=True)}
+
+
+class Hangs(Exception):
+    """A judge did not come to an end."""
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise `Hangs` in what takes longer. It needs the main thread, where pytest runs its tests."""
+
+    def expire(number: int, frame: FrameType | None) -> None:
+        raise Hangs(f"no end after {seconds} s")
+
+    before = signal.signal(signal.SIGVTALRM, expire)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def failures() -> Iterator[tuple[str, BaseException]]:
+    """Run the judges; those that fail, with what they say."""
+    for name, judge in judges():
+        try:
+            with limited(PATIENCE):
+                judge()
+        except (Exception, pytest.fail.Exception) as error:
+            yield name, error
