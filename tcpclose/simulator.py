@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tcpclose.host import Host, segment_fields
 from tcpclose.links import Line, link_random
 from tcpclose.protocol.datagram import Datagram
+from tcpclose.protocol.options import options_length
 from tcpclose.protocol.stack import Pair
 from tcpclose.scenario import Scenario, ScenarioError, Step
 from tcpclose.timeline import Timeline
@@ -22,7 +23,6 @@ from tcpclose.trace.events import Event, FaultTaken, Lost, Trace
 from tcpclose.wire import EN10MB, PcapWriter, encode_tcp, ethernet_header
 
 _HEADERS = 14 + 20 + 20  # octets of Ethernet, IPv4 and TCP in front of the text
-_MSS_OPTION = 4
 
 
 class _Frame(NamedTuple):
@@ -35,7 +35,7 @@ class _Frame(NamedTuple):
     @property
     def octets(self) -> int:
         segment = self.datagram.segment
-        return _HEADERS + len(segment.data) + (_MSS_OPTION if segment.mss is not None else 0)
+        return _HEADERS + options_length(segment) + len(segment.data)
 
 
 def simulate(
@@ -199,4 +199,5 @@ class _Simulation:
             return
         macs = {interface.address: interface.mac for interface in self.network.hosts.values()}
         header = ethernet_header(macs[datagram.dst.address], macs[datagram.src.address])
-        self.captures[host].write(self.now * 1000, header + encode_tcp(datagram, ident))
+        layout = self.hosts[self.owners[datagram.src.address]].stack.config.option_layout
+        self.captures[host].write(self.now * 1000, header + encode_tcp(datagram, ident, layout=layout))

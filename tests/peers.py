@@ -6,8 +6,9 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
-from tcpclose.protocol.config import SECOND, TcpConfig
+from tcpclose.protocol.config import PROFILES, SECOND, TcpConfig
 from tcpclose.protocol.connection import Connection, Notice, Signal, TcpError
 from tcpclose.protocol.fsm import Cause, Row, State
 from tcpclose.protocol.segment import ACK, PSH, Segment, format_segment, parse_segment, seq_add
@@ -19,23 +20,29 @@ OURS, THEIRS = 100, 300
 class Played:
     """A connection whose peer is the test. Whatever the true numbers, tests read as if ISS were 100 and IRS 300."""
 
-    def __init__(self, iss: int = OURS, irs: int = THEIRS, **settings: object) -> None:
-        self.config = TcpConfig(**{"msl": 5 * SECOND, "mss": 1000, **settings})
+    def __init__(self, iss: int = OURS, irs: int = THEIRS, wnd: int = 65535, **settings: object) -> None:
+        profile = PROFILES[str(settings.pop("profile", "rfc9293"))]
+        self.config = replace(profile, **{"msl": 5 * SECOND, "mss": 1000, **settings})  # type: ignore[arg-type]
         self.connection = Connection(self.config, iss)
         self.iss, self.irs = iss - OURS, irs - THEIRS
         self.now = 0
-        self.wnd = 65535
+        self.wnd = wnd
+        self.timestamps: tuple[int, int] | None = None
         self.rows: list[Row] = []
         self.signals: list[Signal] = []
         self.last = Segment(0)
 
     # What the peer does
 
-    def hear(self, text: str, wnd: int | None = None, data: bytes | None = None, mss: int | None = 1000) -> None:
-        """A segment of the peer arrives, in the form of the figures; `wnd` stays until the next one is said."""
+    def hear(self, text: str, wnd: int | None = None, data: bytes | None = None, **options: Any) -> None:
+        """A segment of the peer arrives, in the form of the figures; `wnd` and `timestamps` stay until said anew.
+
+        Other options are fields of `Segment`; `mss` is 1000 unless said.
+        """
         segment = parse_segment(text)
         self.wnd = self.wnd if wnd is None else wnd
-        segment = replace(segment, seq=seq_add(segment.seq, self.irs), wnd=self.wnd, mss=mss)
+        self.timestamps = options.setdefault("timestamps", self.timestamps)
+        segment = replace(segment, seq=seq_add(segment.seq, self.irs), wnd=self.wnd, **{"mss": 1000, **options})
         if segment.ctl & ACK:
             segment.ack = seq_add(segment.ack, self.iss)
         if data is not None:

@@ -40,6 +40,8 @@ def test_frozen() -> None:
 def test_contradiction_is_refused() -> None:
     with pytest.raises(ValueError, match=r"rto_min .* is longer than rto_max"):
         replace(TcpConfig(), rto_min=61_000_000)
+    with pytest.raises(ValueError, match=r"user_timeout_least .* is longer than user_timeout_most"):
+        replace(TcpConfig(), user_timeout_most=99_000_000)
 
 
 def test_profiles() -> None:

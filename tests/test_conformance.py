@@ -82,7 +82,7 @@ def test_no_number_stands_twice() -> None:
 def test_the_page_counts_right() -> None:
     count = Counter(row.status.split("`")[0].strip() for row in ROWS)
     expected = (
-        f"Of {len(ROWS)} requirements {count['done']} are done, {count['setting']} a setting decides, "
+        f"Of {len(ROWS)} requirements {count['done']} are done, {count['setting']} depend on a setting, "
         f"{count['not done']} are not done."
     )
     assert expected in PAGE

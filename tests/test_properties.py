@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from peers import FATES, World
 
-from tcpclose.protocol.config import SECOND, TcpConfig
+from tcpclose.protocol.config import PROFILES, SECOND
 from tcpclose.protocol.fsm import Cause, State
 from tcpclose.protocol.segment import RST, Segment, seq_add, seq_diff
 
@@ -21,7 +22,8 @@ EXAMPLES = settings(max_examples=int(os.environ.get("TCPCLOSE_EXAMPLES", "400"))
 SEQUENCE_NUMBERS = st.sampled_from([0, 100, 2**31 - 3, 2**31, 2**32 - 20, 2**32 - 2, 2**32 - 1])
 
 CONFIGS = st.builds(
-    TcpConfig,
+    lambda profile, **settings: replace(PROFILES[profile], **settings),
+    st.sampled_from(list(PROFILES)),
     mss=st.sampled_from([1, 10, 1460]),
     rcv_buffer=st.sampled_from([1, 2, 25, 3000, 65535]),
     initial_window=st.sampled_from([1, 10]),
@@ -124,6 +126,8 @@ FOREIGN = st.lists(
         st.sampled_from([0, 1, 25, 65535]),
         st.sampled_from([0, 0, 0, 1, 2, 30, 1460]),
         st.sampled_from([None, 0, 1, 536, 65535]),
+        st.none() | st.tuples(NEAR, NEAR),  # timestamps, from what the peer sent last and from what we did
+        st.lists(st.tuples(NEAR, NEAR), max_size=3),  # SACK blocks, from SND.UNA on
     ),
     min_size=1,
     max_size=6,
@@ -136,11 +140,15 @@ def test_any_segment_in_any_reachable_state(world, moves, opens, foreign, more):
     play(world, moves, opens)
     connection = world.ends[0].connection
     event(f"in {connection.state}")
-    for seq_from, seq_off, ack_from, ack_off, ctl, wnd, octets, mss in foreign:
+    for seq_from, seq_off, ack_from, ack_off, ctl, wnd, octets, mss, stamps, blocks in foreign:
         tcb = connection.tcb
         seq = {"una": tcb.irs, "nxt": tcb.rcv_nxt, "edge": tcb.rcv_edge}[seq_from]
         ack = {"una": tcb.snd_una, "nxt": tcb.snd_nxt}[ack_from]
         segment = Segment(seq_add(seq, seq_off), seq_add(ack, ack_off), ctl, wnd, bytes(octets), mss)
+        if stamps is not None:
+            recent = 0 if connection.timestamps is None else connection.timestamps.recent
+            segment.timestamps = seq_add(recent, stamps[0]), seq_add(world.now // 1000, stamps[1])
+        segment.sack = tuple((seq_add(tcb.snd_una, left), seq_add(tcb.snd_una, right)) for left, right in blocks)
         check_answer(segment, world.arrive(0, segment))
         check_sanity(world)
     play(world, more, "--")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tomllib
-from dataclasses import fields, replace
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -357,16 +357,23 @@ def test_refused_overrides(override: str, message: str) -> None:
 names = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True)
 durations = st.builds("{}{}".format, st.integers(1, 100), st.sampled_from(["us", "ms", "s", "min"]))
 counts = st.integers(1, 1000)
-VALUES = {"us": durations, "octets": counts, "segments": counts, "count": counts}
 
 
-#: Any table `tcp`, but for the two fields that may contradict each other.
+def values(field: Field[Any]) -> st.SearchStrategy[Any]:
+    """What a file may say for a setting."""
+    least, most = field.metadata["least"] or 0, field.metadata["most"]
+    if field.metadata["unit"] == "us":
+        return durations if most is None else st.integers(least, most).map("{}us".format)
+    return st.integers(max(least, 1), min(most or 1000, 1000)) if field.metadata["unit"] else st.just(field.default)
+
+
+#: Any table `tcp`, but for the fields that may contradict each other.
 tcp_tables = st.fixed_dictionaries(
     {},
     optional={
-        field.name: VALUES.get(field.metadata["unit"], st.just(field.default))
+        field.name: values(field)
         for field in fields(TcpConfig)
-        if field.name not in ("rto_min", "rto_max")
+        if field.name not in ("rto_min", "rto_max", "user_timeout_least", "user_timeout_most")
     },
 )
 

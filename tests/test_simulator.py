@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tcpclose.protocol.config import PROFILES
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.segment import ACK, SYN, Segment
 from tcpclose.runs import LABS
@@ -16,7 +17,7 @@ from tcpclose.simulator import _Frame, simulate
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Call, Dropped, End, FaultTaken, Lost, Received, Sent, Text, Told, Trace, to_json
 from tcpclose.trace.reading import releases
-from tcpclose.wire import encode_tcp, read_pcap
+from tcpclose.wire import decode_tcp, encode_tcp, read_pcap
 
 DEMO = LABS / "demo" / "scenario.toml"
 
@@ -191,13 +192,42 @@ def test_a_user_who_reads_by_hand_holds_up_the_sender():
     assert not trace.of(End)
 
 
+@pytest.mark.parametrize("one", PROFILES)
+@pytest.mark.parametrize("other", PROFILES)
+def test_profiles_understand_each_other_on_a_bad_link(one, other, tmp_path):
+    """What they agreed upon is seen in the capture: options are on every segment or on none."""
+    profiles = TALK.replace(
+        "[host.h1.tcp]", f'[host.h1]\nprofile = "{one}"\n[host.h2]\nprofile = "{other}"\n[host.h1.tcp]'
+    )
+    text = profiles.format(seed=3, loss="3%", bytes="300kB", duration="300s").replace('user_timeout = "2s"', "")
+    trace = trace_of(Scenario.parse(text), captures=tmp_path)
+    assert [event.cause for event in trace.of(End)] == ["graceful"] * 2
+    assert sum(event.len for event in trace.of(Sent) if event.host == "h1") >= 300_000
+    packets = [decode_tcp(octets[14:]) for _, octets in read_pcap(tmp_path / "h1-eth0.pcap")]
+    segments = [packet.datagram.segment for packet in packets]
+    _, syn = next(iter(read_pcap(tmp_path / "h1-eth0.pcap")))
+    after_mss = {"rfc9293": b"", "linux": b"\4\2\x08\x0a", "bsd": b"\1\3\3\6"}  # the layout of each host is its own
+    assert syn[14 + 20 + 20 + 4 :][:4] == after_mss[one]
+    later = [segment for segment in segments if not segment.ctl & SYN]
+    agreed = "rfc9293" not in (one, other)
+    assert {segment.timestamps is not None for segment in later} == {agreed}
+    assert any(segment.sack for segment in later) == agreed
+
+
 def test_linux_is_refused():
     with pytest.raises(ScenarioError, match=r'h2\.stack = "linux": the simulator has no Linux kernel'):
         trace_of(talk('[host.h2]\nstack = "linux"\n'))
 
 
 @pytest.mark.parametrize(
-    "segment", [Segment(1, ctl=SYN, mss=1460), Segment(1, 2, ACK, data=b"x" * 700), Segment(5, ctl=ACK, ack=1)]
+    "segment",
+    [
+        Segment(1, ctl=SYN, mss=1460),
+        Segment(1, 2, ACK, data=b"x" * 700),
+        Segment(5, ctl=ACK, ack=1),
+        Segment(1, ctl=SYN, mss=1460, wscale=8, timestamps=(1, 0)),
+        Segment(1, sack=((1, 2),), timestamps=(1, 0)),
+    ],
 )
 def test_a_frame_is_as_long_as_on_the_wire(segment):
     datagram = Datagram(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), segment)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpclose.protocol.datagram import Datagram, Endpoint
+from tcpclose.protocol.options import Layout, arrange, options_length, sack_room
 from tcpclose.protocol.segment import ACK, FIN, SYN, Segment
 from tcpclose.wire import (
     ETHERTYPE_IPV4,
@@ -31,7 +32,22 @@ CLIENT, SERVER = Endpoint("10.0.0.1", 40001), Endpoint("10.0.0.2", 80)
 u8, u16, u32 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32))
 addresses = st.tuples(u8, u8, u8, u8).map(lambda octets: ".".join(map(str, octets)))
 endpoints = st.builds(Endpoint, addresses, u16)
-segments = st.builds(Segment, u32, u32, u8, u16, st.binary(max_size=1500), st.none() | u16, u16)
+plain_segments = st.builds(Segment, u32, u32, u8, u16, st.binary(max_size=1500), st.none() | u16, u16)
+minutes = st.integers(547, 0x7FFF).map(lambda minutes: 60 * minutes)
+openings = st.builds(
+    Segment,
+    *(u32, u32, u8, u16, st.binary(max_size=100), st.none() | u16, u16, st.none() | u8, st.booleans()),
+    timestamps=st.none() | st.tuples(u32, u32),
+    user_timeout=st.none() | st.integers(0, 0x7FFF) | minutes,
+)
+acknowledgments = st.builds(
+    Segment,
+    u32,
+    u32,
+    timestamps=st.none() | st.tuples(u32, u32),
+    sack=st.lists(st.tuples(u32, u32), max_size=3).map(tuple),
+)
+segments = plain_segments | openings | acknowledgments
 datagrams = st.builds(Datagram, endpoints, endpoints, segments)
 
 
@@ -100,9 +116,9 @@ def test_endpoint_refuses_other_text(text: str) -> None:
 # TCP: ourselves
 
 
-@given(datagrams, u16, u8)
-def test_round_trip(datagram: Datagram, ident: int, ttl: int) -> None:
-    packet = decode_tcp(encode_tcp(datagram, ident, ttl))
+@given(datagrams, u16, u8, st.sampled_from(["linux", "bsd"]))
+def test_round_trip(datagram: Datagram, ident: int, ttl: int, layout: Layout) -> None:
+    packet = decode_tcp(encode_tcp(datagram, ident, ttl, layout))
     assert (packet.datagram, packet.ident, packet.ttl) == (datagram, ident, ttl)
 
 
@@ -212,6 +228,53 @@ def test_options(options: bytes, mss: int | None) -> None:
     )
 
 
+SYN_OPTIONS = {"mss": 1460, "wscale": 8, "sack_permitted": True, "timestamps": (1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("present", "layout", "expected"),
+    [
+        ("mss wscale sack_permitted timestamps", "linux", "MSS SACK_PERMITTED TIMESTAMPS NOP WSCALE"),
+        ("mss wscale sack_permitted", "linux", "MSS NOP NOP SACK_PERMITTED NOP WSCALE"),
+        ("mss wscale timestamps", "linux", "MSS NOP NOP TIMESTAMPS NOP WSCALE"),
+        ("mss wscale", "linux", "MSS NOP WSCALE"),
+        ("mss sack_permitted", "linux", "MSS NOP NOP SACK_PERMITTED"),
+        ("timestamps", "linux", "NOP NOP TIMESTAMPS"),
+        ("mss wscale sack_permitted timestamps", "bsd", "MSS NOP WSCALE SACK_PERMITTED TIMESTAMPS"),
+        ("mss wscale timestamps", "bsd", "MSS NOP WSCALE NOP NOP TIMESTAMPS"),
+        ("mss wscale sack_permitted", "bsd", "MSS NOP WSCALE SACK_PERMITTED END END"),
+        ("mss sack_permitted", "bsd", "MSS SACK_PERMITTED END END"),
+        ("timestamps", "bsd", "NOP NOP TIMESTAMPS"),
+    ],
+)
+def test_each_layout_has_its_order(present: str, layout: Layout, expected: str) -> None:
+    segment = Segment(0, ctl=SYN, **{name: SYN_OPTIONS[name] for name in present.split()})  # type: ignore[arg-type]
+    assert " ".join(kind.name for kind in arrange(segment, layout)) == expected
+
+
+@given(segments, st.sampled_from(["linux", "bsd"]))
+def test_the_length_of_options_is_known_beforehand(segment: Segment, layout: Layout) -> None:
+    datagram = Datagram(CLIENT, SERVER, segment)
+    assert len(encode_tcp(datagram, 7, 64, layout)) == 40 + options_length(segment) + len(segment.data)
+
+
+def test_three_sack_blocks_fit_beside_timestamps() -> None:
+    assert sack_room(Segment(0)) == 4
+    assert sack_room(Segment(0, timestamps=(1, 2))) == 3
+
+
+@pytest.mark.parametrize(
+    "option", ["0302", "0304", "0403", "0503", "050b" + "00" * 9, "0809" + "00" * 7, "080b" + "00" * 9, "1c03", "0502"]
+)
+def test_an_option_of_illegal_length(option: str) -> None:
+    octets = bytes.fromhex(option)
+    octets += bytes(-len(octets) % 4)
+    if option == "0502":  # no blocks: useless, yet of a legal length
+        assert decode_tcp(tcp(octets)).datagram.segment.sack == ()
+    else:
+        assert reason(tcp(octets)) == "option length"
+
+
 def test_reserved_bits_are_ignored() -> None:
     octets = bytearray(tcp())
     octets[32] |= 0x0F
@@ -220,6 +283,21 @@ def test_reserved_bits_are_ignored() -> None:
 
 
 # TCP: scapy
+
+
+def scapy_options(segment: Segment) -> dict[str, Any]:
+    """The segment's options in Scapy's words."""
+    options = {
+        "MSS": segment.mss,
+        "WScale": segment.wscale,
+        "SAckOK": b"" if segment.sack_permitted else None,
+        "Timestamp": segment.timestamps,
+        "SAck": sum(segment.sack, ()) or None,
+    }
+    if segment.user_timeout is not None:
+        minutes = segment.user_timeout >= 0x8000
+        options["UTO"] = segment.user_timeout // 60 | 0x8000 if minutes else segment.user_timeout
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @given(datagram=datagrams, ident=u16, ttl=u8)
@@ -242,7 +320,7 @@ def test_scapy_reads_ours(scapy: Any, datagram: Datagram, ident: int, ttl: int) 
         segment.ack,
     )
     assert (int(head.flags), head.window, head.urgptr) == (segment.ctl, segment.wnd, segment.up)
-    assert head.options == ([] if segment.mss is None else [("MSS", segment.mss)])
+    assert dict(option for option in head.options if option[0] not in ("NOP", "EOL")) == scapy_options(segment)
     assert bytes(head.payload) == segment.data
     ip_sum, tcp_sum = ip.chksum, head.chksum
     del ip.chksum, head.chksum
@@ -253,9 +331,7 @@ def test_scapy_reads_ours(scapy: Any, datagram: Datagram, ident: int, ttl: int) 
 @given(datagram=datagrams, ident=u16, ttl=u8)
 def test_we_read_scapys(scapy: Any, datagram: Datagram, ident: int, ttl: int) -> None:
     src, dst, segment = datagram
-    options = [("NOP", None), ("Timestamp", (1, 2)), ("SAckOK", b""), ("WScale", 7)]
-    if segment.mss is not None:
-        options.append(("MSS", segment.mss))
+    options = [("NOP", None), *scapy_options(segment).items()]
     ip = scapy.IP(src=src.address, dst=dst.address, id=ident, ttl=ttl, options=[scapy.IPOption_NOP()] * 3)
     head = scapy.TCP(sport=src.port, dport=dst.port, seq=segment.seq, ack=segment.ack, flags=segment.ctl)
     head.window, head.urgptr, head.reserved, head.options = segment.wnd, segment.up, 7, options

@@ -6,7 +6,7 @@ and the engine read these fields and nothing else: there is no second list of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 MILLISECOND = 1_000
@@ -34,7 +34,12 @@ class TcpConfig:
         1460, "octets", "3.7.1", "largest text of a segment we accept, announced in the MSS option", least=1, most=65495
     )
     rcv_buffer: int = setting(
-        65535, "octets", "3.8.6", "room for text the user has not read: the receive window", least=1, most=65535
+        65535,
+        "octets",
+        "3.8.6",
+        "room for text the user has not read: the receive window (beyond 65535 with window_scale only)",
+        least=1,
+        most=1 << 30,
     )
     snd_buffer: int = setting(
         1 << 20,
@@ -47,6 +52,59 @@ class TcpConfig:
         10, "segments", "RFC 6928", "what may be in flight before the first acknowledgment", least=1
     )
 
+    option_layout: Literal["linux", "bsd"] = setting(
+        "linux", "", "3.2", "how options are ordered and padded on the wire, which the RFCs leave open"
+    )
+    window_scale: bool = setting(False, "", "RFC 7323 2", "offer the window scale option; in use when both sides do")
+    window_shift: int = setting(
+        0,
+        "count",
+        "RFC 7323 2.2",
+        "the shift that window_scale announces, less for a buffer too small to be counted so coarsely",
+        most=14,
+    )
+    timestamps: bool = setting(
+        False, "", "RFC 7323 3", "offer the timestamps option; when both sides do, every segment carries it"
+    )
+    missing_timestamps: Literal["drop", "accept"] = setting(
+        "drop", "", "RFC 7323 3.2", "a segment without the timestamps that were agreed upon (some stacks accept it)"
+    )
+
+    delayed_ack: int = setting(
+        0,
+        "us",
+        "3.8.6.3",
+        "how long the acknowledgment of one full segment may wait for company; 0 sends it at once",
+        most=SECOND // 2 - 1,
+    )
+    quick_acks: int = setting(
+        0, "segments", "3.8.6.3", "how many segments with text, the first ones, delayed_ack leaves alone"
+    )
+    nagle: bool = setting(
+        False, "", "3.7.4", "a small segment waits while others are unacknowledged, unless the user objects"
+    )
+    push: Literal["buffer", "write"] = setting(
+        "buffer", "", "3.9.1.2", "PSH is set where the queued text ends, or where each SEND's text ends too"
+    )
+    sws_override: int = setting(
+        200 * MILLISECOND,
+        "us",
+        "3.8.6.2.1",
+        "how long a small segment waits for a larger window, or for the user to uncork it",
+        least=100 * MILLISECOND,
+        most=SECOND,
+    )
+
+    sack: bool = setting(
+        False, "", "RFC 2018 2", "offer selective acknowledgments; recovery is RFC 6675's with, RFC 6582's without them"
+    )
+    duplicate_sack: bool = setting(
+        False, "", "RFC 2883 4", "with sack, text that was received twice is reported in the first block"
+    )
+    limited_transmit: bool = setting(
+        False, "", "RFC 3042 2", "the first two duplicate acknowledgments let one new segment out each"
+    )
+
     msl: int = setting(120 * SECOND, "us", "3.4.2", "maximum segment lifetime; TIME-WAIT lasts two of them", least=0)
     user_timeout: int = setting(
         300 * SECOND,
@@ -54,6 +112,15 @@ class TcpConfig:
         "3.9.1.1",
         "how long text may stay unacknowledged before the connection is given up",
         least=1,
+    )
+    user_timeout_option: bool = setting(
+        False, "", "RFC 5482 3", "tell the peer our user timeout, and adopt a longer one that it tells"
+    )
+    user_timeout_least: int = setting(
+        100 * SECOND, "us", "RFC 5482 3.1", "the option never makes the user timeout shorter than this", least=1
+    )
+    user_timeout_most: int = setting(
+        3600 * SECOND, "us", "RFC 5482 3.1", "the option never makes the user timeout longer than this", least=1
     )
     timeout_reset: bool = setting(
         True,
@@ -67,6 +134,14 @@ class TcpConfig:
     rto_min: int = setting(1 * SECOND, "us", "RFC 6298 2.4", "retransmission timeout: never shorter", least=1)
     rto_max: int = setting(
         60 * SECOND, "us", "RFC 6298 2.5", "retransmission timeout: never longer, however often it doubled", least=1
+    )
+
+    rto_granularity: int = setting(
+        1 * MILLISECOND,
+        "us",
+        "RFC 6298 2.3",
+        "the clock granularity G: the least that is added to the smoothed round trip (Linux: 200 ms)",
+        least=1,
     )
 
     reset_ack: bool = setting(
@@ -91,10 +166,64 @@ class TcpConfig:
         "close", "", "3.10.7.4", "a RST in TIME-WAIT closes at once, or is ignored (RFC 1337)"
     )
 
+    @property
+    def scale(self) -> int:
+        """The shift count that is announced: at most 1/128 of the buffer is lost by counting so coarsely."""
+        return min(self.window_shift, max(self.rcv_buffer.bit_length() - 8, 0))
+
     def __post_init__(self) -> None:
         if self.rto_min > self.rto_max:
             raise ValueError(f"rto_min ({self.rto_min} us) is longer than rto_max ({self.rto_max} us)")
+        if self.user_timeout_least > self.user_timeout_most:
+            raise ValueError(
+                f"user_timeout_least ({self.user_timeout_least} us) is longer than "
+                f"user_timeout_most ({self.user_timeout_most} us)"
+            )
 
 
-#: Sets of settings by name. A host of a scenario names one and may override its fields.
-PROFILES: dict[str, TcpConfig] = {"rfc9293": TcpConfig()}
+_RFC9293 = TcpConfig()
+
+#: Sets of settings by name. A host of a scenario names one and may override its fields. `linux` is as kernel 6.18
+#: does by default, `bsd` as the public tests of FreeBSD's stack describe it.
+PROFILES: dict[str, TcpConfig] = {
+    "rfc9293": _RFC9293,
+    "linux": replace(
+        _RFC9293,
+        rcv_buffer=64240,  # 44 segments
+        option_layout="linux",
+        window_scale=True,
+        window_shift=8,
+        timestamps=True,
+        missing_timestamps="accept",
+        delayed_ack=40 * MILLISECOND,
+        quick_acks=16,
+        sack=True,
+        duplicate_sack=True,
+        push="write",
+        limited_transmit=True,
+        nagle=True,
+        msl=30 * SECOND,
+        timeout_reset=False,
+        rto_min=200 * MILLISECOND,
+        rto_granularity=200 * MILLISECOND,
+        rto_max=120 * SECOND,
+        challenge_ack_limit=1,
+        challenge_ack_interval=500 * MILLISECOND,
+    ),
+    "bsd": replace(
+        _RFC9293,
+        rcv_buffer=65700,  # 65536 rounded up to whole segments
+        option_layout="bsd",
+        window_scale=True,
+        window_shift=6,
+        timestamps=True,
+        sack=True,
+        duplicate_sack=True,
+        limited_transmit=True,
+        nagle=True,
+        msl=30 * SECOND,
+        rto_min=30 * MILLISECOND,
+        rto_max=64 * SECOND,
+        time_wait_rst="ignore",
+    ),
+}

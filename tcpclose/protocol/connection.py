@@ -20,12 +20,16 @@ from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
 
-from tcpclose.protocol.config import TcpConfig
+from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State
+from tcpclose.protocol.options import MOST_SACK_BLOCKS, SACK_BLOCK, SACK_PADDED, TIMESTAMPS_LENGTH, sack_room
 from tcpclose.protocol.receiving import Receiver
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_add, seq_diff
 from tcpclose.protocol.sending import Sender
 from tcpclose.protocol.tcb import Tcb
+from tcpclose.protocol.timestamps import Timestamps, clock
+
+_MOST_SHIFT = 14  # RFC 7323, 2.3
 
 
 class TcpError(Exception):
@@ -62,12 +66,14 @@ def answer_closed(segment: Segment) -> Segment | None:
 class Connection:
     """A TCB and what moves it. `config` is read once, `iss` comes from outside (3.4.1), `now` is microseconds.
 
+    `timestamp_offset` is where the clock of its timestamps starts (RFC 7323, 5.4), likewise from outside.
     Raises `TcpError` from user calls only; whatever segment arrives, nothing is raised.
     """
 
-    def __init__(self, config: TcpConfig, iss: int) -> None:
+    def __init__(self, config: TcpConfig, iss: int, timestamp_offset: int = 0) -> None:
         self.config = config
         self.iss = iss
+        self.timestamp_offset = timestamp_offset
         self.state = State.CLOSED
         self.cause: Cause | None = None
         self._segments: list[Segment] = []
@@ -78,9 +84,13 @@ class Connection:
         self.tcb = Tcb(self.iss)
         self.sender = Sender(self.tcb, self.config)
         self.receiver = Receiver(self.tcb, self.config)
+        self.timestamps: Timestamps | None = None  # agreed upon by both SYNs
         self.time_wait_at: int | None = None
+        self._peer: Segment | None = None  # the peer's SYN
         self._came_from_listen = False
         self._ack_due = False
+        self._ack_at: int | None = None  # when a delayed acknowledgment is due
+        self._quick_acks = self.config.quick_acks
         self._close_deferred = False
         self._challenges: tuple[int, int] = (0, 0)  # (end of the interval, challenge ACKs sent in it)
 
@@ -104,7 +114,7 @@ class Connection:
     def receive(self, now: int, octets: int | None = None) -> bytes:
         """RECEIVE: up to `octets` octets (all, when None) that have arrived in order; empty when there are none."""
         text = self.receiver.read(octets)
-        if self.state.accepts_text and self.receiver.window < self.config.mss:
+        if self.state.accepts_text and self.receiver.offered << self.tcb.rcv_shift < self.config.mss:
             self._ack_due = self.receiver.open_window()  # the peer may be waiting for this news
             self._transmit(now)
         return text
@@ -116,6 +126,16 @@ class Connection:
             self._came_from_listen = False  # whoever has said CLOSE does not wait for another peer
             return
         self._post(Event.CLOSE, now)
+        self._transmit(now)
+
+    def set_nodelay(self, on: bool, now: int) -> None:
+        """Whether small segments leave at once, whatever is unacknowledged (3.7.4, MUST-17)."""
+        self.sender.nodelay = on
+        self._transmit(now)
+
+    def set_cork(self, on: bool, now: int) -> None:
+        """While corked, only full segments leave, and small ones after `sws_override`; CLOSE uncorks."""
+        self.sender.corked = on
         self._transmit(now)
 
     def abort(self, now: int) -> None:
@@ -136,7 +156,9 @@ class Connection:
 
     def next_timeout(self) -> int | None:
         """When `timeout` is to be called, in microseconds; None when no timer runs."""
-        armed = [at for at in (self.sender.rto_at, self.sender.user_at, self.time_wait_at) if at is not None]
+        sender = self.sender
+        timers = (sender.rto_at, sender.user_at, sender.override_at, self.time_wait_at, self._ack_at)
+        armed = [at for at in timers if at is not None]
         return min(armed, default=None)
 
     def timeout(self, now: int) -> None:
@@ -149,6 +171,18 @@ class Connection:
             self.sender.back_off(now)
             self._retransmit(now)
             self._transmit(now)
+        if self.sender.override_at is not None and self.sender.override_at <= now:
+            self._override(now)
+        if self._ack_at is not None and self._ack_at <= now:
+            self._ack_due = True
+            self._transmit(now)
+
+    def _override(self, now: int) -> None:
+        """3.8.6.2.1: a small segment has waited long enough."""
+        self.sender.override_at = None
+        if (segment := self.sender.next_segment(now, override=True)) is not None:
+            self._send(segment, now)
+        self._transmit(now)
 
     def icmp_arrives(self, hard: bool, detail: str, now: int) -> None:
         """3.9.2.2: a hard error ends the connection (SHLD-26), a soft one is only told to the user (SHLD-25)."""
@@ -178,7 +212,7 @@ class Connection:
             self._segments.append(Segment(segment.ack, ctl=RST))
         elif segment.ctl & SYN:
             self._came_from_listen = True
-            self._synchronize(segment)
+            self._synchronize(segment, now)
             self._post(Event.SYN, now)
 
     def _arrives_syn_sent(self, segment: Segment, now: int) -> None:
@@ -191,19 +225,28 @@ class Connection:
             if acknowledges:
                 self._post(Event.RST, now)
         elif segment.ctl & SYN:
-            self._synchronize(segment)
+            self._synchronize(segment, now)
             if acknowledges:
-                self.sender.acknowledge(segment.ack, now)
+                echoed = None if self.timestamps is None else self.timestamps.round_trip(segment, now)
+                self.sender.acknowledge(segment.ack, now, echoed)
             self._post(Event.SYN_ACK if acknowledges else Event.SYN, now)
             if self.state.accepts_text:
                 rest = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN)
                 self._text_and_fin(rest, now)
 
-    def _synchronize(self, segment: Segment) -> None:
-        """The peer's SYN gives IRS, the window and the MSS."""
+    def _synchronize(self, segment: Segment, now: int) -> None:
+        """The peer's SYN gives IRS, the window and the MSS, and shows which options both ends have."""
+        tcb, option_octets = self.tcb, 0
+        self._peer = segment
+        if self.config.window_scale and segment.wscale is not None:
+            tcb.snd_shift, tcb.rcv_shift = min(segment.wscale, _MOST_SHIFT), self.config.scale
+        if self.config.timestamps and segment.timestamps is not None:
+            self.timestamps = Timestamps(self.timestamp_offset, segment.timestamps[0], now)
+            option_octets = TIMESTAMPS_LENGTH
+        if segment.user_timeout is not None:
+            self._user_timeout_option(segment)
         self.receiver.start(segment)
-        self.sender.start(segment)
-        tcb = self.tcb
+        self.sender.start(segment, option_octets, self.config.sack and segment.sack_permitted)
         tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = segment.wnd, segment.seq, segment.ack
         tcb.snd_wnd_max = segment.wnd
 
@@ -211,9 +254,13 @@ class Connection:
         """3.10.7.4, its eight steps in order. Security (third) and urgent pointer (sixth) have no effect here."""
         if self.state.handshaking and segment.ctl & SYN and segment.ctl & ACK and segment.seq == self.tcb.irs:
             # Simultaneous open: the SYN is known already, what counts is its ACK (3.5, figure 7).
-            segment = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN)
+            # The window of a SYN is not scaled (RFC 7323, 2.2), so it is from now on counted like the others.
+            wnd = segment.wnd >> self.tcb.snd_shift
+            segment = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN, wnd=wnd)
         if not self._sequence_step(segment, now):
             return
+        if segment.user_timeout is not None:
+            self._user_timeout_option(segment)
         if segment.ctl & RST:
             self._rst_step(segment, now)
         elif segment.ctl & SYN:
@@ -223,7 +270,11 @@ class Connection:
 
     def _sequence_step(self, segment: Segment, now: int) -> bool:
         """First: is the segment acceptable?"""
+        if self.timestamps is not None and not segment.ctl & RST and not self._timely(segment, now):
+            return False
         if self.receiver.acceptable(segment):
+            if self.timestamps is not None and not segment.ctl & RST:
+                self.timestamps.heard(segment, self.tcb.last_ack_sent, now)
             return True
         if segment.ctl & RST:
             return False
@@ -231,6 +282,7 @@ class Connection:
             self._post(Event.FIN, now)  # the peer repeats its FIN: our last ACK was lost
         elif segment.len and not segment.ctl & SYN:
             self._ack_due = True
+            self._note_repeated(segment)
             if segment.ctl & ACK and self.receiver.repeats(segment) and not self.state.handshaking:
                 # What is old here is the text. Its ACK must be heard, or else two peers that both repeat
                 # something would never learn of each other's progress (draft-gont-tcpm-tcp-seq-validation).
@@ -238,6 +290,27 @@ class Connection:
         else:
             self._challenge(now)  # without a limit, two confused peers could acknowledge each other for ever
         return False
+
+    def _timely(self, segment: Segment, now: int) -> bool:
+        """RFC 7323, 5.3 R1, before all else: an old segment is acknowledged and dropped. No RST is ever old (5.2).
+
+        A SYN without timestamps comes from a peer that has forgotten everything, and is judged by the fourth step.
+        """
+        assert self.timestamps is not None
+        if segment.timestamps is None:
+            return self.config.missing_timestamps == "accept" or bool(segment.ctl & SYN)
+        if not self.timestamps.old(segment.timestamps[0], now):
+            return True
+        if segment.data:
+            self._ack_due = True
+        else:
+            self._challenge(now)  # two ends that find each other old must not go on for ever
+        return False
+
+    def _user_timeout_option(self, segment: Segment) -> None:
+        """RFC 5482; 0 is reserved and means nothing."""
+        if self.config.user_timeout_option and segment.user_timeout:
+            self.sender.adopt_user_timeout(segment.user_timeout * SECOND)
 
     def _rst_step(self, segment: Segment, now: int) -> None:
         """Second: a RST at RCV.NXT counts, one elsewhere in the window is questioned (RFC 5961, 3.2)."""
@@ -277,14 +350,20 @@ class Connection:
         if not -tcb.snd_wnd_max <= ahead <= seq_diff(tcb.snd_nxt, tcb.snd_una):  # RFC 5961, 5.2
             self._challenge(now)
             return False
+        board = self.sender.board
+        reported = board is not None and bool(segment.sack) and board.update(segment.sack)
         if ahead > 0:
             self._acknowledged(segment, now)
         elif ahead == 0:
-            duplicate = not segment.data and segment.wnd == tcb.snd_wnd and not segment.ctl & FIN
+            duplicate = reported if board is not None else not segment.data and self._is_duplicate(segment)
             self.sender.window(segment)
             if duplicate and self.sender.duplicate():
                 self._retransmit(now)
         return True
+
+    def _is_duplicate(self, segment: Segment) -> bool:
+        """RFC 5681, 2, of a segment without text that acknowledges SND.UNA once more. With SACK, RFC 6675 asks less."""
+        return segment.wnd << self.tcb.snd_shift == self.tcb.snd_wnd and not segment.ctl & FIN
 
     def _acknowledges_new(self, segment: Segment) -> bool:
         """SND.UNA < SEG.ACK =< SND.NXT."""
@@ -292,7 +371,8 @@ class Connection:
 
     def _acknowledged(self, segment: Segment, now: int) -> None:
         of_syn, had_text = not self.sender.syn_acknowledged, bool(self.sender.text)
-        hole = self.sender.acknowledge(segment.ack, now)
+        echoed = None if self.timestamps is None else self.timestamps.round_trip(segment, now)
+        hole = self.sender.acknowledge(segment.ack, now, echoed)
         self.sender.window(segment)
         if of_syn:
             self._post(Event.ACK_OF_SYN, now)
@@ -307,13 +387,34 @@ class Connection:
         """Seventh and eighth."""
         if not self.state.accepts_text:
             return
-        octets = self.receiver.arrive(segment)
+        receiver = self.receiver
+        orderly = not receiver.ahead
+        if not orderly or segment.seq != self.tcb.rcv_nxt:
+            self._note_repeated(segment)
+        octets = receiver.arrive(segment)
         if octets:
             self._tell(Notice.TEXT, str(octets))
-        if segment.len:
-            self._ack_due = True
+        if self.config.delayed_ack and orderly and 0 < octets == segment.len:
+            self._delay_ack(octets, now)
+        elif segment.len:
+            self._ack_due = True  # at once for a FIN, beyond a hole, and when one is filled (RFC 5681, 4.2)
         if self.receiver.finished:
             self._post(Event.FIN, now)
+
+    def _note_repeated(self, segment: Segment) -> None:
+        if self.config.duplicate_sack and self.sender.board is not None:
+            self.receiver.note_repeated(segment)
+
+    def _delay_ack(self, octets: int, now: int) -> None:
+        """3.8.6.3: acknowledge every second full segment at once (SHLD-19), others a little later (SHLD-18)."""
+        self.receiver.largest = full = max(self.receiver.largest, octets)
+        if self._quick_acks:
+            self._quick_acks -= 1
+            self._ack_due = True
+        elif seq_diff(self.tcb.rcv_nxt, self.tcb.last_ack_sent) >= 2 * full:
+            self._ack_due = True
+        elif self._ack_at is None:
+            self._ack_at = now + self.config.delayed_ack
 
     # The machine
 
@@ -330,6 +431,7 @@ class Connection:
             self.sender.stop()
             self.time_wait_at = None
             self._ack_due = False
+            self._ack_at = None
             self.cause = row.cause
             self._tell(Notice.CLOSED, row.cause.value)
 
@@ -351,9 +453,18 @@ class Connection:
     def _send(self, segment: Segment, now: int) -> None:
         """Complete a segment that carries ACK, and pass it on."""
         self.receiver.open_window()
-        segment.ack = self.tcb.rcv_nxt
-        segment.wnd = self.receiver.window
+        tcb = self.tcb
+        segment.ack = tcb.last_ack_sent = tcb.rcv_nxt
+        segment.wnd = self.receiver.offered
+        if self.timestamps is not None:
+            segment.timestamps = self.timestamps.stamp(now)
+        if (self.receiver.ahead or self.receiver.repeated) and self.sender.board is not None:
+            room = (
+                (self.sender.mss - len(segment.data) - SACK_PADDED) // SACK_BLOCK if segment.data else MOST_SACK_BLOCKS
+            )
+            segment.sack = self.receiver.sack_blocks(min(room, sack_room(segment)))
         self._ack_due = False
+        self._ack_at = None
         self._segments.append(segment)
         if segment.ctl & FIN:
             self._post(Event.FIN_SENT, now)
@@ -374,9 +485,19 @@ class Connection:
     # Actions
 
     def _send_syn(self, now: int) -> None:
-        """SYN, or SYN,ACK once the peer's SYN is known."""
-        segment = Segment(self.iss, ctl=SYN, mss=self.config.mss, wnd=self.config.rcv_buffer)
-        if self.receiver.started:
+        """SYN, or SYN,ACK once the peer's SYN is known. Options are offered, and accepted only when offered."""
+        config, peer = self.config, self._peer
+        segment = Segment(self.iss, ctl=SYN, mss=config.mss, wnd=min(config.rcv_buffer, 0xFFFF))
+        if config.window_scale and (peer is None or peer.wscale is not None):
+            segment.wscale = config.scale
+        if config.user_timeout_option:
+            segment.user_timeout = config.user_timeout // SECOND or None
+        segment.sack_permitted = config.sack and (peer is None or peer.sack_permitted)
+        if self.timestamps is not None:
+            segment.timestamps = self.timestamps.stamp(now)
+        elif config.timestamps and peer is None:
+            segment.timestamps = clock(now, self.timestamp_offset), 0
+        if peer is not None:
             segment.ctl, segment.ack = SYN | ACK, self.tcb.rcv_nxt
         self._segments.append(segment)
         self.sender.sent(segment, now)
@@ -389,6 +510,9 @@ class Connection:
         reset = Segment(self.tcb.snd_nxt, ctl=RST)
         if self.config.reset_ack:
             reset.ctl, reset.ack = RST | ACK, self.tcb.rcv_nxt
+        if self.timestamps is not None:
+            tsval, tsecr = self.timestamps.stamp(now)
+            reset.timestamps = tsval, tsecr if reset.ctl & ACK else 0  # RFC 7323, 3.2
         self._segments.append(reset)
 
     def _send_timeout_reset(self, now: int) -> None:

@@ -6,6 +6,8 @@ from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.segment import FIN, Segment, seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
+_LEAST_MSS = 536  # 3.7.1: what everyone may send; smaller segments are not taken for full ones
+
 
 class Receiver:
     """Text from the peer, put in order, until the user reads it."""
@@ -13,29 +15,38 @@ class Receiver:
     def __init__(self, tcb: Tcb, config: TcpConfig) -> None:
         self.tcb = tcb
         self.config = config
+        self.capacity = config.rcv_buffer  # what of the buffer a window can announce
         self.text = bytearray()
         self.ahead: list[tuple[int, bytes]] = []  # text beyond a hole, by sequence number
+        self.repeated: tuple[int, int] | None = None  # text that came twice, and was not reported yet
+        self._newest: list[int] = []  # where the pieces of `ahead` start, the one that grew last first
+        self.largest = _LEAST_MSS  # text of a full segment, as far as the peer has shown one
         self.fin_seq: int | None = None  # where the peer's FIN stands, once seen
-        self.started = False  # the peer's SYN has come
         self.finished = False  # the FIN has been reached: nothing more will come
 
     def start(self, segment: Segment) -> None:
         """The peer's SYN arrived: its number is IRS, text starts one later (3.4.1)."""
-        self.started = True
         self.tcb.irs = segment.seq
         self.tcb.rcv_nxt = seq_add(segment.seq, 1)
-        self.tcb.rcv_edge = seq_add(self.tcb.rcv_nxt, self.config.rcv_buffer)
+        self.tcb.last_ack_sent = self.tcb.rcv_nxt
+        self.capacity = min(self.config.rcv_buffer, 0xFFFF << self.tcb.rcv_shift)
+        self.tcb.rcv_edge = seq_add(self.tcb.rcv_nxt, self.capacity)
 
     @property
     def window(self) -> int:
         """RCV.WND in octets: what the peer was last allowed to send."""
         return seq_diff(self.tcb.rcv_edge, self.tcb.rcv_nxt)
 
+    @property
+    def offered(self) -> int:
+        """SEG.WND: the window as a segment says it, in units of 2**Rcv.Wind.Shift octets (RFC 7323, 2.3)."""
+        return seq_diff(self.tcb.rcv_edge, self.tcb.rcv_nxt) >> self.tcb.rcv_shift
+
     def open_window(self) -> bool:
         """Offer room that the user made by reading, in steps worth offering (3.8.6.2.2). True when the edge moved."""
-        edge = seq_add(self.tcb.rcv_nxt, self.config.rcv_buffer - len(self.text))
+        edge = seq_add(self.tcb.rcv_nxt, self.capacity - len(self.text))
         gain = seq_diff(edge, self.tcb.rcv_edge)
-        if gain < max(min(self.config.mss, self.config.rcv_buffer // 2), 1):
+        if gain < max(min(self.config.mss, self.capacity // 2), 1):
             return False
         self.tcb.rcv_edge = edge
         return True
@@ -75,6 +86,26 @@ class Receiver:
                 self.tcb.rcv_edge = self.tcb.rcv_nxt
         return len(self.text) - before
 
+    def sack_blocks(self, most: int) -> tuple[tuple[int, int], ...]:
+        """Up to `most` blocks of text beyond a hole; the first one holds the segment that came last (RFC 2018, 4)."""
+        ends = {seq: seq_add(seq, len(text)) for seq, text in self.ahead}
+        self._newest = [seq for seq in self._newest if seq in ends]
+        blocks = [(seq, ends[seq]) for seq in self._newest]
+        if self.repeated is not None:
+            blocks.insert(0, self.repeated)
+            self.repeated = None
+        return tuple(blocks[: max(most, 0)])
+
+    def note_repeated(self, segment: Segment) -> None:
+        """RFC 2883, 4: remember which of the segment's text is here already, for the first block of the next ACK."""
+        left, right = segment.seq, seq_add(segment.seq, len(segment.data))
+        for start, end in ((seq_add(left, -1), self.tcb.rcv_nxt), *((s, seq_add(s, len(t))) for s, t in self.ahead)):
+            first = left if seq_diff(left, start) > 0 else start
+            last = right if seq_diff(right, end) < 0 else end
+            if seq_diff(last, first) > 0:
+                self.repeated = (first, last)
+                return
+
     def read(self, octets: int | None = None) -> bytes:
         """Give the user up to `octets` octets (all, when None) of the text in order."""
         taken = bytes(self.text if octets is None else self.text[:octets])
@@ -100,6 +131,7 @@ class Receiver:
                 text += held[len(text) - offset :]
             else:
                 seq, text = held_seq, held + text[offset + len(held) :]
+        self._newest = [seq, *(other for other in self._newest if other != seq)]
         self.ahead = sorted([*apart, (seq, text)], key=lambda piece: seq_diff(piece[0], self.tcb.rcv_nxt))
 
     def _append(self, seq: int, text: bytes) -> None:

@@ -39,7 +39,12 @@ def seq_diff(a: int, b: int) -> int:
 
 @dataclass(slots=True)
 class Segment:
-    """One TCP segment. Numbers are absolute; `data` is the text; `mss` the option of 3.7.1, absent when None."""
+    """One TCP segment. Numbers are absolute; `data` is the text.
+
+    The rest are options, absent when None, False or empty: `mss` in octets (3.7.1), `wscale` a shift count
+    (RFC 7323, 2.2), `timestamps` as (TSval, TSecr) (RFC 7323, 3.2), `sack` blocks as (left edge, right edge)
+    (RFC 2018, 3), `user_timeout` in seconds (RFC 5482).
+    """
 
     seq: int
     ack: int = 0
@@ -48,6 +53,11 @@ class Segment:
     data: bytes = b""
     mss: int | None = None
     up: int = 0
+    wscale: int | None = None
+    sack_permitted: bool = False
+    timestamps: tuple[int, int] | None = None
+    sack: tuple[tuple[int, int], ...] = ()
+    user_timeout: int | None = None
 
     @property
     def len(self) -> int:

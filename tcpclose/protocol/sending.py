@@ -1,17 +1,18 @@
 """The sending half of a connection: the queue, what may leave now, and what must be sent again.
 
-Retransmission follows RFC 6298 (timer, backoff, Karn's rule), the congestion window RFC 5681 with the
-partial acknowledgments of RFC 6582. One timer serves for both retransmission and zero-window probes, since
-a probe is nothing but the next octet sent, and sent again, against a closed window (3.8.6.1).
+Retransmission follows RFC 6298 (timer, backoff, Karn's rule), the congestion window RFC 5681 with the partial
+acknowledgments of RFC 6582, or with the scoreboard of RFC 6675 where both ends have SACK. One timer serves for both
+retransmission and zero-window probes, since a probe is nothing but the next octet sent, and sent again, against a
+closed window (3.8.6.1).
 """
 
 from __future__ import annotations
 
 from tcpclose.protocol.config import TcpConfig
+from tcpclose.protocol.scoreboard import Scoreboard
 from tcpclose.protocol.segment import ACK, FIN, PSH, Segment, seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
-_CLOCK_GRANULARITY = 1_000  # G of RFC 6298, in microseconds
 _RTO_AFTER_LOST_SYN = 3_000_000  # RFC 6298 5.7, in microseconds
 _DEFAULT_MSS = 536  # 3.7.1, MUST-15: when the peer announced none
 
@@ -25,28 +26,41 @@ class Sender:
         self.mss = _DEFAULT_MSS
         self.text = bytearray()  # from `base` on: not acknowledged, or not sent
         self.base = seq_add(tcb.iss, 1)
+        self.pushes: dict[int, None] = {}  # where the text of each SEND ends, in order
         self.syn_acknowledged = False
         self.fin_queued = False
         self.cwnd = 0
         self.ssthresh = 1 << 30
         self.duplicate_acks = 0
+        self.limited = 0  # what limited transmit adds to the congestion window (RFC 3042)
+        self.board: Scoreboard | None = None  # where both ends have SACK
         self.recover: int | None = None  # fast recovery lasts until this is acknowledged
         self.resend: int | None = None  # after a timeout: what lies from here to SND.NXT is sent again
         self.srtt: int | None = None
         self.rttvar = 0
         self.rto = config.rto_initial
         self.timed: tuple[int, int] | None = None  # (sequence number, time) of the round trip being measured
+        self.user_timeout = config.user_timeout
+        self.nodelay = not config.nagle
+        self.corked = False
         self.rto_at: int | None = None
+        self.override_at: int | None = None  # when a small segment has waited long enough
         self.user_at: int | None = None
 
-    def start(self, segment: Segment) -> None:
-        """The peer's SYN arrived: it announces the MSS and, with our own limits, the initial window (RFC 6928)."""
-        self.mss = min(segment.mss or _DEFAULT_MSS, self.config.mss)
+    def start(self, segment: Segment, option_octets: int = 0, sack: bool = False) -> None:
+        """The peer's SYN arrived: it announces the MSS and, with our own limits, the initial window (RFC 6928).
+
+        `option_octets` stand in every segment, in the place of text (RFC 6691).
+        """
+        self.mss = max(min(segment.mss or _DEFAULT_MSS, self.config.mss) - option_octets, 1)
         self.cwnd = self.config.initial_window * self.mss
+        self.board = Scoreboard(self.tcb) if sack else None
 
     def queue(self, text: bytes) -> None:
         """Put text behind what waits already."""
         self.text += text
+        if self.config.push == "write":
+            self.pushes[self.end] = None
 
     @property
     def end(self) -> int:
@@ -69,33 +83,90 @@ class Sender:
 
     # What may leave
 
-    def next_segment(self, now: int) -> Segment | None:
-        """The next segment that both windows permit, lost ones first; None when there is none."""
+    def next_segment(self, now: int, override: bool = False, room: int | None = None) -> Segment | None:
+        """The next segment that both windows permit, lost ones first; None when there is none.
+
+        With `override` it may be a small one that has waited for a larger window (3.8.6.2.1); `room` stands in for
+        the congestion window's.
+        """
         tcb = self.tcb
+        if self.board is not None and room is None:
+            if self.recover is not None:
+                return self._next_in_recovery(self.board, now)
+            if self.resend is not None:  # what the peer has reported since the timeout need not be sent again
+                self._resent_to(self.board.unreported(self.resend))
         start = tcb.snd_nxt if self.resend is None else self.resend
         in_flight = seq_diff(start, self.base)  # not the SYN: the window begins behind it
-        usable = min(tcb.snd_wnd, self.cwnd) - in_flight
+        if room is None:
+            room = self.cwnd + self.limited - in_flight
+        usable = min(tcb.snd_wnd - in_flight, room)
         waiting = seq_diff(self.end, start)
         size = max(min(self.mss, usable, waiting), 0)
         fin = self.fin_queued and size == waiting and usable > size
         if size == 0 and not fin:
             self._watch_window(now)
             return None
-        if size < min(self.mss, waiting) and in_flight:
-            return None  # 3.8.6.2.1: a fragment of a window is not worth a segment while others are on their way
+        if size < self.mss and not (fin or override) and self._waits(size, waiting, in_flight, now):
+            return None
         return self._emit(start, size, fin, now)
+
+    def _next_in_recovery(self, board: Scoreboard, now: int) -> Segment | None:
+        """NextSeg() of RFC 6675, 4, as long as pipe is a segment short of the congestion window (5, step C)."""
+        room = self.cwnd - board.pipe(self.mss)
+        if room < self.mss:
+            return None
+        hole = board.hole(self.mss, lost=True)
+        if hole is None:
+            segment = self.next_segment(now, room=room)
+            if segment is not None:
+                return segment
+            hole = board.hole(self.mss, lost=False)
+            if hole is None:
+                tail = board.rescue(self.mss)
+                return None if tail is None else self._fill(*tail, now)
+        segment = self._fill(*hole, now)
+        board.high_rxt = segment.end
+        return segment
+
+    def _fill(self, left: int, right: int, now: int) -> Segment:
+        """Send again from `left` on, no further than `right`."""
+        waiting, length = seq_diff(self.end, left), seq_diff(right, left)
+        size = min(self.mss, length, waiting)
+        return self._emit(left, size, self.fin_queued and size == waiting and size < length, now)
+
+    def _waits(self, size: int, waiting: int, in_flight: int, now: int) -> bool:
+        """3.8.6.2.1, and Nagle in 3.7.4: is a small segment better kept until it grows? It has no FIN."""
+        if not in_flight and 2 * size >= self.tcb.snd_wnd_max:
+            return False  # as much as this peer ever takes
+        if size < waiting:
+            held = True  # the window cuts it short
+        elif self.resend is not None:
+            held = False
+        else:
+            held = self.corked or (in_flight > 0 and not self.nodelay)
+        if held and self.override_at is None and (self.corked or not in_flight):
+            self.override_at = now + self.config.sws_override  # else an acknowledgment will come and ask again
+        return held
 
     def forced_segment(self, now: int) -> Segment:
         """The earliest unacknowledged segment, whatever the windows say; else one octet, or the FIN, as a probe."""
         tcb = self.tcb
         waiting = seq_diff(self.end, tcb.snd_una)
         size = min(self.mss, max(tcb.snd_wnd, 1), waiting)
-        return self._emit(tcb.snd_una, size, self.fin_queued and size == waiting, now)
+        if self.board is not None and self.board.ranges:
+            size = min(size, seq_diff(self.board.ranges[0][0], tcb.snd_una))
+        segment = self._emit(tcb.snd_una, size, self.fin_queued and size == waiting, now)
+        if self.board is not None:
+            self.board.high_rxt = segment.end
+        return segment
 
     def _emit(self, start: int, size: int, fin: bool, now: int) -> Segment:
         offset = seq_diff(start, self.base)
-        ctl = ACK | (FIN if fin else 0) | (PSH if size and offset + size == len(self.text) else 0)
+        ctl = ACK | (FIN if fin else 0)
+        if size and (offset + size == len(self.text) or (self.pushes and seq_add(start, size) in self.pushes)):
+            ctl |= PSH
         segment = Segment(start, ctl=ctl, data=bytes(self.text[offset : offset + size]))
+        self.override_at = None
         self.sent(segment, now)
         return segment
 
@@ -112,7 +183,7 @@ class Sender:
         if self.rto_at is None:
             self.rto_at = now + self.rto
         if self.user_at is None:
-            self.user_at = now + self.config.user_timeout
+            self.user_at = now + self.user_timeout
 
     def _resent_to(self, seq: int) -> None:
         if self.resend is not None and seq_diff(seq, self.resend) > 0:
@@ -125,12 +196,17 @@ class Sender:
 
     # What comes back
 
-    def acknowledge(self, ack: int, now: int) -> bool:
-        """SND.UNA < SEG.ACK =< SND.NXT arrived. True when the next hole is to be resent at once (RFC 6582)."""
+    def acknowledge(self, ack: int, now: int, echoed: int | None = None) -> bool:
+        """SND.UNA < SEG.ACK =< SND.NXT arrived. True when the next hole is to be resent at once (RFC 6582).
+
+        `echoed` is the round trip that timestamps tell of; it serves where Karn's rule forbids our own clock.
+        """
         tcb = self.tcb
         acked = seq_diff(ack, tcb.snd_una)
         if self.timed is not None and seq_diff(ack, self.timed[0]) >= 0:
             self._measured(now - self.timed[1])
+        elif self.timed is None and echoed is not None and echoed <= self.config.rto_max:
+            self._measured(echoed)
         elif not self.syn_acknowledged and self.rto > self.config.rto_initial:
             self.rto = min(_RTO_AFTER_LOST_SYN, self.config.rto_max)
         tcb.snd_una = ack
@@ -139,15 +215,21 @@ class Sender:
         if text > 0:
             del self.text[:text]
             self.base = seq_add(self.base, text)
+            while self.pushes and seq_diff(next(iter(self.pushes)), self.base) <= 0:
+                del self.pushes[next(iter(self.pushes))]
         self._resent_to(ack)
-        self.duplicate_acks = 0
+        if self.board is not None:
+            self.board.advance()
+        self.duplicate_acks = self.limited = 0
         self.rto_at = now + self.rto if self.outstanding else None
-        self.user_at = now + self.config.user_timeout if self.outstanding else None
+        self.user_at = now + self.user_timeout if self.outstanding else None
         return text > 0 and self._grow(acked, ack)
 
     def _grow(self, acked: int, ack: int) -> bool:
         if self.recover is not None:
             if seq_diff(ack, self.recover) < 0:
+                if self.board is not None:
+                    return False  # pipe knows what to do
                 self.cwnd = max(self.cwnd - acked + self.mss, self.mss)
                 return True
             self.recover = None
@@ -164,23 +246,38 @@ class Sender:
             return False
         self.duplicate_acks += 1
         if self.recover is not None:
-            self.cwnd += self.mss
-        elif self.duplicate_acks == 3 and self.resend is None:
-            self._halve()
-            self.cwnd = self.ssthresh + 3 * self.mss
-            self.recover = self.tcb.snd_nxt
+            if self.board is None:
+                self.cwnd += self.mss
+        elif self.resend is not None:
+            pass  # a timeout has taken over
+        elif self.duplicate_acks >= 3 or (self.board is not None and self.board.first_is_lost(self.mss)):
+            self._enter_recovery()
             return True
+        elif self.config.limited_transmit:
+            self.limited += self.mss
         return False
+
+    def _enter_recovery(self) -> None:
+        """RFC 5681, 3.2; RFC 6675, 5 step 4."""
+        self._halve()
+        self.limited = 0
+        self.recover = self.tcb.snd_nxt
+        if self.board is None:
+            self.cwnd = self.ssthresh + 3 * self.mss
+        else:
+            self.cwnd = self.ssthresh
+            self.board.recover()
 
     def window(self, segment: Segment) -> None:
         """3.10.7.4 fifth: take SND.WND from the newest segment."""
         tcb = self.tcb
         newer = seq_diff(segment.seq, tcb.snd_wl1)
         if newer > 0 or (newer == 0 and seq_diff(segment.ack, tcb.snd_wl2) >= 0):
-            if tcb.snd_wnd == 0 < segment.wnd:
+            wnd = segment.wnd << tcb.snd_shift
+            if tcb.snd_wnd == 0 < wnd:
                 self._window_opened()
-            tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = segment.wnd, segment.seq, segment.ack
-            tcb.snd_wnd_max = max(tcb.snd_wnd_max, segment.wnd)
+            tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = wnd, segment.seq, segment.ack
+            tcb.snd_wnd_max = max(tcb.snd_wnd_max, wnd)
         if tcb.snd_wnd == 0:
             self.user_at = None  # 3.8.6.1, MUST-37: a peer that answers is there; the next probe starts the clock
 
@@ -203,10 +300,18 @@ class Sender:
     def _computed_rto(self) -> int:
         if self.srtt is None:
             return self.config.rto_initial
-        rto = self.srtt + max(_CLOCK_GRANULARITY, 4 * self.rttvar)
+        rto = self.srtt + max(self.config.rto_granularity, 4 * self.rttvar)
         return min(max(rto, self.config.rto_min), self.config.rto_max)
 
     # Timers
+
+    def adopt_user_timeout(self, told: int) -> None:
+        """RFC 5482, 3.1: the peer tells its user timeout, in microseconds; the longer one serves, within limits."""
+        config = self.config
+        adopted = min(config.user_timeout_most, max(config.user_timeout, told, config.user_timeout_least))
+        if self.user_at is not None:
+            self.user_at += adopted - self.user_timeout
+        self.user_timeout = adopted
 
     def back_off(self, now: int) -> None:
         """The retransmission timer expired: RFC 6298 5.5 to 5.6, RFC 5681 3.1. All in flight counts as lost."""
@@ -215,16 +320,18 @@ class Sender:
                 self._halve()
             self.cwnd = self.mss
         self.recover = None
-        self.duplicate_acks = 0
+        self.duplicate_acks = self.limited = 0
+        if self.board is not None:
+            self.board.clear()
         self.resend = self.tcb.snd_una if self.outstanding else None
         self.rto = min(self.rto * 2, self.config.rto_max)
         self.rto_at = now + self.rto
 
     def stop(self) -> None:
         """Nothing will be sent or awaited any more: queues are flushed."""
-        self.rto_at = self.user_at = None
+        self.rto_at = self.user_at = self.override_at = None
         self.text.clear()
 
     def _halve(self) -> None:
-        in_flight = seq_diff(self.tcb.snd_nxt, self.tcb.snd_una)
+        in_flight = seq_diff(self.tcb.snd_nxt, self.tcb.snd_una) - self.limited
         self.ssthresh = max(in_flight // 2, 2 * self.mss)

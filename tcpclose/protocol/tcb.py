@@ -21,6 +21,11 @@ class Tcb:
     rcv_nxt: int = 0
     #: The right edge of the window we offered: RCV.NXT + RCV.WND. It never moves left (3.8.6).
     rcv_edge: int = 0
+    #: Last.ACK.sent of RFC 7323: the newest RCV.NXT that the peer was told.
+    last_ack_sent: int = 0
+    #: Snd.Wind.Shift and Rcv.Wind.Shift of RFC 7323: how many bits the windows of segments are short of.
+    snd_shift: int = 0
+    rcv_shift: int = 0
 
     def __post_init__(self) -> None:
         self.snd_una = self.snd_nxt = self.iss

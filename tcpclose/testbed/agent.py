@@ -111,9 +111,10 @@ class OwnStack:
 
     def send(self, now: int) -> None:
         """Put on the wire what the stack has formed."""
+        layout = self.host.stack.config.option_layout
         for ident, datagram in self.host.datagrams_to_send(now):
             try:
-                self._out.sendto(encode_tcp(datagram, ident), (datagram.dst.address, 0))
+                self._out.sendto(encode_tcp(datagram, ident, layout=layout), (datagram.dst.address, 0))
             except OSError as error:  # no route, or no room: to TCP, a segment that the network lost
                 self._dropped.append(Dropped(t=now, host=self._name, reason=f"not sent: {error.strerror}"))
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 
 from ..protocol.datagram import Datagram, Endpoint
+from ..protocol.options import SACK_BLOCK, SIZES, Kind, Layout, arrange
 from ..protocol.segment import Segment
 from .ipv4 import DONT_FRAGMENT, TCP, address_octets, decode_ipv4, encode_ipv4
 from .octets import Malformed, Octets, checksum, word_sum
 
 #: ports, sequence and acknowledgment number, data offset, control bits, window, checksum, urgent pointer
 _HEADER = Struct("!HHIIBBHHH")
-_END, _NO_OPERATION, _MSS = 0, 1, 2
 _MSS_OPTION = Struct("!BBH")
+_WSCALE_OPTION = Struct("!BBB")
+_TIMESTAMPS_OPTION = Struct("!BBII")
+_SACK_EDGES = Struct("!II")
+_MINUTES = 0x8000  # the granularity bit of RFC 5482, 3.1: minutes instead of seconds
 
 
 @dataclass(slots=True)
@@ -25,14 +30,14 @@ class Packet:
     ttl: int
 
 
-def encode_tcp(datagram: Datagram, ident: int, ttl: int = 64) -> bytes:
-    """The datagram as an IPv4 packet with DF set; `ident` is its identification, 0 to 65535.
+def encode_tcp(datagram: Datagram, ident: int, ttl: int = 64, layout: Layout = "linux") -> bytes:
+    """The datagram as an IPv4 packet with DF set; `ident` is its identification, 0 to 65535, `layout` that of options.
 
     Raises `ValueError` when the text is too long for one packet. Fields must be in their ranges.
     """
     src, dst, segment = datagram
     source, destination = address_octets(src.address), address_octets(dst.address)
-    options = b"" if segment.mss is None else _MSS_OPTION.pack(_MSS, _MSS_OPTION.size, segment.mss)
+    options = encode_options(segment, layout)
     length = _HEADER.size + len(options)
     # The data offset counts 4-octet words in the high half of its octet: length / 4 * 16.
     header = _HEADER.pack(
@@ -64,23 +69,73 @@ def decode_tcp(octets: Octets) -> Packet:
     start = (offset >> 4) * 4
     if not _HEADER.size <= start <= len(payload):
         raise Malformed("data offset")
-    mss = _mss_option(payload[_HEADER.size : start]) if start > _HEADER.size else None
-    segment = Segment(seq, ack, ctl, wnd, bytes(payload[start:]), mss, up)
+    segment = Segment(seq, ack, ctl, wnd, bytes(payload[start:]), up=up)
+    if start > _HEADER.size:
+        _decode_options(payload[_HEADER.size : start], segment)
     return Packet(Datagram(Endpoint(ip.source, src), Endpoint(ip.destination, dst), segment), ip.ident, ip.ttl)
 
 
-def _mss_option(options: Octets) -> int | None:
-    """The value of the MSS option (3.7.1), None without one. Raises `Malformed` for an illegal length (MUST-7)."""
-    mss = None
+def encode_options(segment: Segment, layout: Layout) -> bytes:
+    """The segment's options, in whole words of 4 octets."""
+    return b"".join(_ENCODE[kind](segment) for kind in arrange(segment, layout))
+
+
+def _encode_sack(segment: Segment) -> bytes:
+    size = SIZES[Kind.SACK] + SACK_BLOCK * len(segment.sack)
+    return bytes((Kind.SACK, size)) + b"".join(_SACK_EDGES.pack(*block) for block in segment.sack)
+
+
+def _encode_user_timeout(segment: Segment) -> bytes:
+    seconds = segment.user_timeout or 0
+    value = seconds if seconds < _MINUTES else min(seconds // 60, _MINUTES - 1) | _MINUTES
+    return _MSS_OPTION.pack(Kind.USER_TIMEOUT, _MSS_OPTION.size, value)
+
+
+_ENCODE: dict[Kind, Callable[[Segment], bytes]] = {
+    Kind.END: lambda segment: b"\0",
+    Kind.NOP: lambda segment: b"\1",
+    Kind.MSS: lambda segment: _MSS_OPTION.pack(Kind.MSS, _MSS_OPTION.size, segment.mss),
+    Kind.WSCALE: lambda segment: _WSCALE_OPTION.pack(Kind.WSCALE, _WSCALE_OPTION.size, segment.wscale),
+    Kind.SACK_PERMITTED: lambda segment: bytes((Kind.SACK_PERMITTED, 2)),
+    Kind.SACK: _encode_sack,
+    Kind.TIMESTAMPS: lambda segment: _TIMESTAMPS_OPTION.pack(
+        Kind.TIMESTAMPS, _TIMESTAMPS_OPTION.size, *(segment.timestamps or ())
+    ),
+    Kind.USER_TIMEOUT: _encode_user_timeout,
+}
+
+
+def _decode_options(options: Octets, segment: Segment) -> None:
+    """Read the options into `segment`; unknown ones are ignored (MUST-6).
+
+    Raises `Malformed` for an illegal length (MUST-7).
+    """
     at = 0
-    while at < len(options) and (kind := options[at]) != _END:
-        if kind == _NO_OPERATION:
+    while at < len(options) and (kind := options[at]) != Kind.END:
+        if kind == Kind.NOP:
             at += 1
             continue
         size = options[at + 1] if at + 1 < len(options) else 0
-        if size < 2 or at + size > len(options) or (kind == _MSS and size != _MSS_OPTION.size):
+        if size < 2 or at + size > len(options):
             raise Malformed("option length")
-        if kind == _MSS:
-            mss = _MSS_OPTION.unpack_from(options, at)[2]
+        if kind in SIZES and size != SIZES[Kind(kind)] and not (kind == Kind.SACK and size % SACK_BLOCK == 2):
+            raise Malformed("option length")
+        _decode_option(kind, options[at : at + size], segment)
         at += size
-    return mss
+
+
+def _decode_option(kind: int, option: Octets, segment: Segment) -> None:
+    if kind == Kind.TIMESTAMPS:
+        _, _, value, echo = _TIMESTAMPS_OPTION.unpack(option)
+        segment.timestamps = (value, echo)
+    elif kind == Kind.SACK:
+        segment.sack = tuple(_SACK_EDGES.iter_unpack(option[2:]))
+    elif kind == Kind.MSS:
+        segment.mss = _MSS_OPTION.unpack(option)[2]
+    elif kind == Kind.WSCALE:
+        segment.wscale = option[2]
+    elif kind == Kind.SACK_PERMITTED:
+        segment.sack_permitted = True
+    elif kind == Kind.USER_TIMEOUT:
+        value = _MSS_OPTION.unpack(option)[2]
+        segment.user_timeout = (value - _MINUTES) * 60 if value & _MINUTES else value

@@ -1,0 +1,39 @@
+"""Initial sequence numbers and timestamp offsets: RFC 6528."""
+
+from __future__ import annotations
+
+from tcpclose.protocol.datagram import Endpoint
+from tcpclose.protocol.isn import initial_sequence_number, timestamp_offset
+from tcpclose.protocol.segment import MODULUS, seq_diff
+
+SECRET = bytes(range(16))
+HERE, THERE = Endpoint("10.0.0.1", 40001), Endpoint("10.0.0.2", 80)
+
+
+def test_numbers_of_one_pair_grow_by_one_every_four_microseconds():
+    first = initial_sequence_number(SECRET, HERE, THERE, 0)
+    assert initial_sequence_number(SECRET, HERE, THERE, 3) == first
+    assert initial_sequence_number(SECRET, HERE, THERE, 4_000_000) == (first + 1_000_000) % MODULUS
+    turn = 4 * MODULUS
+    assert seq_diff(initial_sequence_number(SECRET, HERE, THERE, turn - 4), first) == -1
+    assert initial_sequence_number(SECRET, HERE, THERE, turn) == first
+
+
+def test_every_part_of_the_pair_and_the_secret_matter():
+    others = [
+        initial_sequence_number(SECRET, HERE, THERE, 0),
+        initial_sequence_number(bytes(16), HERE, THERE, 0),
+        initial_sequence_number(SECRET, THERE, HERE, 0),
+        initial_sequence_number(SECRET, HERE._replace(port=40002), THERE, 0),
+        initial_sequence_number(SECRET, HERE, THERE._replace(address="10.0.0.3"), 0),
+        timestamp_offset(SECRET, HERE, THERE),
+        timestamp_offset(bytes(16), HERE, THERE),
+    ]
+    assert len(set(others)) == len(others)
+    assert all(0 <= number < MODULUS for number in others)
+
+
+def test_numbers_are_spread_over_the_whole_space():
+    numbers = [initial_sequence_number(SECRET, HERE._replace(port=port), THERE, 0) for port in range(1024, 5120)]
+    quarters = [sum(number >> 30 == quarter for number in numbers) for quarter in range(4)]
+    assert all(900 < count < 1150 for count in quarters)

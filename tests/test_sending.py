@@ -1,0 +1,280 @@
+"""When segments leave: delayed acknowledgments, Nagle, silly windows, TCP_CORK. Times are exact."""
+
+from __future__ import annotations
+
+import pytest
+from peers import Played
+
+from tcpclose.protocol.config import SECOND
+from tcpclose.protocol.segment import PSH
+
+
+@pytest.fixture(params=[(100, 300), (2**32 - 1, 2**32 - 4)], ids=["iss=100", "wrapping"])
+def play(request):
+    """Makes a connection; keyword arguments are settings."""
+    iss, irs = request.param
+    return lambda **settings: Played(iss, irs, **settings)
+
+
+DELAYED = {"delayed_ack": SECOND // 10}
+
+
+# 3.8.6.3 and RFC 5681, 4.2: when to acknowledge
+
+
+def test_one_segment_is_acknowledged_a_little_later(play):
+    p = play(**DELAYED).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=1000>")
+    assert p.due() == 0.1
+    p.sends_at(0.1, "<SEQ=101><ACK=1301><CTL=ACK>")
+    assert p.due() is None
+
+
+def test_the_second_full_segment_is_acknowledged_at_once(play):
+    p = play(**DELAYED).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=1000>")
+    p.hear("<SEQ=1301><ACK=101><CTL=ACK><DATA=1000>")
+    p.sends("<SEQ=101><ACK=2301><CTL=ACK>")
+    assert p.due() is None
+
+
+def test_small_segments_are_not_counted_one_by_one(play):
+    """What counts as full is the largest that the peer has shown, at least 536 octets."""
+    p = play(**DELAYED).reach("ESTABLISHED")
+    for seq in range(301, 301 + 1000, 100):
+        p.hear(f"<SEQ={seq}><ACK=101><CTL=ACK><DATA=100>")
+    p.sends()
+    p.hear("<SEQ=1301><ACK=101><CTL=ACK><DATA=100>")
+    p.sends("<SEQ=101><ACK=1401><CTL=ACK>")
+
+
+def test_the_delay_counts_from_the_first_segment(play):
+    p = play(**DELAYED).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=10>")
+    p.at(0.09)
+    p.hear("<SEQ=311><ACK=101><CTL=ACK><DATA=10>")
+    p.sends_at(0.1, "<SEQ=101><ACK=321><CTL=ACK>")
+
+
+def test_text_takes_the_acknowledgment_along(play):
+    p = play(**DELAYED).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=10>")
+    p.send(5)
+    p.sends("<SEQ=101><ACK=311><CTL=ACK><DATA=5>")
+    p.hear("<SEQ=311><ACK=106><CTL=ACK>")
+    assert p.due() is None
+
+
+def test_a_fin_is_acknowledged_at_once(play):
+    p = play(**DELAYED).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=FIN,ACK><DATA=10>")
+    p.sends("<SEQ=101><ACK=312><CTL=ACK>")
+
+
+def test_a_hole_and_its_filling_are_acknowledged_at_once(play):
+    p = play(**DELAYED).reach("ESTABLISHED")
+    p.hear("<SEQ=311><ACK=101><CTL=ACK><DATA=10>")
+    p.sends("<SEQ=101><ACK=301><CTL=ACK>")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=10>")
+    p.sends("<SEQ=101><ACK=321><CTL=ACK>")
+
+
+def test_repeated_text_is_acknowledged_at_once(play):
+    p = play(**DELAYED).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=10>")
+    p.hear("<SEQ=306><ACK=101><CTL=ACK><DATA=10>")
+    p.sends("<SEQ=101><ACK=316><CTL=ACK>")
+
+
+def test_the_first_segments_are_acknowledged_quickly(play):
+    p = play(**DELAYED, quick_acks=2).reach("ESTABLISHED")
+    for seq in (301, 311):
+        p.hear(f"<SEQ={seq}><ACK=101><CTL=ACK><DATA=10>")
+        p.sends(f"<SEQ=101><ACK={seq + 10}><CTL=ACK>")
+    p.hear("<SEQ=321><ACK=101><CTL=ACK><DATA=10>")
+    p.sends_at(0.1, "<SEQ=101><ACK=331><CTL=ACK>")
+
+
+def test_an_end_takes_the_delay_with_it(play):
+    p = play(**DELAYED).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=10>")
+    p.abort()
+    assert p.due() is None
+
+
+# 3.7.4: Nagle
+
+
+def test_nagle_holds_a_small_segment_until_all_is_acknowledged(play):
+    p = play(nagle=True).reach("ESTABLISHED")
+    p.send(10)
+    p.sends("<SEQ=101><ACK=301><CTL=ACK><DATA=10>")
+    p.send(20)
+    p.send(30)
+    p.sends()
+    p.hear("<SEQ=301><ACK=111><CTL=ACK>")
+    p.sends("<SEQ=111><ACK=301><CTL=ACK><DATA=50>")
+
+
+def test_nagle_holds_no_full_segment_and_no_fin(play):
+    p = play(nagle=True).reach("ESTABLISHED")
+    p.send(10)
+    p.sent()
+    p.send(1001)
+    p.sends("<SEQ=111><ACK=301><CTL=ACK><DATA=1000>")
+    p.close()
+    p.sends("<SEQ=1111><ACK=301><CTL=FIN,ACK><DATA=1>")
+
+
+def test_the_user_may_object(play):
+    p = play(nagle=True).reach("ESTABLISHED")
+    p.send(10)
+    p.sent()
+    p.send(20)
+    p.sends()
+    p.connection.set_nodelay(True, p.now)
+    p.sends("<SEQ=111><ACK=301><CTL=ACK><DATA=20>")
+
+
+def test_nagle_does_not_hold_what_is_sent_again(play):
+    p = play(nagle=True).reach("ESTABLISHED")
+    p.send(1000)
+    p.send(1000)
+    p.connection.set_nodelay(True, 0)
+    p.send(10)
+    p.connection.set_nodelay(False, 0)
+    p.sent()
+    p.sends_at(1, "<SEQ=101><ACK=301><CTL=ACK><DATA=1000>")
+    p.hear("<SEQ=301><ACK=1101><CTL=ACK>")
+    p.sends("<SEQ=1101><ACK=301><CTL=ACK><DATA=1000>", "<SEQ=2101><ACK=301><CTL=ACK><DATA=10>")
+
+
+# 3.8.6.2.1: silly windows
+
+
+def test_a_sliver_of_the_window_is_left_until_the_time_is_up(play):
+    p = play(sws_override=SECOND // 2).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK>", wnd=10)
+    p.send(20)
+    p.sends()
+    assert p.due() == 0.5
+    p.sends_at(0.5, "<SEQ=101><ACK=301><CTL=ACK><DATA=10>")
+
+
+def test_a_window_that_opens_ends_the_wait(play):
+    p = play().reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK>", wnd=10)
+    p.send(20)
+    p.hear("<SEQ=301><ACK=101><CTL=ACK>", wnd=1000)
+    p.sends("<SEQ=101><ACK=301><CTL=ACK><DATA=20>")
+    assert p.due() == 1  # retransmission, nothing else
+
+
+def test_a_window_that_closes_leaves_the_wait_to_the_probe(play):
+    p = play().reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK>", wnd=10)
+    p.send(20)
+    p.hear("<SEQ=301><ACK=101><CTL=ACK>", wnd=0)
+    p.sends_at(1, "<SEQ=101><ACK=301><CTL=ACK><DATA=1>")
+
+
+def test_all_that_a_small_peer_takes_is_worth_sending(play):
+    p = play(wnd=19).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK>", wnd=10)
+    p.send(20)
+    p.sends("<SEQ=101><ACK=301><CTL=ACK><DATA=10>")
+
+
+# TCP_CORK
+
+
+def test_a_corked_connection_sends_full_segments_only(play):
+    p = play().reach("ESTABLISHED")
+    p.connection.set_cork(True, 0)
+    p.send(10)
+    p.send(20)
+    p.sends()
+    p.send(1001)
+    p.sends("<SEQ=101><ACK=301><CTL=ACK><DATA=1000>")
+    assert not p.last.ctl & PSH
+    p.connection.set_cork(False, 0)
+    p.sends("<SEQ=1101><ACK=301><CTL=ACK><DATA=31>")
+    assert p.last.ctl & PSH
+
+
+def test_a_cork_holds_for_a_while_and_close_draws_it(play):
+    p = play().reach("ESTABLISHED")
+    p.connection.set_cork(True, 0)
+    p.send(10)
+    p.sends_at(0.2, "<SEQ=101><ACK=301><CTL=ACK><DATA=10>")
+    p.hear("<SEQ=301><ACK=111><CTL=ACK>")
+    p.send(20)
+    p.sends()
+    p.close()
+    p.sends("<SEQ=111><ACK=301><CTL=FIN,ACK><DATA=20>")
+
+
+def test_a_cork_does_not_hold_what_fills_the_window(play):
+    p = play(wnd=20).reach("ESTABLISHED")
+    p.connection.set_cork(True, 0)
+    p.send(10)
+    p.sends("<SEQ=101><ACK=301><CTL=ACK><DATA=10>")
+
+
+# RFC 6298, 2.3: what is added to the round trip
+
+
+@pytest.mark.parametrize(("profile", "after"), [("rfc9293", 1.0), ("linux", 0.3), ("bsd", 0.119)])
+def test_steady_round_trips_of_100_ms(play, profile, after):
+    """Linux adds 200 ms at least, however steady the round trips are; others come close to the round trip itself."""
+    p = play(profile=profile, timestamps=False, nagle=False).reach("SYN-SENT")
+    p.at(0.1)
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>")
+    for n in range(20):
+        p.send(1)
+        p.at(0.2 + n / 10)
+        p.hear(f"<SEQ=301><ACK={102 + n}><CTL=ACK>")
+    assert p.connection.sender.rto / SECOND == pytest.approx(after, abs=0.02)
+
+
+# 3.9.1.2: PSH
+
+
+@pytest.mark.parametrize(("push", "pushed"), [("buffer", [False, False, True]), ("write", [False, True, True])])
+def test_psh_stands_where_text_ends(play, push, pushed):
+    """Three segments: 1000 and 500 octets of the first SEND, 100 of the second. A smaller MSS makes no difference."""
+    p = play(push=push).reach("SYN-SENT")
+    p.send(1500)
+    p.send(100)
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>", wnd=1000)
+    segments = p.connection.segments_to_send()
+    p.hear("<SEQ=301><ACK=1101><CTL=ACK>", wnd=500)
+    segments += p.connection.segments_to_send()
+    p.hear("<SEQ=301><ACK=1601><CTL=ACK>", wnd=500)
+    segments += p.connection.segments_to_send()
+    assert [len(segment.data) for segment in segments] == [1000, 500, 100]
+    assert [bool(segment.ctl & PSH) for segment in segments] == pushed
+
+
+def test_a_segment_over_the_end_of_a_send_has_no_psh(play):
+    p = play(push="write", nagle=True).reach("ESTABLISHED")
+    for octets in (1000, 600, 600, 1000):
+        p.send(octets)
+    segments = p.connection.segments_to_send()
+    assert [(len(segment.data), bool(segment.ctl & PSH)) for segment in segments] == [
+        (1000, True),
+        (1000, False),
+        (1000, False),
+    ]
+    p.hear("<SEQ=301><ACK=3101><CTL=ACK>")
+    assert list(p.connection.sender.pushes) == [p.connection.sender.end]
+
+
+def test_a_second_timeout_of_the_same_flight_leaves_ssthresh_alone(play):
+    """RFC 5681, 3.1: it is halved once for all that was on its way."""
+    p = play().reach("ESTABLISHED")
+    p.send(8000)
+    p.sent()
+    for seconds in (1, 3):
+        p.sends_at(seconds, "<SEQ=101><ACK=301><CTL=ACK><DATA=1000>")
+        assert p.connection.sender.ssthresh == 4000
