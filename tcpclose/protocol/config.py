@@ -61,6 +61,37 @@ class TcpConfig:
         "3.10.8",
         "send a RST when the user timeout gives up (the RFC only tells the user; many stacks do both)",
     )
+    r1: int = setting(
+        3, "count", "3.8.3", "retransmissions of one segment after which the user is told; 0 for never", least=0
+    )
+    r2: int = setting(
+        0, "count", "3.8.3", "retransmissions of one segment that end the connection; 0: user_timeout decides", least=0
+    )
+    syn_r2: int = setting(
+        0, "count", "3.8.3", "retransmissions of a SYN that end the attempt; 0: user_timeout decides", least=0
+    )
+    keepalive: bool = setting(False, "", "3.8.4", "probe a peer that has been silent, to learn whether it is there")
+    keepalive_idle: int = setting(7200 * SECOND, "us", "3.8.4", "silence before the first keepalive probe", least=1)
+    keepalive_interval: int = setting(
+        75 * SECOND, "us", "3.8.4", "from one unanswered keepalive probe to the next", least=1
+    )
+    keepalive_count: int = setting(9, "count", "3.8.4", "unanswered keepalive probes that end the connection", least=1)
+    keepalive_reset: bool = setting(True, "", "3.8.4", "send a RST when keepalive gives up (the RFC does not say)")
+    fin_wait_2_timeout: int = setting(
+        0, "us", "3.6.1", "how long FIN-WAIT-2 waits for a FIN when the user is gone; 0 for ever", least=0
+    )
+    half_duplex_close: bool = setting(
+        False, "", "3.6.1", "CLOSE gives up both directions (MAY-1): text unread, or later, is answered by a RST"
+    )
+    unwanted_text_reset: Literal["connection", "segment"] = setting(
+        "connection", "", "3.6.1", "RST for text after such a CLOSE: SEQ=SND.NXT with ACK, or SEQ=SEG.ACK without"
+    )
+    shutdown_read: Literal["discard", "keep"] = setting(
+        "discard", "", "3.9.1", "text that arrives for a user who reads no more is thrown away, or stays readable"
+    )
+    linger_expired: Literal["continue", "reset"] = setting(
+        "continue", "", "3.9.1", "a lingering close whose time is over: TCP goes on alone, or ends it by a RST"
+    )
     rto_initial: int = setting(
         1 * SECOND, "us", "RFC 6298 2.1", "retransmission timeout before any measurement", least=1
     )

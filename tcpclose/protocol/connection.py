@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State
+from tcpclose.protocol.keepalive import Keepalive
 from tcpclose.protocol.receiving import Receiver
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_add, seq_diff
 from tcpclose.protocol.sending import Sender
@@ -79,6 +80,12 @@ class Connection:
         self.sender = Sender(self.tcb, self.config)
         self.receiver = Receiver(self.tcb, self.config)
         self.time_wait_at: int | None = None
+        self.fin_wait_2_at: int | None = None
+        self.keepalive: Keepalive | None = None
+        self.orphaned = False  # the user has given up both directions
+        self._reads = True
+        self._unwanted_ack = 0  # SEG.ACK of text that nobody will read
+        self._retransmissions = 0  # of the earliest unacknowledged segment, and nobody answered
         self._came_from_listen = False
         self._ack_due = False
         self._close_deferred = False
@@ -111,6 +118,26 @@ class Connection:
 
     def close(self, now: int) -> None:
         """CLOSE: "I have no more to send". Queued text leaves first, the other direction stays open (3.6)."""
+        if self.config.half_duplex_close:
+            self.release(now)
+        else:
+            self._close(now)
+
+    def release(self, now: int) -> None:
+        """The half-duplex CLOSE of 3.6.1 (MAY-1): nothing will be read any more either. It may follow a CLOSE.
+
+        Text that is unread, and text that still comes, is answered by a RST, so that the peer learns of the loss.
+        """
+        if self.receiver.read() and Event.CLOSE_UNREAD in TABLE[self.state]:
+            self._post(Event.CLOSE_UNREAD, now)
+            return
+        half_closed = self.sender.fin_queued or self.state.lingers
+        if self.orphaned or not half_closed:
+            self._close(now)
+        self.orphaned = True
+        self._start_fin_wait_2(now)
+
+    def _close(self, now: int) -> None:
         if self.state.handshaking and self.sender.text:
             self._close_deferred = True
             self._came_from_listen = False  # whoever has said CLOSE does not wait for another peer
@@ -121,6 +148,27 @@ class Connection:
     def abort(self, now: int) -> None:
         """ABORT: drop everything, tell the peer by a RST where one is due."""
         self._post(Event.ABORT, now)
+
+    def stop_reading(self) -> None:
+        """The user reads no more, and says nothing of it to the peer: what comes is acknowledged (`shutdown_read`)."""
+        if self.config.shutdown_read == "discard":
+            self._reads = False
+            self.receiver.read()
+
+    def linger_expires(self, now: int) -> None:
+        """The user has waited long enough for CLOSE to be completed (`linger_expired`)."""
+        if self.config.linger_expired == "reset":
+            self._post(Event.LINGER_TIMEOUT, now)
+
+    def configure(self, now: int, **changes: object) -> None:
+        """Other settings for this connection alone: the parameters of OPEN (3.9.1.1), changed at any time."""
+        old, new = self.config, replace(self.config, **changes)  # type: ignore[arg-type]
+        self.config = self.sender.config = self.receiver.config = new
+        if self.sender.user_at is not None:
+            self.sender.user_at += new.user_timeout - old.user_timeout
+        if self.state.idles:
+            self._start_keepalive(now)
+        self._start_fin_wait_2(now)
 
     # What the driver takes out and brings in
 
@@ -136,19 +184,51 @@ class Connection:
 
     def next_timeout(self) -> int | None:
         """When `timeout` is to be called, in microseconds; None when no timer runs."""
-        armed = [at for at in (self.sender.rto_at, self.sender.user_at, self.time_wait_at) if at is not None]
+        armed = [
+            at
+            for at in (self.sender.rto_at, self.sender.user_at, self.time_wait_at, self.fin_wait_2_at)
+            if at is not None
+        ]
+        if self.keepalive is not None:
+            armed.append(self.keepalive.at)
         return min(armed, default=None)
 
     def timeout(self, now: int) -> None:
-        """3.10.8: handle every timer that has expired by `now`."""
+        """3.10.8, 3.8.3 and 3.8.4: handle every timer that has expired by `now`."""
         if self.time_wait_at is not None and self.time_wait_at <= now:
             self._post(Event.TIME_WAIT_TIMEOUT, now)
+        if self.fin_wait_2_at is not None and self.fin_wait_2_at <= now:
+            self._post(Event.FIN_WAIT_2_TIMEOUT, now)
         if self.sender.user_at is not None and self.sender.user_at <= now:
             self._post(Event.USER_TIMEOUT, now)
         if self.sender.rto_at is not None and self.sender.rto_at <= now:
-            self.sender.back_off(now)
-            self._retransmit(now)
-            self._transmit(now)
+            self._retransmission_timeout(now)
+        if self.keepalive is not None and self.keepalive.at <= now:
+            self._keepalive_timeout(now)
+
+    def _retransmission_timeout(self, now: int) -> None:
+        """RFC 6298 5.4 to 5.6, until there were too many in a row (3.8.3, MUST-20)."""
+        self._retransmissions += 1
+        limit = self.config.r2 if self.sender.syn_acknowledged else self.config.syn_r2
+        if 0 < limit < self._retransmissions:
+            self._post(Event.RETRANSMISSION_LIMIT, now)
+            return
+        if self._retransmissions == self.config.r1:
+            self._tell(Notice.ERROR, f"{self.config.r1} retransmissions")  # SHLD-9
+        self.sender.back_off(now)
+        self._retransmit(now)
+        self._transmit(now)
+
+    def _keepalive_timeout(self, now: int) -> None:
+        """A probe repeats the last number before SND.NXT: it can only be answered by an ACK (or RST)."""
+        assert self.keepalive is not None
+        if self.sender.outstanding or self.sender.unsent or not self.state.idles:
+            self.keepalive.heard(self.config, now)  # MUST-26: never while the other timers ask the same
+        elif self.keepalive.exhausted(self.config):
+            self._post(Event.KEEPALIVE_TIMEOUT, now)
+        else:
+            self.keepalive.probed(self.config, now)
+            self._send(Segment(seq_add(self.tcb.snd_nxt, -1), ctl=ACK), now)
 
     def icmp_arrives(self, hard: bool, detail: str, now: int) -> None:
         """3.9.2.2: a hard error ends the connection (SHLD-26), a soft one is only told to the user (SHLD-25)."""
@@ -156,6 +236,22 @@ class Connection:
             self._post(Event.UNREACHABLE, now)
         else:
             self._tell(Notice.ERROR, detail)
+
+    def invalid_header_arrives(self, now: int) -> None:
+        """An implementation that RFC 3360 warns of: it does not examine such a segment any further."""
+        self._post(Event.INVALID_HEADER, now)
+
+    def resources_needed(self, now: int) -> None:
+        """This connection is to go, so that others can stay (3.5.2)."""
+        self._post(Event.NO_RESOURCES, now)
+
+    def reopened(self, now: int) -> None:
+        """A new connection takes the place of this one before its 2 MSL are over (3.6.1, MAY-2)."""
+        self._post(Event.REOPEN, now)
+
+    def listener_closed(self, now: int) -> None:
+        """Nobody will accept this connection: what is complete is aborted, what is not vanishes."""
+        self._post(Event.LISTENER_CLOSED if self.state.handshaking else Event.ABORT, now)
 
     # SEGMENT ARRIVES, 3.10.7
 
@@ -214,6 +310,8 @@ class Connection:
             segment = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN)
         if not self._sequence_step(segment, now):
             return
+        if self.keepalive is not None:
+            self.keepalive.heard(self.config, now)
         if segment.ctl & RST:
             self._rst_step(segment, now)
         elif segment.ctl & SYN:
@@ -280,6 +378,8 @@ class Connection:
         if ahead > 0:
             self._acknowledged(segment, now)
         elif ahead == 0:
+            if tcb.snd_wnd == 0:
+                self._retransmissions = 0  # the probes of a closed window are answered (MUST-37)
             duplicate = not segment.data and segment.wnd == tcb.snd_wnd and not segment.ctl & FIN
             self.sender.window(segment)
             if duplicate and self.sender.duplicate():
@@ -291,6 +391,7 @@ class Connection:
         return 0 < seq_diff(segment.ack, self.tcb.snd_una) <= seq_diff(self.tcb.snd_nxt, self.tcb.snd_una)
 
     def _acknowledged(self, segment: Segment, now: int) -> None:
+        self._retransmissions = 0
         of_syn, had_text = not self.sender.syn_acknowledged, bool(self.sender.text)
         hole = self.sender.acknowledge(segment.ack, now)
         self.sender.window(segment)
@@ -307,8 +408,14 @@ class Connection:
         """Seventh and eighth."""
         if not self.state.accepts_text:
             return
+        if self.orphaned and seq_diff(seq_add(segment.seq, len(segment.data)), self.tcb.rcv_nxt) > 0:
+            self._unwanted_ack = segment.ack
+            self._post(Event.UNWANTED_TEXT, now)
+            return
         octets = self.receiver.arrive(segment)
-        if octets:
+        if not self._reads:
+            self.receiver.read()
+        elif octets:
             self._tell(Notice.TEXT, str(octets))
         if segment.len:
             self._ack_due = True
@@ -328,7 +435,7 @@ class Connection:
             ACTIONS[do](self, now)
         if row.cause is not None:
             self.sender.stop()
-            self.time_wait_at = None
+            self.time_wait_at = self.fin_wait_2_at = self.keepalive = None
             self._ack_due = self._close_deferred = False
             self.cause = row.cause
             self._tell(Notice.CLOSED, row.cause.value)
@@ -395,6 +502,24 @@ class Connection:
         if self.config.timeout_reset:
             self._send_reset(now)
 
+    def _send_keepalive_reset(self, now: int) -> None:
+        if self.config.keepalive_reset:
+            self._send_reset(now)
+
+    def _send_unwanted_reset(self, now: int) -> None:
+        """SHLD-3. The form "segment" is that of a connection which exists no longer."""
+        if self.config.unwanted_text_reset == "segment":
+            self._segments.append(Segment(self._unwanted_ack, ctl=RST))
+        else:
+            self._send_reset(now)
+
+    def _start_keepalive(self, now: int) -> None:
+        self.keepalive = Keepalive(self.config, now) if self.config.keepalive else None
+
+    def _start_fin_wait_2(self, now: int) -> None:
+        if self.orphaned and self.config.fin_wait_2_timeout and self.state.awaits_fin:
+            self.fin_wait_2_at = now + self.config.fin_wait_2_timeout
+
     def _queue_fin(self, now: int) -> None:
         self.sender.fin_queued = True
 
@@ -404,6 +529,7 @@ class Connection:
 
     def _start_2msl(self, now: int) -> None:
         self.sender.stop()
+        self.fin_wait_2_at = self.keepalive = None
         self.time_wait_at = now + 2 * self.config.msl
 
     def _refuse_no_connection(self, now: int) -> None:
@@ -433,6 +559,10 @@ ACTIONS: dict[Do, Callable[[Connection, int], None]] = {
     Do.CLOSE_IF_DEFERRED: Connection._close_if_deferred,
     Do.SEND_RESET: Connection._send_reset,
     Do.SEND_TIMEOUT_RESET: Connection._send_timeout_reset,
+    Do.SEND_KEEPALIVE_RESET: Connection._send_keepalive_reset,
+    Do.SEND_UNWANTED_RESET: Connection._send_unwanted_reset,
+    Do.START_KEEPALIVE: Connection._start_keepalive,
+    Do.START_FIN_WAIT_2: Connection._start_fin_wait_2,
     Do.START_2MSL: Connection._start_2msl,
     Do.SIGNAL_CONNECTED: lambda connection, now: connection._tell(Notice.CONNECTED),
     Do.SIGNAL_EOF: lambda connection, now: connection._tell(Notice.EOF),
