@@ -204,7 +204,7 @@ class Host:
         if isinstance(what, Signal):
             if what.notice is not Notice.CLOSED:  # told by the row that ended it
                 yield Told(t=now, host=self.name, connection=connection, signal=what.notice.value, detail=what.detail)
-            if what.notice is Notice.TEXT and self._reads_at_once and news.pair in self.stack.connections:
+            if what.notice is Notice.TEXT and self._reads_at_once and self.stack.find(news.pair):
                 self._read(news.pair, now)
             return
         yield from self._row_events(what, connection, now)

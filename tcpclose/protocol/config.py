@@ -122,6 +122,32 @@ class TcpConfig:
         "close", "", "3.10.7.4", "a RST in TIME-WAIT closes at once, or is ignored (RFC 1337)"
     )
 
+    time_wait_reopen: bool = setting(
+        True, "", "3.6.1", "a SYN with a number never used before may open a new connection in TIME-WAIT (MAY-2)"
+    )
+    time_wait_limit: int = setting(
+        0, "count", "3.6.1", "connections in TIME-WAIT; beyond it the oldest is forgotten; 0: no limit", least=0
+    )
+    invalid_header: Literal["drop", "reset"] = setting(
+        "drop",
+        "",
+        "3.5.2",
+        "reset on reserved bits, SYN,FIN, a bad option length or data offset (see RFC 3360), or not",
+    )
+    max_connections: int = setting(0, "count", "3.10.1", "connections of a host at a time; 0: no limit", least=0)
+    max_half_open: int = setting(
+        0, "count", "RFC 4987", "connections in SYN-RECEIVED that came from listeners; 0: no limit", least=0
+    )
+    max_orphans: int = setting(
+        0, "count", "3.6.1", "connections whose user is gone; one more is reset; 0: no limit", least=0
+    )
+    max_memory: int = setting(
+        0, "octets", "3.10.2", "text that all connections of a host hold; the greediest is reset; 0: no limit", least=0
+    )
+    overload: Literal["drop", "reset"] = setting(
+        "drop", "", "3.5.2", "a SYN that there are no resources for is dropped, or refused by a RST"
+    )
+
     def __post_init__(self) -> None:
         if self.rto_min > self.rto_max:
             raise ValueError(f"rto_min ({self.rto_min} us) is longer than rto_max ({self.rto_max} us)")

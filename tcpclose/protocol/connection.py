@@ -15,6 +15,7 @@ RFC's order and posts events to the table.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
@@ -63,12 +64,42 @@ def answer_closed(segment: Segment) -> Segment | None:
 class Connection:
     """A TCB and what moves it. `config` is read once, `iss` comes from outside (3.4.1), `now` is microseconds.
 
-    Raises `TcpError` from user calls only; whatever segment arrives, nothing is raised.
+    Raises `TcpError` from user calls only; whatever segment arrives, nothing is raised. `counters` counts by name what
+    is sent again, dropped or asked back; a Stack shares one among its connections.
     """
 
-    def __init__(self, config: TcpConfig, iss: int) -> None:
+    __slots__ = (
+        "_ack_due",
+        "_came_from_listen",
+        "_close_deferred",
+        "_news",
+        "_reads",
+        "_retransmissions",
+        "_segments",
+        "_unwanted_ack",
+        "cause",
+        "challenges",
+        "config",
+        "counters",
+        "fin_wait_2_at",
+        "held",
+        "iss",
+        "keepalive",
+        "orphaned",
+        "receiver",
+        "scheduled",
+        "sender",
+        "state",
+        "tcb",
+        "time_wait_at",
+    )
+
+    def __init__(self, config: TcpConfig, iss: int, counters: Counter[str] | None = None) -> None:
         self.config = config
         self.iss = iss
+        self.counters: Counter[str] = Counter() if counters is None else counters
+        self.scheduled: int | None = None  # these two belong to the Stack: the deadline that it has noted,
+        self.held = 0  # and the octets of text that it has counted
         self.state = State.CLOSED
         self.cause: Cause | None = None
         self._segments: list[Segment] = []
@@ -89,7 +120,7 @@ class Connection:
         self._came_from_listen = False
         self._ack_due = False
         self._close_deferred = False
-        self._challenges: tuple[int, int] = (0, 0)  # (end of the interval, challenge ACKs sent in it)
+        self.challenges: tuple[int, int] = (0, 0)  # (end of the interval, challenge ACKs sent in it)
 
     # User calls, 3.10.1 to 3.10.5
 
@@ -193,6 +224,12 @@ class Connection:
             armed.append(self.keepalive.at)
         return min(armed, default=None)
 
+    @property
+    def octets(self) -> int:
+        """How much text is held here, for the peer and for the user."""
+        receiver = self.receiver
+        return len(self.sender.text) + len(receiver.text) + sum(len(text) for _, text in receiver.ahead)
+
     def timeout(self, now: int) -> None:
         """3.10.8, 3.8.3 and 3.8.4: handle every timer that has expired by `now`."""
         if self.time_wait_at is not None and self.time_wait_at <= now:
@@ -228,6 +265,7 @@ class Connection:
             self._post(Event.KEEPALIVE_TIMEOUT, now)
         else:
             self.keepalive.probed(self.config, now)
+            self.counters["keepalive probes"] += 1
             self._send(Segment(seq_add(self.tcb.snd_nxt, -1), ctl=ACK), now)
 
     def icmp_arrives(self, hard: bool, detail: str, now: int) -> None:
@@ -248,6 +286,10 @@ class Connection:
     def reopened(self, now: int) -> None:
         """A new connection takes the place of this one before its 2 MSL are over (3.6.1, MAY-2)."""
         self._post(Event.REOPEN, now)
+
+    def linger_again(self, now: int) -> None:
+        """What seemed to be a new connection was an old duplicate: the 2 MSL begin anew (3.6.1, MAY-2)."""
+        self._start_2msl(now)
 
     def listener_closed(self, now: int) -> None:
         """Nobody will accept this connection: what is complete is aborted, what is not vanishes."""
@@ -324,7 +366,9 @@ class Connection:
         if self.receiver.acceptable(segment):
             return True
         if segment.ctl & RST:
+            self.counters["dropped: RST not acceptable"] += 1
             return False
+        self.counters["dropped: not acceptable"] += 1
         if self.state.lingers and segment.ctl & (SYN | FIN) == FIN and segment.end == self.tcb.rcv_nxt:
             self._post(Event.FIN, now)  # the peer repeats its FIN: our last ACK was lost
         elif segment.len and not segment.ctl & SYN:
@@ -340,6 +384,7 @@ class Connection:
     def _rst_step(self, segment: Segment, now: int) -> None:
         """Second: a RST at RCV.NXT counts, one elsewhere in the window is questioned (RFC 5961, 3.2)."""
         if self.state.lingers and self.config.time_wait_rst == "ignore":
+            self.counters["dropped: RST in TIME-WAIT"] += 1
             return  # RFC 1337
         if segment.seq != self.tcb.rcv_nxt and self.config.reset_validity == "exact":
             self._challenge(now)
@@ -373,6 +418,7 @@ class Connection:
             return False
         ahead = seq_diff(segment.ack, tcb.snd_una)
         if not -tcb.snd_wnd_max <= ahead <= seq_diff(tcb.snd_nxt, tcb.snd_una):  # RFC 5961, 5.2
+            self.counters["dropped: ACK out of range"] += 1
             self._challenge(now)
             return False
         if ahead > 0:
@@ -450,6 +496,7 @@ class Connection:
 
     def _retransmit(self, now: int) -> None:
         """Send the earliest unacknowledged segment again (RFC 6298 5.4)."""
+        self.counters["retransmissions"] += 1
         if not self.sender.syn_acknowledged:
             self._send_syn(now)
         else:
@@ -467,13 +514,16 @@ class Connection:
 
     def _challenge(self, now: int) -> None:
         """RFC 5961: an ACK that asks the peer "is this you?", limited for each connection (section 7)."""
-        until, sent = self._challenges
+        until, sent = self.challenges
         if now >= until:
             until, sent = now + self.config.challenge_ack_interval, 0
         if sent < self.config.challenge_ack_limit:
+            self.counters["challenge ACKs"] += 1
             self._ack_due = True
             sent += 1
-        self._challenges = (until, sent)
+        else:
+            self.counters["challenge ACKs withheld"] += 1
+        self.challenges = (until, sent)
 
     def _tell(self, notice: Notice, detail: str = "") -> None:
         self._news.append(Signal(notice, detail))

@@ -155,7 +155,7 @@ class FigurePlayer:
     def state(self, peer: str) -> State:
         """The state of a peer: its connection's, else LISTEN or CLOSED."""
         stack = self.stacks[peer]
-        connection = stack.connections.get(self._pair(peer))
+        connection = stack.find(self._pair(peer))
         if connection is not None:
             return connection.state
         return State.LISTEN if stack.listening else State.CLOSED
@@ -280,7 +280,7 @@ class FigurePlayer:
                 "reboot": lambda: self.stacks.update({peer: self._new_stack(peer)}),
                 "rto": lambda: self._expire(peer, stack.connections[pair].sender.rto_at, line),
                 "user timeout": lambda: self._expire(peer, stack.connections[pair].sender.user_at, line),
-                "2 msl": lambda: self._expire(peer, stack.connections[pair].time_wait_at, line),
+                "2 msl": lambda: self._expire(peer, stack.time_wait.due(pair), line),
             }
             calls[call]()
         self._collect(peer)

@@ -1,0 +1,112 @@
+"""Connections in TIME-WAIT as a compact table: a host that closes often has many of them, and they do next to nothing.
+
+An entry is a few packed numbers under the pair of sockets as text. When something happens to one, its `Connection` is
+rebuilt, does what the machine says, and is packed again, so that the rules stand once (3.6.1, 3.10.7.4).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from struct import Struct
+
+from tcpclose.protocol.config import TcpConfig
+from tcpclose.protocol.connection import Connection
+from tcpclose.protocol.datagram import Endpoint, Pair
+from tcpclose.protocol.fsm import State
+from tcpclose.protocol.segment import Segment, seq_add, seq_diff
+
+#: What an entry keeps: when 2 MSL are over, the limit of challenge ACKs, and these variables of the TCB.
+_TCB = ("snd_nxt", "rcv_nxt", "rcv_edge", "snd_wnd_max")
+_ENTRY = Struct(f"<qqI{len(_TCB)}I")
+
+#: Room between the sequence numbers of two incarnations, for segments of the old one that are on their way.
+_ISS_GAP = 1 << 16
+
+
+class TimeWaitTable:
+    """The entries of one host, in the order in which their 2 MSL are over."""
+
+    def __init__(self, config: TcpConfig, counters: Counter[str]) -> None:
+        self.config = config
+        self.counters = counters
+        self._entries: dict[str, bytes] = {}
+        self._last_due = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, pair: Pair) -> bool:
+        return bool(self._entries) and str(pair) in self._entries
+
+    def take(self, pair: Pair, connection: Connection) -> bool:
+        """Pack a connection in TIME-WAIT. False when it must stay as it is: with text that the user may still read."""
+        due = connection.time_wait_at
+        key = str(pair)
+        if due is None or connection.receiver.text:
+            return False
+        if key not in self._entries or self._due(key) != due:
+            if due < self._last_due:
+                return False  # it was busy when its time began; the order would be lost
+            self._entries.pop(key, None)
+            self._last_due = due
+        numbers = [getattr(connection.tcb, name) for name in _TCB]
+        self._entries[key] = _ENTRY.pack(due, *connection.challenges, *numbers)
+        return True
+
+    def rebuild(self, pair: Pair) -> Connection | None:
+        """The connection of an entry, which stays in the table until the next `take` or `discard`."""
+        entry = self._entries.get(str(pair)) if self._entries else None
+        if entry is None:
+            return None
+        due, until, sent, *numbers = _ENTRY.unpack(entry)
+        connection = Connection(self.config, 0, self.counters)
+        connection.state = State.TIME_WAIT
+        connection.time_wait_at = due
+        connection.challenges = (until, sent)
+        tcb = connection.tcb
+        for name, number in zip(_TCB, numbers, strict=True):
+            setattr(tcb, name, number)
+        tcb.snd_una = tcb.snd_nxt
+        connection.sender.syn_acknowledged = True
+        connection.receiver.started = connection.receiver.finished = True
+        connection.receiver.fin_seq = seq_add(tcb.rcv_nxt, -1)
+        return connection
+
+    def discard(self, pair: Pair) -> None:
+        """Forget a pair, if it is here."""
+        if self._entries:
+            self._entries.pop(str(pair), None)
+
+    def next_due(self) -> int | None:
+        """When the first entry's 2 MSL are over, in microseconds."""
+        return self._due(next(iter(self._entries))) if self._entries else None
+
+    def due(self, pair: Pair) -> int | None:
+        """When the 2 MSL of a pair are over; None for one that is not here."""
+        return self._due(str(pair)) if pair in self else None
+
+    def oldest(self) -> Pair:
+        """The pair that has waited longest."""
+        return _parse(next(iter(self._entries)))
+
+    def _due(self, key: str) -> int:
+        due: int = _ENTRY.unpack_from(self._entries[key])[0]
+        return due
+
+
+def may_reopen(old: Connection, syn: Segment) -> bool:
+    """May this SYN open a new connection in place of one in TIME-WAIT (3.6.1, MAY-2)?
+
+    Only if it is surely none of the old connection's: its number lies beyond all that the peer has used.
+    """
+    return seq_diff(syn.seq, old.tcb.rcv_nxt) >= 0
+
+
+def next_iss(old: Connection, iss: int) -> int:
+    """An initial sequence number beyond all that we have used (3.6.1, MAY-2): `iss` if it is so, else the next."""
+    return iss if seq_diff(iss, old.tcb.snd_nxt) > 0 else seq_add(old.tcb.snd_nxt, _ISS_GAP)
+
+
+def _parse(key: str) -> Pair:
+    local, remote = key.split(" > ")
+    return Pair(Endpoint.parse(local), Endpoint.parse(remote))
