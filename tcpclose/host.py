@@ -157,6 +157,11 @@ class Host:
         self.stack.segment_arrives(datagram, now)
         self._listen_to_news(now)
 
+    def invalid_segment_arrives(self, datagram: Datagram, reason: str, now: int) -> None:
+        """A segment came in whose header is wrong in a way that the checksum does not show."""
+        self.stack.invalid_segment_arrives(datagram, reason, now)
+        self._listen_to_news(now)
+
     def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int) -> None:
         """An ICMP error about a segment of ours came in."""
         self.stack.icmp_arrives(pair, seq, type, code, now)

@@ -188,6 +188,17 @@ def test_an_invalid_header_on_an_open_connection(ctl, setting):
     assert host.stack.statistics()[f"invalid header: {kind}"] == 1
 
 
+@pytest.mark.parametrize("kind", ["data offset", "option length"])
+@pytest.mark.parametrize("setting", ["drop", "reset"])
+def test_a_segment_that_cannot_be_read_on_an_open_connection(kind, setting):
+    host = listening(invalid_header=setting).established()
+    pair = host.pair()
+    host.stack.invalid_segment_arrives(Datagram(pair.remote, pair.local, Segment(301, 101, 0x10)), kind, 0)
+    host.sends(*(["<SEQ=101><ACK=301><CTL=RST,ACK>"] if setting == "reset" else []))
+    assert host.state() == ("CLOSED" if setting == "reset" else "ESTABLISHED")
+    assert host.stack.statistics()[f"invalid header: {kind}"] == 1
+
+
 def test_an_invalid_reset_and_a_stranger_reset_nothing():
     host = listening(invalid_header="reset").established()
     pair = host.pair()

@@ -39,7 +39,10 @@ def seq_diff(a: int, b: int) -> int:
 
 @dataclass(slots=True)
 class Segment:
-    """One TCP segment. Numbers are absolute; `data` is the text; `mss` the option of 3.7.1, absent when None."""
+    """One TCP segment. Numbers are absolute; `data` is the text; `mss` the option of 3.7.1, absent when None.
+
+    `ctl` holds the control bits, and above them the four reserved bits (3.1), which a correct stack ignores.
+    """
 
     seq: int
     ack: int = 0

@@ -27,6 +27,9 @@ _HARD_CODES = {2: "protocol unreachable", 3: "port unreachable"}
 #: 3.10: what a call is refused with when a limit is reached.
 _INSUFFICIENT = "error: insufficient resources"
 
+#: So many entries of connections that have ended may lie in the heap of timers before they are swept out.
+_SPARE_TIMERS = 100
+
 _CONTROL_BITS = 0xFF
 _SYN_FIN = SYN | FIN
 
@@ -288,8 +291,8 @@ class Stack:
         timers, due = self._timers, None
         while timers:
             at, _, pair = timers[0]
-            connection = self.connections.get(pair)
-            if connection is not None and connection.scheduled == at:
+            if self._is_current(timers[0]):
+                connection = self.connections[pair]
                 due = connection.scheduled = connection.next_timeout()
                 if due == at:
                     break
@@ -348,6 +351,13 @@ class Stack:
         if at is not None and (noted is None or at < noted):
             connection.scheduled = at
             heapq.heappush(self._timers, (at, next(self._ordinal), pair))
+            if len(self._timers) > 2 * len(self.connections) + _SPARE_TIMERS:
+                self._timers = [timer for timer in self._timers if self._is_current(timer)]
+                heapq.heapify(self._timers)
+
+    def _is_current(self, timer: tuple[int, int, Pair]) -> bool:
+        connection = self.connections.get(timer[2])
+        return connection is not None and connection.scheduled == timer[0]
 
     def _take_news(self, pair: Pair, connection: Connection) -> None:
         for what in connection.news():
