@@ -74,7 +74,6 @@ class Connection:
         "_close_deferred",
         "_news",
         "_reads",
-        "_retransmissions",
         "_segments",
         "_unwanted_ack",
         "cause",
@@ -87,6 +86,7 @@ class Connection:
         "keepalive",
         "orphaned",
         "receiver",
+        "retransmissions",
         "scheduled",
         "sender",
         "state",
@@ -116,7 +116,7 @@ class Connection:
         self.orphaned = False  # the user has given up both directions
         self._reads = True
         self._unwanted_ack = 0  # SEG.ACK of text that nobody will read
-        self._retransmissions = 0  # of the earliest unacknowledged segment, and nobody answered
+        self.retransmissions = 0  # of the earliest unacknowledged segment, and nobody answered
         self._came_from_listen = False
         self._ack_due = False
         self._close_deferred = False
@@ -152,7 +152,7 @@ class Connection:
         if self.config.half_duplex_close:
             self.release(now)
         else:
-            self._close(now)
+            self.half_close(now)
 
     def release(self, now: int) -> None:
         """The half-duplex CLOSE of 3.6.1 (MAY-1): nothing will be read any more either. It may follow a CLOSE.
@@ -164,11 +164,12 @@ class Connection:
             return
         half_closed = self.sender.fin_queued or self.state.lingers
         if self.orphaned or not half_closed:
-            self._close(now)
+            self.half_close(now)
         self.orphaned = True
         self._start_fin_wait_2(now)
 
-    def _close(self, now: int) -> None:
+    def half_close(self, now: int) -> None:
+        """CLOSE as the RFC has it, whatever `half_duplex_close` says."""
         if self.state.handshaking and self.sender.text:
             self._close_deferred = True
             self._came_from_listen = False  # whoever has said CLOSE does not wait for another peer
@@ -245,12 +246,12 @@ class Connection:
 
     def _retransmission_timeout(self, now: int) -> None:
         """RFC 6298 5.4 to 5.6, until there were too many in a row (3.8.3, MUST-20)."""
-        self._retransmissions += 1
+        self.retransmissions += 1
         limit = self.config.r2 if self.sender.syn_acknowledged else self.config.syn_r2
-        if 0 < limit < self._retransmissions:
+        if 0 < limit < self.retransmissions:
             self._post(Event.RETRANSMISSION_LIMIT, now)
             return
-        if self._retransmissions == self.config.r1:
+        if self.retransmissions == self.config.r1:
             self._tell(Notice.ERROR, f"{self.config.r1} retransmissions")  # SHLD-9
         self.sender.back_off(now)
         self._retransmit(now)
@@ -425,7 +426,7 @@ class Connection:
             self._acknowledged(segment, now)
         elif ahead == 0:
             if tcb.snd_wnd == 0:
-                self._retransmissions = 0  # the probes of a closed window are answered (MUST-37)
+                self.retransmissions = 0  # the probes of a closed window are answered (MUST-37)
             duplicate = not segment.data and segment.wnd == tcb.snd_wnd and not segment.ctl & FIN
             self.sender.window(segment)
             if duplicate and self.sender.duplicate():
@@ -437,7 +438,7 @@ class Connection:
         return 0 < seq_diff(segment.ack, self.tcb.snd_una) <= seq_diff(self.tcb.snd_nxt, self.tcb.snd_una)
 
     def _acknowledged(self, segment: Segment, now: int) -> None:
-        self._retransmissions = 0
+        self.retransmissions = 0
         of_syn, had_text = not self.sender.syn_acknowledged, bool(self.sender.text)
         hole = self.sender.acknowledge(segment.ack, now)
         self.sender.window(segment)

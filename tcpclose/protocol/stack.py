@@ -145,6 +145,18 @@ class Stack:
         connection.close(now)
         self._collect(pair, connection, now)
 
+    def half_close(self, pair: Pair, now: int) -> None:
+        """CLOSE of our direction only, whatever `half_duplex_close` says."""
+        connection = self._existing(pair)
+        connection.half_close(now)
+        self._collect(pair, connection, now)
+
+    def linger_expires(self, pair: Pair, now: int) -> None:
+        """The user has waited long enough for CLOSE to be completed."""
+        connection = self._existing(pair)
+        connection.linger_expires(now)
+        self._collect(pair, connection, now)
+
     def release(self, pair: Pair, now: int) -> None:
         """CLOSE of both directions: the user will not ask for this connection any more (3.6.1, MAY-1)."""
         connection = self._existing(pair)

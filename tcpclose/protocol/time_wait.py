@@ -77,6 +77,10 @@ class TimeWaitTable:
         if self._entries:
             self._entries.pop(str(pair), None)
 
+    def has_local(self, local: Endpoint) -> bool:
+        """Some pair here has this local socket."""
+        return any(key.startswith(f"{local} > ") for key in self._entries)
+
     def next_due(self) -> int | None:
         """When the first entry's 2 MSL are over, in microseconds."""
         return self._due(next(iter(self._entries))) if self._entries else None
