@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stacked import Hosted, listening
 
 from tcpclose.protocol.config import SECOND
@@ -252,6 +256,15 @@ def test_timers_that_were_put_off_do_not_expire():
     host.sends("<SEQ=102><ACK=301><CTL=ACK><DATA=1>", n=0)
 
 
+def test_timers_of_connections_that_ended_are_swept_out():
+    host = listening()
+    for n in range(1000):
+        host.half_open(n).hear("<SEQ=301><CTL=RST>", n)
+    assert len(host.stack._timers) < 200
+    host.half_open(1)
+    assert host.stack.next_timeout() == SECOND
+
+
 def test_a_connection_can_have_settings_of_its_own():
     """3.9.1.1: the parameters of OPEN."""
     host = Hosted(user_timeout=300 * SECOND, r1=0)
@@ -262,3 +275,79 @@ def test_a_connection_can_have_settings_of_its_own():
     assert (host.state(0), host.state(1)) == ("CLOSED", "SYN-SENT")
     host.at(7)
     assert host.causes() == ["user timeout", "user timeout"]
+
+
+# Whatever happens
+
+LIMITS = st.fixed_dictionaries(
+    {
+        "max_connections": st.sampled_from([0, 2]),
+        "max_half_open": st.sampled_from([0, 1]),
+        "max_memory": st.sampled_from([0, 50]),
+        "max_orphans": st.sampled_from([0, 1]),
+        "time_wait_limit": st.sampled_from([0, 1]),
+        "overload": st.sampled_from(["drop", "reset"]),
+        "invalid_header": st.sampled_from(["drop", "reset"]),
+        "half_duplex_close": st.booleans(),
+        "time_wait_rst": st.sampled_from(["close", "ignore"]),
+        "keepalive": st.booleans(),
+        "keepalive_idle": st.just(SECOND),
+        "fin_wait_2_timeout": st.sampled_from([0, SECOND]),
+        "r2": st.sampled_from([0, 1]),
+    }
+)
+HEARD = [0x02, 0x10, 0x10, 0x11, 0x14, 0x12, 0x04, 0x110, 0x13]
+CALLED = ["accept", "send", "receive", "close", "release", "abort", "half_close", "open", "listener", "time"]
+HAPPENINGS = st.lists(
+    st.tuples(
+        st.one_of(st.sampled_from(HEARD), st.sampled_from(CALLED)),
+        st.integers(0, 3),  # which peer
+        st.sampled_from([0, 0, 0, 1, -1, 70000]),  # how far from the right number
+        st.sampled_from([0, 0, 7, 40]),  # octets of text
+    ),
+    max_size=60,
+)
+
+
+def happen(host: Hosted, what: str | int, n: int, off: int, octets: int) -> None:
+    stack, pair = host.stack, host.pair(n)
+    if isinstance(what, int):
+        connection = stack.find(pair)
+        seq, ack = (connection.tcb.rcv_nxt, connection.tcb.snd_nxt) if connection else (300, 0)
+        segment = Segment((seq + off) % 2**32, ack, what, 65535, bytes(octets))
+        stack.segment_arrives(Datagram(pair.remote, pair.local, segment), host.now)
+    elif what == "time":
+        host.at(host.now / SECOND + octets / 10 + 0.1)
+    elif what == "accept":
+        stack.accept(80)
+    elif what == "listener":
+        stack.close_listener(80, host.now)
+        stack.listen(80, 1)
+    elif what == "send":
+        stack.send(pair, bytes(octets), host.now)
+    else:
+        getattr(stack, what)(pair, host.now)
+
+
+@settings(max_examples=300)
+@given(LIMITS, st.sampled_from([None, 1]), HAPPENINGS)
+def test_limits_hold_and_books_balance(limits, backlog, happenings):
+    host = listening(backlog, **limits)
+    stack, config = host.stack, host.stack.config
+    for happening in happenings:
+        with contextlib.suppress(TcpError):
+            happen(host, *happening)
+        connections = stack.connections
+        assert not config.max_memory or sum(c.octets for c in connections.values()) == stack._memory <= 50
+        assert not config.time_wait_limit or len(stack.time_wait) <= 1
+        assert not config.max_orphans or len(stack._orphans) <= 1
+        assert stack._orphans == {pair for pair, connection in connections.items() if connection.orphaned}
+        assert set(stack._half_open) <= set(connections)
+        assert set(stack._reopened) <= set(stack._half_open)
+        assert not any(pair in stack.time_wait for pair in connections)
+        assert all(set(listener.queue) <= set(connections) for listener in stack.listening.values())
+        deadlines = [at for c in connections.values() if (at := c.next_timeout()) is not None]
+        deadlines += [stack.time_wait.next_due()] if len(stack.time_wait) else []
+        assert stack.next_timeout() == min(deadlines, default=None)
+        stack.datagrams_to_send()
+        stack.news()

@@ -18,38 +18,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum
-from typing import NamedTuple
 
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State
+from tcpclose.protocol.interface import Notice, Signal, TcpError
 from tcpclose.protocol.keepalive import Keepalive
 from tcpclose.protocol.receiving import Receiver
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_add, seq_diff
 from tcpclose.protocol.sending import Sender
 from tcpclose.protocol.tcb import Tcb
 
-
-class TcpError(Exception):
-    """The TCP refuses a call of its user, in the words of 3.10."""
-
-
-class Notice(Enum):
-    """What a TCP tells its user (3.9.1.3). An end is told with its cause."""
-
-    CONNECTED = "CONNECTED"
-    TEXT = "TEXT"
-    EOF = "EOF"
-    SENT = "SENT"
-    ERROR = "ERROR"
-    CLOSED = "CLOSED"
-
-
-class Signal(NamedTuple):
-    """One message to the user. `detail`: the octets of TEXT, the words of ERROR, the cause of CLOSED."""
-
-    notice: Notice
-    detail: str = ""
+__all__ = ["ACTIONS", "Connection", "Notice", "Signal", "TcpError", "answer_closed"]
 
 
 def answer_closed(segment: Segment) -> Segment | None:
@@ -216,11 +195,9 @@ class Connection:
 
     def next_timeout(self) -> int | None:
         """When `timeout` is to be called, in microseconds; None when no timer runs."""
-        armed = [
-            at
-            for at in (self.sender.rto_at, self.sender.user_at, self.time_wait_at, self.fin_wait_2_at)
-            if at is not None
-        ]
+        sender = self.sender
+        timers = (sender.rto_at, sender.user_at, self.time_wait_at, self.fin_wait_2_at)
+        armed = [at for at in timers if at is not None]
         if self.keepalive is not None:
             armed.append(self.keepalive.at)
         return min(armed, default=None)
