@@ -56,6 +56,19 @@ def test_entries_end_in_their_order_when_one_starts_again(host):
     assert host.state(0) == "CLOSED"
 
 
+def test_a_flood_of_repeated_fins_takes_no_memory(host):
+    host.time_wait(1)
+    for n in range(1000):
+        host.now = n
+        host.hear("<SEQ=301><ACK=102><CTL=FIN,ACK>")
+    assert len(host.stack.time_wait._order) < 200
+    assert host.stack.next_timeout() == 10_000_000
+    host.at(10)
+    assert (host.state(0), host.state(1)) == ("TIME-WAIT", "CLOSED")
+    host.at(10.001)
+    assert host.state(0) == "CLOSED"
+
+
 def test_old_segments_are_acknowledged_within_the_limit():
     host = listening(challenge_ack_limit=2).time_wait()
     for _ in range(4):

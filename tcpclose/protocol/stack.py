@@ -112,7 +112,7 @@ class Stack:
             raise TcpError(Do.REFUSE_EXISTS.value)
         if 0 < self.config.max_connections <= len(self.connections):
             raise TcpError(_INSUFFICIENT)
-        connection = Connection(self.config, self.iss(pair), self._counters)
+        connection = Connection(self.config, self.iss(pair), counters=self._counters)
         if parameters:
             connection.configure(now, **parameters)
         connection.open(now)
@@ -244,7 +244,7 @@ class Stack:
         if old is not None:
             iss = next_iss(old, iss)
             self._reopen(pair, now)
-        connection = Connection(self.config, iss, self._counters)
+        connection = Connection(self.config, iss, counters=self._counters)
         connection.open(now, passive=True)
         connection.news()  # the passive OPEN was told when the user listened
         self._half_open[pair] = listener

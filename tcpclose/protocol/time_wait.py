@@ -6,7 +6,7 @@ rebuilt, does what the machine says, and is packed again, so that the rules stan
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from struct import Struct
 
 from tcpclose.protocol.config import TcpConfig
@@ -19,6 +19,9 @@ from tcpclose.protocol.segment import Segment, seq_add, seq_diff
 _TCB = ("snd_nxt", "rcv_nxt", "rcv_edge", "snd_wnd_max")
 _ENTRY = Struct(f"<qqI{len(_TCB)}I")
 
+#: So many places of entries that are gone may stand in the order before they are swept out.
+_SPARE_PLACES = 100
+
 #: Room between the sequence numbers of two incarnations, for segments of the old one that are on their way.
 _ISS_GAP = 1 << 16
 
@@ -29,7 +32,9 @@ class TimeWaitTable:
     def __init__(self, config: TcpConfig, counters: Counter[str]) -> None:
         self.config = config
         self.counters = counters
-        self._entries: dict[str, bytes] = {}
+        self._entries: dict[str, bytes] = {}  # in the order of their time
+        self._order: deque[str] = deque()  # the same, with old places of keys that have left or moved:
+        self._stale: Counter[str] = Counter()  # so many of the first ones, by key
         self._last_due = 0
 
     def __len__(self) -> int:
@@ -47,7 +52,8 @@ class TimeWaitTable:
         if key not in self._entries or self._due(key) != due:
             if due < self._last_due:
                 return False  # it was busy when its time began; the order would be lost
-            self._entries.pop(key, None)
+            self._leave(key)
+            self._order.append(key)
             self._last_due = due
         numbers = [getattr(connection.tcb, name) for name in _TCB]
         self._entries[key] = _ENTRY.pack(due, *connection.challenges, *numbers)
@@ -59,7 +65,7 @@ class TimeWaitTable:
         if entry is None:
             return None
         due, until, sent, *numbers = _ENTRY.unpack(entry)
-        connection = Connection(self.config, 0, self.counters)
+        connection = Connection(self.config, iss=0, counters=self.counters)
         connection.state = State.TIME_WAIT
         connection.time_wait_at = due
         connection.challenges = (until, sent)
@@ -75,7 +81,7 @@ class TimeWaitTable:
     def discard(self, pair: Pair) -> None:
         """Forget a pair, if it is here."""
         if self._entries:
-            self._entries.pop(str(pair), None)
+            self._leave(str(pair))
 
     def has_local(self, local: Endpoint) -> bool:
         """Some pair here has this local socket."""
@@ -83,7 +89,7 @@ class TimeWaitTable:
 
     def next_due(self) -> int | None:
         """When the first entry's 2 MSL are over, in microseconds."""
-        return self._due(next(iter(self._entries))) if self._entries else None
+        return self._due(self._first()) if self._entries else None
 
     def due(self, pair: Pair) -> int | None:
         """When the 2 MSL of a pair are over; None for one that is not here."""
@@ -91,7 +97,23 @@ class TimeWaitTable:
 
     def oldest(self) -> Pair:
         """The pair that has waited longest."""
-        return _parse(next(iter(self._entries)))
+        return _parse(self._first())
+
+    def _leave(self, key: str) -> None:
+        """Take an entry out. Its place in the order is passed over later, since to search for it would be slow."""
+        if self._entries.pop(key, None) is not None:
+            self._stale[key] += 1
+            if len(self._order) > 2 * len(self._entries) + _SPARE_PLACES:
+                self._order = deque(self._entries)
+                self._stale.clear()
+
+    def _first(self) -> str:
+        while (key := self._order[0]) in self._stale:
+            self._order.popleft()
+            self._stale[key] -= 1
+            if not self._stale[key]:
+                del self._stale[key]
+        return key
 
     def _due(self, key: str) -> int:
         due: int = _ENTRY.unpack_from(self._entries[key])[0]
