@@ -157,6 +157,11 @@ class Host:
         self.stack.segment_arrives(datagram, now)
         self._listen_to_news(now)
 
+    def invalid_segment_arrives(self, datagram: Datagram, reason: str, now: int) -> None:
+        """A segment came in whose header is wrong in a way that the checksum does not show."""
+        self.stack.invalid_segment_arrives(datagram, reason, now)
+        self._listen_to_news(now)
+
     def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int) -> None:
         """An ICMP error about a segment of ours came in."""
         self.stack.icmp_arrives(pair, seq, type, code, now)
@@ -204,7 +209,7 @@ class Host:
         if isinstance(what, Signal):
             if what.notice is not Notice.CLOSED:  # told by the row that ended it
                 yield Told(t=now, host=self.name, connection=connection, signal=what.notice.value, detail=what.detail)
-            if what.notice is Notice.TEXT and self._reads_at_once and news.pair in self.stack.connections:
+            if what.notice is Notice.TEXT and self._reads_at_once and self.stack.find(news.pair):
                 self._read(news.pair, now)
             return
         yield from self._row_events(what, connection, now)

@@ -81,7 +81,8 @@ Rate = Annotated[
     int, BeforeValidator(units.read_rate), _between(1, None, units.write_rate), PlainSerializer(units.write_rate)
 ]
 Share = Annotated[float, BeforeValidator(units.read_share), PlainSerializer(units.write_share)]
-Octets = Annotated[int, BeforeValidator(units.read_size), _between(1, None)]
+Size = Annotated[int, BeforeValidator(units.read_size)]
+Octets = Annotated[Size, _between(1, None)]
 Count = Annotated[StrictInt, _between(1, None)]
 Repeat = Annotated[StrictInt, _between(1, 100_000)]
 Port = Annotated[StrictInt, _between(1, 65535)]
@@ -150,7 +151,7 @@ def _tcp_keys() -> type[BaseModel]:
     """The keys of `[host.NAME.tcp]`: the fields of `TcpConfig`, read by their units."""
     hints, keys = get_type_hints(TcpConfig), {}
     for field in fields(TcpConfig):
-        kind = {"us": Duration, "octets": Octets, bool: StrictBool, int: StrictInt}
+        kind = {"us": Duration, "octets": Size, bool: StrictBool, int: StrictInt}
         read: Any = kind.get(field.metadata["unit"]) or kind.get(hints[field.name]) or hints[field.name]
         write = units.write_duration if field.metadata["unit"] == "us" else str
         bounds = _between(field.metadata["least"], field.metadata["most"], write)

@@ -145,7 +145,7 @@ def test_the_syn_is_repeated_with_backoff_until_the_user_timeout(play):
     for seconds in (1, 3, 7):
         p.sends_at(seconds, "<SEQ=100><CTL=SYN>")
     p.sends_at(10)
-    p.told("CLOSED user timeout")
+    p.told("ERROR 3 retransmissions", "CLOSED user timeout")
     assert p.due() is None
 
 
@@ -675,7 +675,7 @@ def test_retransmission_backs_off_to_the_cap_and_ends_with_the_user_timeout(play
     for seconds in (1, 3, 7, 15, 31, 63, 123, 183, 243):
         p.sends_at(seconds, text)
     p.sends_at(300, "<SEQ=111><ACK=301><CTL=RST,ACK>")
-    p.told("CLOSED user timeout")
+    p.told("ERROR 3 retransmissions", "CLOSED user timeout")
     assert p.due() is None
 
 
@@ -971,7 +971,7 @@ def test_probes_that_nobody_answers_end_with_the_user_timeout(play):
     for seconds in (1, 3, 7, 15):
         p.sends_at(seconds, "<SEQ=101><ACK=301><CTL=ACK><DATA=1>")
     p.sends_at(21, "<SEQ=102><ACK=301><CTL=RST,ACK>")
-    p.told("CLOSED user timeout")
+    p.told("ERROR 3 retransmissions", "CLOSED user timeout")
 
 
 def test_a_probe_may_be_taken(play):
@@ -1257,7 +1257,7 @@ def test_the_fin_is_repeated_with_backoff(play):
     for seconds in (1, 3, 7):
         p.sends_at(seconds, OUR_FIN)
     p.sends_at(10, "<SEQ=102><ACK=301><CTL=RST,ACK>")
-    p.told("CLOSED user timeout")
+    p.told("ERROR 3 retransmissions", "CLOSED user timeout")
 
 
 def test_a_fin_that_acknowledges_ours_leads_to_time_wait_at_once(play):
@@ -1381,7 +1381,7 @@ def test_last_ack_repeats_the_fin_and_gives_up(play):
     for seconds in (1, 3, 7):
         p.sends_at(seconds, "<SEQ=101><ACK=302><CTL=FIN,ACK>")
     p.sends_at(10, "<SEQ=102><ACK=302><CTL=RST,ACK>")
-    p.told("CLOSED user timeout")
+    p.told("ERROR 3 retransmissions", "CLOSED user timeout")
 
 
 def test_last_ack_waits_for_the_ack_that_covers_the_fin(play):

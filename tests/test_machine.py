@@ -12,7 +12,8 @@ from collections import Counter
 import pytest
 from peers import Played
 
-from tcpclose.protocol import connection
+from tcpclose.protocol import connection, machine
+from tcpclose.protocol.config import SECOND
 from tcpclose.protocol.connection import ACTIONS, TcpError
 from tcpclose.protocol.fsm import IGNORED, TABLE, TRANSITIONS, Cause, Do, Event, State
 
@@ -91,11 +92,13 @@ def test_what_each_state_permits():
     assert states("sends_text") == "ESTABLISHED FIN-WAIT-1 CLOSE-WAIT CLOSING LAST-ACK"
     assert states("lingers") == "TIME-WAIT"
     assert states("handshaking") == "SYN-RECEIVED"
+    assert states("idles") == "ESTABLISHED FIN-WAIT-2 CLOSE-WAIT"
+    assert states("awaits_fin") == "FIN-WAIT-2"
 
 
 def test_the_engine_names_a_state_only_to_begin_and_to_choose_the_procedure():
     """3.10.7 has one procedure for each of three states; everything else is asked of the table."""
-    tree = ast.parse(inspect.getsource(connection))
+    tree = ast.parse(inspect.getsource(connection) + inspect.getsource(machine))
     named = Counter(
         node.attr
         for node in ast.walk(tree)
@@ -142,6 +145,48 @@ def fire(play: Played, event: Event) -> None:
             play.at(300)
         case Event.TIME_WAIT_TIMEOUT:
             play.at(10)
+        case Event.CLOSE_UNREAD:
+            play.connection.release(play.now)
+        case Event.UNWANTED_TEXT:
+            play.connection.release(play.now)
+            play.hear(f"<SEQ={seq}><ACK={ack}><CTL=ACK><DATA=1>")
+        case Event.RETRANSMISSION_LIMIT:
+            play.connection.configure(play.now, r2=1, syn_r2=1)
+            if play.connection.state in (State.ESTABLISHED, State.CLOSE_WAIT):
+                play.send(1)
+            play.at(10)
+        case Event.KEEPALIVE_TIMEOUT:
+            play.connection.configure(play.now, keepalive=True, keepalive_count=1)
+            play.at(8000)
+        case Event.FIN_WAIT_2_TIMEOUT:
+            play.connection.configure(play.now, fin_wait_2_timeout=SECOND)
+            play.connection.release(play.now)
+            play.at(1)
+        case Event.LINGER_TIMEOUT:
+            play.connection.configure(play.now, linger_expired="reset")
+            play.connection.linger_expires(play.now)
+        case Event.LISTENER_CLOSED:
+            play.connection.listener_closed(play.now)
+        case Event.INVALID_HEADER:
+            play.connection.invalid_header_arrives(play.now)
+        case Event.NO_RESOURCES:
+            play.connection.resources_needed(play.now)
+        case Event.REOPEN:
+            play.connection.reopened(play.now)
+
+
+def reach_with_text(play: Played, state: str) -> None:
+    """As `Played.reach`, with three octets that the user has not read."""
+    play.reach("ESTABLISHED").hear("<SEQ=301><ACK=101><CTL=ACK><DATA=3>")
+    if state in ("CLOSE-WAIT", "LAST-ACK"):
+        play.hear("<SEQ=304><ACK=101><CTL=FIN,ACK>")
+    if state not in ("ESTABLISHED", "CLOSE-WAIT"):
+        play.close()
+    if state == "FIN-WAIT-2":
+        play.hear("<SEQ=304><ACK=102><CTL=ACK>")
+    if state == "CLOSING":
+        play.hear("<SEQ=304><ACK=101><CTL=FIN,ACK>")
+    assert play.state == state
 
 
 @pytest.mark.parametrize("row", TRANSITIONS, ids=lambda row: f"{row.state}-{row.event.name}")
@@ -149,6 +194,8 @@ def test_every_row_fires(row):
     play = Played()
     if (row.state, row.event) == (State.SYN_RECEIVED, Event.RST):  # refused: only after an active OPEN
         play.reach("SYN-SENT").hear("<SEQ=300><CTL=SYN>")
+    elif row.event is Event.CLOSE_UNREAD:
+        reach_with_text(play, str(row.state))
     else:
         play.reach(str(row.state))
     refused = any(do.name.startswith("REFUSE") for do in row.do)

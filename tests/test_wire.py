@@ -275,11 +275,28 @@ def test_an_option_of_illegal_length(option: str) -> None:
         assert reason(tcp(octets)) == "option length"
 
 
-def test_reserved_bits_are_ignored() -> None:
+def test_reserved_bits_stand_above_the_control_bits() -> None:
     octets = bytearray(tcp())
     octets[32] |= 0x0F
     octets[36:38] = struct.pack("!H", struct.unpack("!H", octets[36:38])[0] - 0x0F00)
-    assert decode_tcp(octets).datagram == Datagram(CLIENT, SERVER, Segment(100, 0, SYN, 65535))
+    datagram = Datagram(CLIENT, SERVER, Segment(100, 0, 0xF00 | SYN, 65535))
+    assert decode_tcp(octets).datagram == datagram
+    assert decode_tcp(encode_tcp(datagram, 7)).datagram == datagram
+
+
+@pytest.mark.parametrize(
+    ("octets", "why"), [(tcp(offset=4), "data offset"), (tcp(b"\x02\x03\x05\xb4"), "option length")]
+)
+def test_a_wrong_header_still_tells_whose_it_is(octets: bytes, why: str) -> None:
+    with pytest.raises(Malformed, match=why) as caught:
+        decode_tcp(octets)
+    assert caught.value.datagram == Datagram(CLIENT, SERVER, Segment(100, 0, SYN, 65535))
+
+
+def test_damage_tells_nothing() -> None:
+    with pytest.raises(Malformed, match="bad TCP checksum") as caught:
+        decode_tcp(flip(tcp(), 0))
+    assert caught.value.datagram is None
 
 
 # TCP: scapy
@@ -336,6 +353,7 @@ def test_we_read_scapys(scapy: Any, datagram: Datagram, ident: int, ttl: int) ->
     head = scapy.TCP(sport=src.port, dport=dst.port, seq=segment.seq, ack=segment.ack, flags=segment.ctl)
     head.window, head.urgptr, head.reserved, head.options = segment.wnd, segment.up, 7, options
     packet = decode_tcp(bytes(ip / head / segment.data))
+    segment.ctl |= 7 << 9
     assert (packet.datagram, packet.ident, packet.ttl) == (datagram, ident, ttl)
 
 

@@ -128,6 +128,37 @@ class TcpConfig:
         "3.10.8",
         "send a RST when the user timeout gives up (the RFC only tells the user; many stacks do both)",
     )
+    r1: int = setting(
+        3, "count", "3.8.3", "retransmissions of one segment after which the user is told; 0 for never", least=0
+    )
+    r2: int = setting(
+        0, "count", "3.8.3", "retransmissions of one segment that end the connection; 0: user_timeout decides", least=0
+    )
+    syn_r2: int = setting(
+        0, "count", "3.8.3", "retransmissions of a SYN that end the attempt; 0: user_timeout decides", least=0
+    )
+    keepalive: bool = setting(False, "", "3.8.4", "probe a peer that has been silent, to learn whether it is there")
+    keepalive_idle: int = setting(7200 * SECOND, "us", "3.8.4", "silence before the first keepalive probe", least=1)
+    keepalive_interval: int = setting(
+        75 * SECOND, "us", "3.8.4", "from one unanswered keepalive probe to the next", least=1
+    )
+    keepalive_count: int = setting(9, "count", "3.8.4", "unanswered keepalive probes that end the connection", least=1)
+    keepalive_reset: bool = setting(True, "", "3.8.4", "send a RST when keepalive gives up (the RFC does not say)")
+    fin_wait_2_timeout: int = setting(
+        0, "us", "3.6.1", "how long FIN-WAIT-2 waits for a FIN when the user is gone; 0 for ever", least=0
+    )
+    half_duplex_close: bool = setting(
+        False, "", "3.6.1", "CLOSE gives up both directions (MAY-1): text unread, or later, is answered by a RST"
+    )
+    unwanted_text_reset: Literal["connection", "segment"] = setting(
+        "connection", "", "3.6.1", "RST for text after such a CLOSE: SEQ=SND.NXT with ACK, or SEQ=SEG.ACK without"
+    )
+    shutdown_read: Literal["discard", "keep"] = setting(
+        "discard", "", "3.9.1", "text that arrives for a user who reads no more is thrown away, or stays readable"
+    )
+    linger_expired: Literal["continue", "reset"] = setting(
+        "continue", "", "3.9.1", "a lingering close whose time is over: TCP goes on alone, or ends it by a RST"
+    )
     rto_initial: int = setting(
         1 * SECOND, "us", "RFC 6298 2.1", "retransmission timeout before any measurement", least=1
     )
@@ -164,6 +195,32 @@ class TcpConfig:
     )
     time_wait_rst: Literal["close", "ignore"] = setting(
         "close", "", "3.10.7.4", "a RST in TIME-WAIT closes at once, or is ignored (RFC 1337)"
+    )
+
+    time_wait_reopen: bool = setting(
+        True, "", "3.6.1", "a SYN with a number never used before may open a new connection in TIME-WAIT (MAY-2)"
+    )
+    time_wait_limit: int = setting(
+        0, "count", "3.6.1", "connections in TIME-WAIT; beyond it the oldest is forgotten; 0: no limit", least=0
+    )
+    invalid_header: Literal["drop", "reset"] = setting(
+        "drop",
+        "",
+        "3.5.2",
+        "reset on reserved bits, SYN,FIN, a bad option length or data offset (see RFC 3360), or not",
+    )
+    max_connections: int = setting(0, "count", "3.10.1", "connections of a host at a time; 0: no limit", least=0)
+    max_half_open: int = setting(
+        0, "count", "RFC 4987", "connections in SYN-RECEIVED that came from listeners; 0: no limit", least=0
+    )
+    max_orphans: int = setting(
+        0, "count", "3.6.1", "connections whose user is gone; one more is reset; 0: no limit", least=0
+    )
+    max_memory: int = setting(
+        0, "octets", "3.10.2", "text that all connections of a host hold; the greediest is reset; 0: no limit", least=0
+    )
+    overload: Literal["drop", "reset"] = setting(
+        "drop", "", "3.5.2", "a SYN that there are no resources for is dropped, or refused by a RST"
     )
 
     @property
@@ -204,6 +261,11 @@ PROFILES: dict[str, TcpConfig] = {
         nagle=True,
         msl=30 * SECOND,
         timeout_reset=False,
+        r2=15,
+        syn_r2=6,
+        fin_wait_2_timeout=60 * SECOND,
+        unwanted_text_reset="segment",
+        shutdown_read="keep",
         rto_min=200 * MILLISECOND,
         rto_granularity=200 * MILLISECOND,
         rto_max=120 * SECOND,
@@ -222,6 +284,7 @@ PROFILES: dict[str, TcpConfig] = {
         limited_transmit=True,
         nagle=True,
         msl=30 * SECOND,
+        unwanted_text_reset="segment",
         rto_min=30 * MILLISECOND,
         rto_max=64 * SECOND,
         time_wait_rst="ignore",

@@ -17,41 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum
-from typing import NamedTuple
 
-from tcpclose.protocol.config import SECOND, TcpConfig
-from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State
-from tcpclose.protocol.options import MOST_SACK_BLOCKS, SACK_BLOCK, SACK_PADDED, TIMESTAMPS_LENGTH, sack_room
-from tcpclose.protocol.receiving import Receiver
+from tcpclose.protocol.config import SECOND
+from tcpclose.protocol.fsm import TABLE, Do, Event, Row, State
+from tcpclose.protocol.interface import Notice, Signal, TcpError
+from tcpclose.protocol.machine import ACTIONS, Machine
+from tcpclose.protocol.options import TIMESTAMPS_LENGTH
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_add, seq_diff
-from tcpclose.protocol.sending import Sender
-from tcpclose.protocol.tcb import Tcb
-from tcpclose.protocol.timestamps import Timestamps, clock
+from tcpclose.protocol.timestamps import Timestamps
 
 _MOST_SHIFT = 14  # RFC 7323, 2.3
 
-
-class TcpError(Exception):
-    """The TCP refuses a call of its user, in the words of 3.10."""
-
-
-class Notice(Enum):
-    """What a TCP tells its user (3.9.1.3). An end is told with its cause."""
-
-    CONNECTED = "CONNECTED"
-    TEXT = "TEXT"
-    EOF = "EOF"
-    SENT = "SENT"
-    ERROR = "ERROR"
-    CLOSED = "CLOSED"
-
-
-class Signal(NamedTuple):
-    """One message to the user. `detail`: the octets of TEXT, the words of ERROR, the cause of CLOSED."""
-
-    notice: Notice
-    detail: str = ""
+__all__ = ["ACTIONS", "Connection", "Notice", "Signal", "TcpError", "answer_closed"]
 
 
 def answer_closed(segment: Segment) -> Segment | None:
@@ -63,36 +40,15 @@ def answer_closed(segment: Segment) -> Segment | None:
     return Segment(0, segment.end, RST | ACK)
 
 
-class Connection:
+class Connection(Machine):
     """A TCB and what moves it. `config` is read once, `iss` comes from outside (3.4.1), `now` is microseconds.
 
-    `timestamp_offset` is where the clock of its timestamps starts (RFC 7323, 5.4), likewise from outside.
+    `timestamp_offset` is where the clock of its timestamps starts (RFC 7323, 5.4), likewise from outside. `counters`
+    counts by name what is sent again, dropped or asked back; a Stack shares one among its connections.
     Raises `TcpError` from user calls only; whatever segment arrives, nothing is raised.
     """
 
-    def __init__(self, config: TcpConfig, iss: int, timestamp_offset: int = 0) -> None:
-        self.config = config
-        self.iss = iss
-        self.timestamp_offset = timestamp_offset
-        self.state = State.CLOSED
-        self.cause: Cause | None = None
-        self._segments: list[Segment] = []
-        self._news: list[Row | Signal] = []
-        self._create_tcb()
-
-    def _create_tcb(self, now: int = 0) -> None:
-        self.tcb = Tcb(self.iss)
-        self.sender = Sender(self.tcb, self.config)
-        self.receiver = Receiver(self.tcb, self.config)
-        self.timestamps: Timestamps | None = None  # agreed upon by both SYNs
-        self.time_wait_at: int | None = None
-        self._peer: Segment | None = None  # the peer's SYN
-        self._came_from_listen = False
-        self._ack_due = False
-        self._ack_at: int | None = None  # when a delayed acknowledgment is due
-        self._quick_acks = self.config.quick_acks
-        self._close_deferred = False
-        self._challenges: tuple[int, int] = (0, 0)  # (end of the interval, challenge ACKs sent in it)
+    __slots__ = ()
 
     # User calls, 3.10.1 to 3.10.5
 
@@ -121,6 +77,27 @@ class Connection:
 
     def close(self, now: int) -> None:
         """CLOSE: "I have no more to send". Queued text leaves first, the other direction stays open (3.6)."""
+        if self.config.half_duplex_close:
+            self.release(now)
+        else:
+            self.half_close(now)
+
+    def release(self, now: int) -> None:
+        """The half-duplex CLOSE of 3.6.1 (MAY-1): nothing will be read any more either. It may follow a CLOSE.
+
+        Text that is unread, and text that still comes, is answered by a RST, so that the peer learns of the loss.
+        """
+        if self.receiver.read() and Event.CLOSE_UNREAD in TABLE[self.state]:
+            self._post(Event.CLOSE_UNREAD, now)
+            return
+        half_closed = self.sender.fin_queued or self.state.lingers
+        if self.orphaned or not half_closed:
+            self.half_close(now)
+        self.orphaned = True
+        self._start_fin_wait_2(now)
+
+    def half_close(self, now: int) -> None:
+        """CLOSE as the RFC has it, whatever `half_duplex_close` says."""
         if self.state.handshaking and self.sender.text:
             self._close_deferred = True
             self._came_from_listen = False  # whoever has said CLOSE does not wait for another peer
@@ -142,6 +119,28 @@ class Connection:
         """ABORT: drop everything, tell the peer by a RST where one is due."""
         self._post(Event.ABORT, now)
 
+    def stop_reading(self) -> None:
+        """The user reads no more, and says nothing of it to the peer: what comes is acknowledged (`shutdown_read`)."""
+        if self.config.shutdown_read == "discard":
+            self._reads = False
+            self.receiver.read()
+
+    def linger_expires(self, now: int) -> None:
+        """The user has waited long enough for CLOSE to be completed (`linger_expired`)."""
+        if self.config.linger_expired == "reset":
+            self._post(Event.LINGER_TIMEOUT, now)
+
+    def configure(self, now: int, **changes: object) -> None:
+        """Other settings for this connection alone: the parameters of OPEN (3.9.1.1), changed at any time."""
+        old, new = self.config, replace(self.config, **changes)  # type: ignore[arg-type]
+        self.config = self.sender.config = new
+        self.receiver.configure(new)
+        if new.user_timeout != old.user_timeout:
+            self.sender.set_user_timeout(new.user_timeout)
+        if self.state.idles:
+            self._start_keepalive(now)
+        self._start_fin_wait_2(now)
+
     # What the driver takes out and brings in
 
     def segments_to_send(self) -> list[Segment]:
@@ -157,25 +156,42 @@ class Connection:
     def next_timeout(self) -> int | None:
         """When `timeout` is to be called, in microseconds; None when no timer runs."""
         sender = self.sender
-        timers = (sender.rto_at, sender.user_at, sender.override_at, self.time_wait_at, self._ack_at)
+        timers = (
+            sender.rto_at,
+            sender.user_at,
+            sender.override_at,
+            self.time_wait_at,
+            self.fin_wait_2_at,
+            self._ack_at,
+        )
         armed = [at for at in timers if at is not None]
+        if self.keepalive is not None:
+            armed.append(self.keepalive.at)
         return min(armed, default=None)
 
+    @property
+    def octets(self) -> int:
+        """How much text is held here, for the peer and for the user."""
+        receiver = self.receiver
+        return len(self.sender.text) + len(receiver.text) + sum(len(text) for _, text in receiver.ahead)
+
     def timeout(self, now: int) -> None:
-        """3.10.8: handle every timer that has expired by `now`."""
+        """3.10.8, 3.8.3 and 3.8.4: handle every timer that has expired by `now`."""
         if self.time_wait_at is not None and self.time_wait_at <= now:
             self._post(Event.TIME_WAIT_TIMEOUT, now)
+        if self.fin_wait_2_at is not None and self.fin_wait_2_at <= now:
+            self._post(Event.FIN_WAIT_2_TIMEOUT, now)
         if self.sender.user_at is not None and self.sender.user_at <= now:
             self._post(Event.USER_TIMEOUT, now)
         if self.sender.rto_at is not None and self.sender.rto_at <= now:
-            self.sender.back_off(now)
-            self._retransmit(now)
-            self._transmit(now)
+            self._retransmission_timeout(now)
         if self.sender.override_at is not None and self.sender.override_at <= now:
             self._override(now)
         if self._ack_at is not None and self._ack_at <= now:
             self._ack_due = True
             self._transmit(now)
+        if self.keepalive is not None and self.keepalive.at <= now:
+            self._keepalive_timeout(now)
 
     def _override(self, now: int) -> None:
         """3.8.6.2.1: a small segment has waited long enough."""
@@ -184,12 +200,57 @@ class Connection:
             self._send(segment, now)
         self._transmit(now)
 
+    def _retransmission_timeout(self, now: int) -> None:
+        """RFC 6298 5.4 to 5.6, until there were too many in a row (3.8.3, MUST-20)."""
+        self.retransmissions += 1
+        limit = self.config.r2 if self.sender.syn_acknowledged else self.config.syn_r2
+        if 0 < limit < self.retransmissions:
+            self._post(Event.RETRANSMISSION_LIMIT, now)
+            return
+        if self.retransmissions == self.config.r1:
+            self._tell(Notice.ERROR, f"{self.config.r1} retransmissions")  # SHLD-9
+        self.sender.back_off(now)
+        self._retransmit(now)
+        self._transmit(now)
+
+    def _keepalive_timeout(self, now: int) -> None:
+        """A probe repeats the last number before SND.NXT: it can only be answered by an ACK (or RST)."""
+        assert self.keepalive is not None
+        if self.sender.outstanding or self.sender.unsent or not self.state.idles:
+            self.keepalive.heard(self.config, now)  # MUST-26: never while the other timers ask the same
+        elif self.keepalive.exhausted(self.config):
+            self._post(Event.KEEPALIVE_TIMEOUT, now)
+        else:
+            self.keepalive.probed(self.config, now)
+            self.counters["keepalive probes"] += 1
+            self._send(Segment(seq_add(self.tcb.snd_nxt, -1), ctl=ACK), now)
+
     def icmp_arrives(self, hard: bool, detail: str, now: int) -> None:
         """3.9.2.2: a hard error ends the connection (SHLD-26), a soft one is only told to the user (SHLD-25)."""
         if hard:
             self._post(Event.UNREACHABLE, now)
         else:
             self._tell(Notice.ERROR, detail)
+
+    def invalid_header_arrives(self, now: int) -> None:
+        """An implementation that RFC 3360 warns of: it does not examine such a segment any further."""
+        self._post(Event.INVALID_HEADER, now)
+
+    def resources_needed(self, now: int) -> None:
+        """This connection is to go, so that others can stay (3.5.2)."""
+        self._post(Event.NO_RESOURCES, now)
+
+    def reopened(self, now: int) -> None:
+        """A new connection takes the place of this one before its 2 MSL are over (3.6.1, MAY-2)."""
+        self._post(Event.REOPEN, now)
+
+    def linger_again(self, now: int) -> None:
+        """What seemed to be a new connection was an old duplicate: the 2 MSL begin anew (3.6.1, MAY-2)."""
+        self._start_2msl(now)
+
+    def listener_closed(self, now: int) -> None:
+        """Nobody will accept this connection: what is complete is aborted, what is not vanishes."""
+        self._post(Event.LISTENER_CLOSED if self.state.handshaking else Event.ABORT, now)
 
     # SEGMENT ARRIVES, 3.10.7
 
@@ -261,6 +322,8 @@ class Connection:
             return
         if segment.user_timeout is not None:
             self._user_timeout_option(segment)
+        if self.keepalive is not None:
+            self.keepalive.heard(self.config, now)
         if segment.ctl & RST:
             self._rst_step(segment, now)
         elif segment.ctl & SYN:
@@ -277,7 +340,9 @@ class Connection:
                 self.timestamps.heard(segment, self.tcb.last_ack_sent, now)
             return True
         if segment.ctl & RST:
+            self.counters["dropped: RST not acceptable"] += 1
             return False
+        self.counters["dropped: not acceptable"] += 1
         if self.state.lingers and segment.ctl & (SYN | FIN) == FIN and segment.end == self.tcb.rcv_nxt:
             self._post(Event.FIN, now)  # the peer repeats its FIN: our last ACK was lost
         elif segment.len and not segment.ctl & SYN:
@@ -315,6 +380,7 @@ class Connection:
     def _rst_step(self, segment: Segment, now: int) -> None:
         """Second: a RST at RCV.NXT counts, one elsewhere in the window is questioned (RFC 5961, 3.2)."""
         if self.state.lingers and self.config.time_wait_rst == "ignore":
+            self.counters["dropped: RST in TIME-WAIT"] += 1
             return  # RFC 1337
         if segment.seq != self.tcb.rcv_nxt and self.config.reset_validity == "exact":
             self._challenge(now)
@@ -348,6 +414,7 @@ class Connection:
             return False
         ahead = seq_diff(segment.ack, tcb.snd_una)
         if not -tcb.snd_wnd_max <= ahead <= seq_diff(tcb.snd_nxt, tcb.snd_una):  # RFC 5961, 5.2
+            self.counters["dropped: ACK out of range"] += 1
             self._challenge(now)
             return False
         board = self.sender.board
@@ -355,6 +422,8 @@ class Connection:
         if ahead > 0:
             self._acknowledged(segment, now)
         elif ahead == 0:
+            if tcb.snd_wnd == 0:
+                self.retransmissions = 0  # the probes of a closed window are answered (MUST-37)
             duplicate = reported if board is not None else not segment.data and self._is_duplicate(segment)
             self.sender.window(segment)
             if duplicate and self.sender.duplicate():
@@ -370,6 +439,7 @@ class Connection:
         return 0 < seq_diff(segment.ack, self.tcb.snd_una) <= seq_diff(self.tcb.snd_nxt, self.tcb.snd_una)
 
     def _acknowledged(self, segment: Segment, now: int) -> None:
+        self.retransmissions = 0
         of_syn, had_text = not self.sender.syn_acknowledged, bool(self.sender.text)
         echoed = None if self.timestamps is None else self.timestamps.round_trip(segment, now)
         hole = self.sender.acknowledge(segment.ack, now, echoed)
@@ -387,12 +457,18 @@ class Connection:
         """Seventh and eighth."""
         if not self.state.accepts_text:
             return
+        if self.orphaned and seq_diff(seq_add(segment.seq, len(segment.data)), self.tcb.rcv_nxt) > 0:
+            self._unwanted_ack = segment.ack
+            self._post(Event.UNWANTED_TEXT, now)
+            return
         receiver = self.receiver
         orderly = not receiver.ahead
         if not orderly or segment.seq != self.tcb.rcv_nxt:
             self._note_repeated(segment)
         octets = receiver.arrive(segment)
-        if octets:
+        if not self._reads:
+            receiver.read()
+        elif octets:
             self._tell(Notice.TEXT, str(octets))
         if self.config.delayed_ack and orderly and 0 < octets == segment.len:
             self._delay_ack(octets, now)
@@ -416,151 +492,10 @@ class Connection:
         elif self._ack_at is None:
             self._ack_at = now + self.config.delayed_ack
 
-    # The machine
-
-    def _post(self, event: Event, now: int) -> None:
-        """Fire the row for `event` in this state; a pair that is IGNORED does nothing."""
-        row = TABLE[self.state].get(event)
-        if row is None:
-            return
-        self.state = row.next
-        self._news.append(row)
-        for do in row.do:
-            ACTIONS[do](self, now)
-        if row.cause is not None:
-            self.sender.stop()
-            self.time_wait_at = None
-            self._ack_due = False
-            self._ack_at = None
-            self.cause = row.cause
-            self._tell(Notice.CLOSED, row.cause.value)
-
-    def _transmit(self, now: int) -> None:
-        """Send what may be sent; if nothing left that carries an ACK which is due, send the ACK alone."""
-        if self.state.sends_text:
-            while (segment := self.sender.next_segment(now)) is not None:
-                self._send(segment, now)
-        if self._ack_due:
-            self._send(Segment(self.tcb.snd_nxt, ctl=ACK), now)
-
-    def _retransmit(self, now: int) -> None:
-        """Send the earliest unacknowledged segment again (RFC 6298 5.4)."""
-        if not self.sender.syn_acknowledged:
-            self._send_syn(now)
-        else:
-            self._send(self.sender.forced_segment(now), now)
-
-    def _send(self, segment: Segment, now: int) -> None:
-        """Complete a segment that carries ACK, and pass it on."""
-        self.receiver.open_window()
-        tcb = self.tcb
-        segment.ack = tcb.last_ack_sent = tcb.rcv_nxt
-        segment.wnd = self.receiver.offered
-        if self.timestamps is not None:
-            segment.timestamps = self.timestamps.stamp(now)
-        if (self.receiver.ahead or self.receiver.repeated) and self.sender.board is not None:
-            room = (
-                (self.sender.mss - len(segment.data) - SACK_PADDED) // SACK_BLOCK if segment.data else MOST_SACK_BLOCKS
-            )
-            segment.sack = self.receiver.sack_blocks(min(room, sack_room(segment)))
-        self._ack_due = False
-        self._ack_at = None
-        self._segments.append(segment)
-        if segment.ctl & FIN:
-            self._post(Event.FIN_SENT, now)
-
-    def _challenge(self, now: int) -> None:
-        """RFC 5961: an ACK that asks the peer "is this you?", limited for each connection (section 7)."""
-        until, sent = self._challenges
-        if now >= until:
-            until, sent = now + self.config.challenge_ack_interval, 0
-        if sent < self.config.challenge_ack_limit:
-            self._ack_due = True
-            sent += 1
-        self._challenges = (until, sent)
-
-    def _tell(self, notice: Notice, detail: str = "") -> None:
-        self._news.append(Signal(notice, detail))
-
-    # Actions
-
-    def _send_syn(self, now: int) -> None:
-        """SYN, or SYN,ACK once the peer's SYN is known. Options are offered, and accepted only when offered."""
-        config, peer = self.config, self._peer
-        segment = Segment(self.iss, ctl=SYN, mss=config.mss, wnd=min(config.rcv_buffer, 0xFFFF))
-        if config.window_scale and (peer is None or peer.wscale is not None):
-            segment.wscale = config.scale
-        if config.user_timeout_option:
-            segment.user_timeout = config.user_timeout // SECOND or None
-        segment.sack_permitted = config.sack and (peer is None or peer.sack_permitted)
-        if self.timestamps is not None:
-            segment.timestamps = self.timestamps.stamp(now)
-        elif config.timestamps and peer is None:
-            segment.timestamps = clock(now, self.timestamp_offset), 0
-        if peer is not None:
-            segment.ctl, segment.ack = SYN | ACK, self.tcb.rcv_nxt
-        self._segments.append(segment)
-        self.sender.sent(segment, now)
-
-    def _send_ack(self, now: int) -> None:
-        self._ack_due = True
-
-    def _send_reset(self, now: int) -> None:
-        """A RST of an existing connection: SEQ=SND.NXT, ACK=RCV.NXT (`reset_ack`)."""
-        reset = Segment(self.tcb.snd_nxt, ctl=RST)
-        if self.config.reset_ack:
-            reset.ctl, reset.ack = RST | ACK, self.tcb.rcv_nxt
-        if self.timestamps is not None:
-            tsval, tsecr = self.timestamps.stamp(now)
-            reset.timestamps = tsval, tsecr if reset.ctl & ACK else 0  # RFC 7323, 3.2
-        self._segments.append(reset)
-
-    def _send_timeout_reset(self, now: int) -> None:
-        if self.config.timeout_reset:
-            self._send_reset(now)
-
-    def _queue_fin(self, now: int) -> None:
-        self.sender.fin_queued = True
-
-    def _close_if_deferred(self, now: int) -> None:
-        if self._close_deferred:
-            self._post(Event.CLOSE, now)
-
-    def _start_2msl(self, now: int) -> None:
-        self.sender.stop()
-        self.time_wait_at = now + 2 * self.config.msl
-
-    def _refuse_no_connection(self, now: int) -> None:
-        raise TcpError(Do.REFUSE_NO_CONNECTION.value)
-
-    def _refuse_exists(self, now: int) -> None:
-        raise TcpError(Do.REFUSE_EXISTS.value)
-
-    def _refuse_closing(self, now: int) -> None:
-        raise TcpError(Do.REFUSE_CLOSING.value)
-
 
 #: 3.10.7 has four procedures; all other states share the fourth.
 _ARRIVES: dict[State, Callable[[Connection, Segment, int], None]] = {
     State.CLOSED: Connection._arrives_closed,
     State.LISTEN: Connection._arrives_listen,
     State.SYN_SENT: Connection._arrives_syn_sent,
-}
-
-#: What each name of the table means to the engine. A test holds this complete.
-ACTIONS: dict[Do, Callable[[Connection, int], None]] = {
-    Do.CREATE_TCB: Connection._create_tcb,
-    Do.SEND_SYN: Connection._send_syn,
-    Do.SEND_SYN_ACK: Connection._send_syn,
-    Do.SEND_ACK: Connection._send_ack,
-    Do.QUEUE_FIN: Connection._queue_fin,
-    Do.CLOSE_IF_DEFERRED: Connection._close_if_deferred,
-    Do.SEND_RESET: Connection._send_reset,
-    Do.SEND_TIMEOUT_RESET: Connection._send_timeout_reset,
-    Do.START_2MSL: Connection._start_2msl,
-    Do.SIGNAL_CONNECTED: lambda connection, now: connection._tell(Notice.CONNECTED),
-    Do.SIGNAL_EOF: lambda connection, now: connection._tell(Notice.EOF),
-    Do.REFUSE_NO_CONNECTION: Connection._refuse_no_connection,
-    Do.REFUSE_EXISTS: Connection._refuse_exists,
-    Do.REFUSE_CLOSING: Connection._refuse_closing,
 }

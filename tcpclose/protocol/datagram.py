@@ -30,6 +30,16 @@ class Endpoint(NamedTuple):
         return cls(address, int(port))
 
 
+class Pair(NamedTuple):
+    """The pair of sockets that names a connection (3.3.1)."""
+
+    local: Endpoint
+    remote: Endpoint
+
+    def __str__(self) -> str:
+        return f"{self.local} > {self.remote}"
+
+
 class Datagram(NamedTuple):
     """One segment on its way from `src` to `dst`."""
 

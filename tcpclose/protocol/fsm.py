@@ -41,6 +41,10 @@ class State(Enum):
     lingers: bool
     #: Our SYN waits for its acknowledgment, the peer's has come: 3.10.4 and 3.10.7.4 treat this state on its own.
     handshaking: bool
+    #: Nothing need be unacknowledged here: only keepalive can find that the peer is gone (3.8.4).
+    idles: bool
+    #: Our FIN is acknowledged, the peer's is still to come.
+    awaits_fin: bool
 
     def __str__(self) -> str:
         return str(self.value)
@@ -55,6 +59,8 @@ _TRAITS = {
     "sends_text": "ESTABLISHED FIN-WAIT-1 CLOSE-WAIT CLOSING LAST-ACK",
     "lingers": "TIME-WAIT",
     "handshaking": "SYN-RECEIVED",
+    "idles": "ESTABLISHED FIN-WAIT-2 CLOSE-WAIT",
+    "awaits_fin": "FIN-WAIT-2",
 }
 for _trait, _names in _TRAITS.items():
     for _state in State:
@@ -69,6 +75,8 @@ class Event(Enum):
     SEND = "SEND"
     CLOSE = "CLOSE"
     ABORT = "ABORT"
+    CLOSE_UNREAD = "CLOSE of both directions, with text unread"
+    LISTENER_CLOSED = "the listener is closed"
 
     SYN = "SYN arrives"
     SYN_ACK = "SYN that acknowledges our SYN arrives"
@@ -77,10 +85,18 @@ class Event(Enum):
     FIN = "FIN arrives"
     RST = "RST arrives"
     BACK_TO_LISTEN = "RST or SYN arrives after a passive OPEN"
+    REOPEN = "SYN of a new connection arrives"
+    UNWANTED_TEXT = "text arrives that nobody will read"
+    INVALID_HEADER = "segment with an invalid header arrives"
 
     FIN_SENT = "preceding SENDs are segmentized, our FIN goes out"
     USER_TIMEOUT = "user timeout"
+    RETRANSMISSION_LIMIT = "R2 retransmissions are unanswered"
+    KEEPALIVE_TIMEOUT = "keepalive probes are unanswered"
+    FIN_WAIT_2_TIMEOUT = "the peer's FIN does not come"
+    LINGER_TIMEOUT = "time to linger is over"
     UNREACHABLE = "hard ICMP error"
+    NO_RESOURCES = "resources must be found"
     TIME_WAIT_TIMEOUT = "2 MSL timeout"
 
 
@@ -95,6 +111,10 @@ class Do(Enum):
     CLOSE_IF_DEFERRED = "process a CLOSE that waited for ESTABLISHED"
     SEND_RESET = "send RST"
     SEND_TIMEOUT_RESET = "send RST unless timeout_reset is off"
+    SEND_KEEPALIVE_RESET = "send RST unless keepalive_reset is off"
+    SEND_UNWANTED_RESET = "send RST, its form as unwanted_text_reset says"
+    START_KEEPALIVE = "start the keepalive timer if it is on"
+    START_FIN_WAIT_2 = "start the FIN-WAIT-2 timer if the user is gone"
     START_2MSL = "start the 2 MSL timer, stop the others"
     SIGNAL_CONNECTED = "tell the user: connected"
     SIGNAL_EOF = "tell the user: the peer is closing"
@@ -111,7 +131,13 @@ class Cause(Enum):
     RESET_BY_PEER = "reset by peer"
     REFUSED = "refused"
     USER_TIMEOUT = "user timeout"
+    RETRANSMISSION_LIMIT = "retransmission limit"
+    KEEPALIVE_FAILED = "keepalive failed"
     UNREACHABLE = "unreachable"
+    NO_RESOURCES = "no resources"
+    INVALID_HEADER = "invalid header"
+    UNREAD_DATA = "unread data"
+    LINGER_EXPIRED = "linger expired"
     NOT_OPENED = "not opened"
 
     def __str__(self) -> str:
@@ -173,6 +199,7 @@ _OPENING = (
         Event.SYN_ACK,
         "ESTABLISHED",
         Do.SEND_ACK,
+        Do.START_KEEPALIVE,
         Do.SIGNAL_CONNECTED,
         rfc="3.10.7.3 fourth",
     )
@@ -180,6 +207,7 @@ _OPENING = (
         "SYN-RECEIVED",
         Event.ACK_OF_SYN,
         "ESTABLISHED",
+        Do.START_KEEPALIVE,
         Do.SIGNAL_CONNECTED,
         Do.CLOSE_IF_DEFERRED,
         rfc="3.10.7.4 fifth",
@@ -187,7 +215,7 @@ _OPENING = (
 )
 
 _GRACEFUL = (
-    rows("FIN-WAIT-1", Event.ACK_OF_FIN, "FIN-WAIT-2", rfc="3.10.7.4 fifth")
+    rows("FIN-WAIT-1", Event.ACK_OF_FIN, "FIN-WAIT-2", Do.START_FIN_WAIT_2, rfc="3.10.7.4 fifth")
     + rows("CLOSING", Event.ACK_OF_FIN, "TIME-WAIT", Do.START_2MSL, rfc="3.10.7.4 fifth")
     + rows("LAST-ACK", Event.ACK_OF_FIN, "CLOSED", rfc="3.10.7.4 fifth", cause=Cause.GRACEFUL)
     + rows("ESTABLISHED", Event.FIN, "CLOSE-WAIT", Do.SIGNAL_EOF, Do.SEND_ACK, rfc="3.10.7.4 eighth")
@@ -222,7 +250,67 @@ _ABRUPT = (
     )
 )
 
-TRANSITIONS: tuple[Row, ...] = _USER_CALLS + _OPENING + _GRACEFUL + _ABRUPT
+# What a TCP gives up of its own accord. The user who is gone is the half-duplex close of 3.6.1 (MAY-1).
+_GIVEN_UP = (
+    rows(f"{_OPEN} {_ENDING}", Event.CLOSE_UNREAD, "CLOSED", Do.SEND_RESET, rfc="3.6.1", cause=Cause.UNREAD_DATA)
+    + rows(
+        "FIN-WAIT-1 FIN-WAIT-2",
+        Event.UNWANTED_TEXT,
+        "CLOSED",
+        Do.SEND_UNWANTED_RESET,
+        rfc="3.6.1",
+        cause=Cause.UNREAD_DATA,
+    )
+    + rows("SYN-RECEIVED", Event.LISTENER_CLOSED, "CLOSED", rfc="3.10.4", cause=Cause.NOT_OPENED)
+    + rows("SYN-SENT", Event.RETRANSMISSION_LIMIT, "CLOSED", rfc="3.8.3", cause=Cause.RETRANSMISSION_LIMIT)
+    + rows(
+        f"SYN-RECEIVED {_UNACKNOWLEDGED}",
+        Event.RETRANSMISSION_LIMIT,
+        "CLOSED",
+        Do.SEND_TIMEOUT_RESET,
+        rfc="3.8.3",
+        cause=Cause.RETRANSMISSION_LIMIT,
+    )
+    + rows(
+        "ESTABLISHED FIN-WAIT-2 CLOSE-WAIT",
+        Event.KEEPALIVE_TIMEOUT,
+        "CLOSED",
+        Do.SEND_KEEPALIVE_RESET,
+        rfc="3.8.4",
+        cause=Cause.KEEPALIVE_FAILED,
+    )
+    # Silent, like the end of TIME-WAIT: our FIN is acknowledged, and there is nobody to tell.
+    + rows("FIN-WAIT-2", Event.FIN_WAIT_2_TIMEOUT, "CLOSED", rfc="3.6.1", cause=Cause.LINGER_EXPIRED)
+    + rows(
+        "FIN-WAIT-1 CLOSE-WAIT CLOSING LAST-ACK",
+        Event.LINGER_TIMEOUT,
+        "CLOSED",
+        Do.SEND_RESET,
+        rfc="3.5.2",
+        cause=Cause.LINGER_EXPIRED,
+    )
+    + rows(
+        f"SYN-RECEIVED {_OPEN} {_ENDING}",
+        Event.INVALID_HEADER,
+        "CLOSED",
+        Do.SEND_RESET,
+        rfc="3.5.2",
+        cause=Cause.INVALID_HEADER,
+    )
+    + rows("SYN-SENT", Event.NO_RESOURCES, "CLOSED", rfc="3.5.2", cause=Cause.NO_RESOURCES)
+    + rows(
+        f"SYN-RECEIVED {_OPEN} {_ENDING}",
+        Event.NO_RESOURCES,
+        "CLOSED",
+        Do.SEND_RESET,
+        rfc="3.5.2",
+        cause=Cause.NO_RESOURCES,
+    )
+    + rows("TIME-WAIT", Event.NO_RESOURCES, "CLOSED", rfc="3.6.1", cause=Cause.GRACEFUL)
+    + rows("TIME-WAIT", Event.REOPEN, "CLOSED", rfc="3.6.1", cause=Cause.GRACEFUL)
+)
+
+TRANSITIONS: tuple[Row, ...] = _USER_CALLS + _OPENING + _GRACEFUL + _ABRUPT + _GIVEN_UP
 
 
 class Ignored(NamedTuple):
@@ -238,6 +326,7 @@ def _ignored(states: str, events: tuple[Event, ...], why: str) -> tuple[Ignored,
 
 
 _SEGMENT_EVENTS = (Event.SYN, Event.SYN_ACK, Event.ACK_OF_SYN, Event.ACK_OF_FIN, Event.FIN, Event.RST)
+_TIMERS = (Event.RETRANSMISSION_LIMIT, Event.KEEPALIVE_TIMEOUT, Event.FIN_WAIT_2_TIMEOUT, Event.LINGER_TIMEOUT)
 
 IGNORED: tuple[Ignored, ...] = (
     _ignored("CLOSED", (*_SEGMENT_EVENTS, Event.BACK_TO_LISTEN), "there is no TCB; 3.10.7.1 answers")
@@ -272,6 +361,28 @@ IGNORED: tuple[Ignored, ...] = (
     + _ignored("FIN-WAIT-2 CLOSING LAST-ACK TIME-WAIT", (Event.FIN_SENT,), "our FIN is out already")
     + _ignored(f"{_BEFORE} {_OPEN} {_ENDING}", (Event.TIME_WAIT_TIMEOUT,), "the timer runs in TIME-WAIT only")
     + _ignored("FIN-WAIT-2 TIME-WAIT", (Event.USER_TIMEOUT, Event.UNREACHABLE), "nothing is unacknowledged")
+    + _ignored(
+        "CLOSED LISTEN", (*_TIMERS, Event.CLOSE_UNREAD, Event.UNWANTED_TEXT), "there is no peer, no text and no timer"
+    )
+    + _ignored("CLOSED LISTEN", (Event.INVALID_HEADER, Event.NO_RESOURCES), "there is no connection to end")
+    + _ignored("CLOSED LISTEN SYN-SENT", (Event.LISTENER_CLOSED,), "there is no listener that it came from")
+    + _ignored(f"{_OPEN} {_ENDING} TIME-WAIT", (Event.LISTENER_CLOSED,), "the listener has done its part")
+    + _ignored(f"CLOSED LISTEN {_BEFORE} {_OPEN} {_ENDING}", (Event.REOPEN,), "only TIME-WAIT can be reopened")
+    + _ignored(_BEFORE, (Event.CLOSE_UNREAD, Event.UNWANTED_TEXT), "no text is taken before ESTABLISHED")
+    + _ignored("ESTABLISHED", (Event.UNWANTED_TEXT,), "the user has not closed")
+    + _ignored("CLOSE-WAIT CLOSING LAST-ACK", (Event.UNWANTED_TEXT,), "no text follows a FIN")
+    + _ignored("TIME-WAIT", (Event.CLOSE_UNREAD, Event.UNWANTED_TEXT), "both directions are finished")
+    + _ignored("SYN-SENT", (Event.INVALID_HEADER,), "the connection is not open: 3.10.7.3 waits for the SYN")
+    + _ignored("TIME-WAIT", (Event.INVALID_HEADER, *_TIMERS), "both directions are finished")
+    + _ignored("FIN-WAIT-2", (Event.RETRANSMISSION_LIMIT, Event.LINGER_TIMEOUT), "nothing is unacknowledged")
+    + _ignored(_BEFORE, (Event.KEEPALIVE_TIMEOUT, Event.LINGER_TIMEOUT), "started in ESTABLISHED, or by CLOSE")
+    + _ignored("FIN-WAIT-1 CLOSING LAST-ACK", (Event.KEEPALIVE_TIMEOUT,), "the FIN is unacknowledged, and repeated")
+    + _ignored("ESTABLISHED", (Event.LINGER_TIMEOUT,), "the user has not closed")
+    + _ignored(
+        f"{_BEFORE} ESTABLISHED FIN-WAIT-1 CLOSE-WAIT {_ENDING}",
+        (Event.FIN_WAIT_2_TIMEOUT,),
+        "the timer runs in FIN-WAIT-2 only",
+    )
 )
 
 TABLE: dict[State, dict[Event, Row]] = {

@@ -32,6 +32,11 @@ class Receiver:
         self.capacity = min(self.config.rcv_buffer, 0xFFFF << self.tcb.rcv_shift)
         self.tcb.rcv_edge = seq_add(self.tcb.rcv_nxt, self.capacity)
 
+    def configure(self, config: TcpConfig) -> None:
+        """Other settings from now on. A window that was offered is not taken back (3.8.6)."""
+        self.config = config
+        self.capacity = min(config.rcv_buffer, 0xFFFF << self.tcb.rcv_shift)
+
     @property
     def window(self) -> int:
         """RCV.WND in octets: what the peer was last allowed to send."""

@@ -41,6 +41,8 @@ def seq_diff(a: int, b: int) -> int:
 class Segment:
     """One TCP segment. Numbers are absolute; `data` is the text.
 
+    `ctl` holds the control bits, and above them the four reserved bits (3.1), which a correct stack ignores.
+
     The rest are options, absent when None, False or empty: `mss` in octets (3.7.1), `wscale` a shift count
     (RFC 7323, 2.2), `timestamps` as (TSval, TSecr) (RFC 7323, 3.2), `sack` blocks as (left edge, right edge)
     (RFC 2018, 3), `user_timeout` in seconds (RFC 5482).

@@ -308,10 +308,13 @@ class Sender:
     def adopt_user_timeout(self, told: int) -> None:
         """RFC 5482, 3.1: the peer tells its user timeout, in microseconds; the longer one serves, within limits."""
         config = self.config
-        adopted = min(config.user_timeout_most, max(config.user_timeout, told, config.user_timeout_least))
+        self.set_user_timeout(min(config.user_timeout_most, max(config.user_timeout, told, config.user_timeout_least)))
+
+    def set_user_timeout(self, timeout: int) -> None:
+        """Another user timeout, in microseconds; a clock that runs keeps its start."""
         if self.user_at is not None:
-            self.user_at += adopted - self.user_timeout
-        self.user_timeout = adopted
+            self.user_at += timeout - self.user_timeout
+        self.user_timeout = timeout
 
     def back_off(self, now: int) -> None:
         """The retransmission timer expired: RFC 6298 5.5 to 5.6, RFC 5681 3.1. All in flight counts as lost."""

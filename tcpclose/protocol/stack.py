@@ -1,18 +1,24 @@
-"""All connections of one host: demultiplexing, listeners, and an answer to segments that belong to nothing.
+"""All connections of one host: demultiplexing, listeners, limits, and an answer to segments that belong to nothing.
 
 Like `Connection` it does no I/O: datagrams and the time go in, datagrams, news and the next deadline come out.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection, Signal, TcpError, answer_closed
-from tcpclose.protocol.datagram import Datagram, Endpoint
+from tcpclose.protocol.datagram import Datagram, Pair
 from tcpclose.protocol.fsm import Do, Row, State
-from tcpclose.protocol.segment import seq_diff
+from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_diff
+from tcpclose.protocol.time_wait import TimeWaitTable, may_reopen, next_iss
+
+__all__ = ["News", "Pair", "Stack"]
 
 #: Destination unreachable (ICMP type 3): these codes say that no retry will help (3.9.2.2).
 _UNREACHABLE = 3
@@ -20,12 +26,14 @@ _UNREACHABLE = 3
 _SOURCE_QUENCH = 4
 _HARD_CODES = {2: "protocol unreachable", 3: "port unreachable"}
 
+#: 3.10: what a call is refused with when a limit is reached.
+_INSUFFICIENT = "error: insufficient resources"
 
-class Pair(NamedTuple):
-    """The pair of sockets that names a connection (3.3.1)."""
+#: So many entries of connections that have ended may lie in the heap of timers before they are swept out.
+_SPARE_TIMERS = 100
 
-    local: Endpoint
-    remote: Endpoint
+_CONTROL_BITS = 0xFF
+_SYN_FIN = SYN | FIN
 
 
 class News(NamedTuple):
@@ -35,79 +43,251 @@ class News(NamedTuple):
     what: Row | Signal
 
 
+class Listener:
+    """A passive OPEN with an unspecified remote socket. Without a `backlog` its user accepts everything at once."""
+
+    __slots__ = ("backlog", "queue")
+
+    def __init__(self, backlog: int | None) -> None:
+        self.backlog = backlog
+        self.queue: dict[Pair, None] = {}  # complete, not accepted yet, in order
+
+    @property
+    def full(self) -> bool:
+        return self.backlog is not None and len(self.queue) >= self.backlog
+
+
 class Stack:
     """The TCP of one host. `iss` gives the initial sequence number of a new connection (3.4.1)."""
 
     def __init__(self, config: TcpConfig, iss: Callable[[Pair], int]) -> None:
         self.config = config
         self.iss = iss
-        self.connections: dict[Pair, Connection] = {}
-        self.listening: set[int] = set()
+        self.connections: dict[Pair, Connection] = {}  # all but those in `time_wait`
+        self._counters: Counter[str] = Counter()
+        self.time_wait = TimeWaitTable(config, self._counters)
+        self.listening: dict[int, Listener] = {}
+        self._half_open: dict[Pair, Listener] = {}
+        self._orphans: set[Pair] = set()
+        self._reopened: dict[Pair, Connection] = {}  # in TIME-WAIT, until the SYN proves to be a new one
+        self._memory = 0  # octets of text that all connections hold, when they are limited
+        self._timers: list[tuple[int, int, Pair]] = []  # a heap; entries that are out of date are skipped
+        self._ordinal = itertools.count()
         self._datagrams: list[Datagram] = []
         self._news: list[News] = []
 
     # User calls. Each raises TcpError when the TCP refuses it.
 
-    def listen(self, port: int) -> None:
-        """Passive OPEN with an unspecified remote socket: every SYN to `port` makes a connection of its own."""
+    def listen(self, port: int, backlog: int | None = None) -> None:
+        """Passive OPEN with an unspecified remote socket: every SYN to `port` makes a connection of its own.
+
+        With a `backlog`, so many complete connections wait for `accept`; without, all count as accepted.
+        """
         if port in self.listening:
             raise TcpError(Do.REFUSE_EXISTS.value)
-        self.listening.add(port)
+        self.listening[port] = Listener(backlog)
 
-    def open(self, pair: Pair, now: int) -> None:
-        """Active OPEN."""
-        if pair in self.connections:
+    def accept(self, port: int) -> Pair | None:
+        """The connection that has waited longest at a listener with a backlog; None when there is none."""
+        if port not in self.listening:
+            raise TcpError(Do.REFUSE_NO_CONNECTION.value)
+        queue = self.listening[port].queue
+        pair = next(iter(queue), None)
+        if pair is not None:
+            del queue[pair]
+        return pair
+
+    def close_listener(self, port: int, now: int) -> None:
+        """CLOSE in LISTEN. What is half-open vanishes silently, what nobody has accepted gets a RST."""
+        listener = self.listening.pop(port, None)
+        if listener is None:
+            raise TcpError(Do.REFUSE_NO_CONNECTION.value)
+        half_open = [pair for pair, of in self._half_open.items() if of is listener]
+        for pair in (*half_open, *listener.queue):
+            connection = self.connections[pair]
+            connection.listener_closed(now)
+            self._collect(pair, connection, now)
+
+    def open(self, pair: Pair, now: int, **parameters: object) -> None:
+        """Active OPEN. `parameters` are settings for this connection alone, such as `user_timeout` (3.9.1.1)."""
+        if pair in self.connections or pair in self.time_wait:
             raise TcpError(Do.REFUSE_EXISTS.value)
-        connection = self.connections[pair] = Connection(self.config, self.iss(pair))
+        if 0 < self.config.max_connections <= len(self.connections):
+            raise TcpError(_INSUFFICIENT)
+        connection = Connection(self.config, self.iss(pair), counters=self._counters)
+        if parameters:
+            connection.configure(now, **parameters)
         connection.open(now)
-        self._collect(pair, connection)
+        self._collect(pair, connection, now)
+
+    def configure(self, pair: Pair, now: int, **changes: object) -> None:
+        """Other settings for one connection (3.9.1.1)."""
+        connection = self._existing(pair)
+        connection.configure(now, **changes)
+        self._collect(pair, connection, now)
 
     def send(self, pair: Pair, text: bytes, now: int) -> None:
         """SEND."""
         connection = self._existing(pair)
+        if 0 < self.config.max_memory < self._memory + len(text):
+            raise TcpError(_INSUFFICIENT)
         connection.send(text, now)
-        self._collect(pair, connection)
+        self._collect(pair, connection, now)
 
     def receive(self, pair: Pair, now: int, octets: int | None = None) -> bytes:
         """RECEIVE: what has arrived, up to `octets` octets."""
         connection = self._existing(pair)
         text = connection.receive(now, octets)
-        self._collect(pair, connection)
+        self._collect(pair, connection, now)
         return text
 
     def close(self, pair: Pair, now: int) -> None:
         """CLOSE."""
         connection = self._existing(pair)
         connection.close(now)
-        self._collect(pair, connection)
+        self._collect(pair, connection, now)
+
+    def half_close(self, pair: Pair, now: int) -> None:
+        """CLOSE of our direction only, whatever `half_duplex_close` says."""
+        connection = self._existing(pair)
+        connection.half_close(now)
+        self._collect(pair, connection, now)
+
+    def linger_expires(self, pair: Pair, now: int) -> None:
+        """The user has waited long enough for CLOSE to be completed."""
+        connection = self._existing(pair)
+        connection.linger_expires(now)
+        self._collect(pair, connection, now)
+
+    def release(self, pair: Pair, now: int) -> None:
+        """CLOSE of both directions: the user will not ask for this connection any more (3.6.1, MAY-1)."""
+        connection = self._existing(pair)
+        connection.release(now)
+        self._collect(pair, connection, now)
 
     def abort(self, pair: Pair, now: int) -> None:
         """ABORT."""
         connection = self._existing(pair)
         connection.abort(now)
-        self._collect(pair, connection)
+        self._collect(pair, connection, now)
+
+    def find(self, pair: Pair) -> Connection | None:
+        """The connection of a pair, to look at; one in TIME-WAIT is rebuilt for it."""
+        return self.connections.get(pair) or self.time_wait.rebuild(pair)
+
+    def state(self, pair: Pair) -> State:
+        """The state of a pair's connection: CLOSED when there is none."""
+        connection = self.find(pair)
+        return State.CLOSED if connection is None else connection.state
+
+    def statistics(self) -> dict[str, int]:
+        """How often each path was taken since the start, by name; names that never occurred are left out."""
+        return dict(sorted(self._counters.items()))
 
     def _existing(self, pair: Pair) -> Connection:
-        try:
-            return self.connections[pair]
-        except KeyError:
-            raise TcpError(Do.REFUSE_NO_CONNECTION.value) from None
+        connection = self.find(pair)
+        if connection is None:
+            raise TcpError(Do.REFUSE_NO_CONNECTION.value)
+        return connection
 
     # What the driver brings in and takes out
 
     def segment_arrives(self, datagram: Datagram, now: int) -> None:
         """3.10.7: hand the segment to its connection, to a listener, or answer for a connection that is CLOSED."""
+        segment = datagram.segment
+        self._counters["segments received"] += 1
+        ctl = segment.ctl
+        if ctl > _CONTROL_BITS or ctl & _SYN_FIN == _SYN_FIN:
+            kind = "reserved bits" if ctl > _CONTROL_BITS else "SYN,FIN"
+            if self.invalid_segment_arrives(datagram, kind, now):
+                return
         pair = Pair(datagram.dst, datagram.src)
         connection = self.connections.get(pair)
-        if connection is None and datagram.dst.port in self.listening:
-            connection = Connection(self.config, self.iss(pair))
-            connection.open(now, passive=True)
-            connection.news()  # the passive OPEN was told when the user listened
+        if connection is None:
+            connection = self._newcomer(pair, segment, now)
+        elif self._half_open and self._must_wait(pair, segment):
+            return
         if connection is not None:
-            connection.segment_arrives(datagram.segment, now)
-            self._collect(pair, connection)
-        elif (reset := answer_closed(datagram.segment)) is not None:
+            connection.segment_arrives(segment, now)
+            self._collect(pair, connection, now)
+
+    def invalid_segment_arrives(self, datagram: Datagram, kind: str, now: int) -> bool:
+        """A segment whose header is wrong (its checksum is right): counted, and a reset if `invalid_header` says so.
+
+        True when the segment has no further effect. The segment's numbers are not examined: this is what RFC 3360
+        complains of, and what makes it a weapon (RFC 4953).
+        """
+        self._counters[f"invalid header: {kind}"] += 1
+        if self.config.invalid_header == "drop":
+            return False
+        pair = Pair(datagram.dst, datagram.src)
+        connection = self.connections.get(pair)
+        if connection is not None and not datagram.segment.ctl & RST:
+            connection.invalid_header_arrives(now)
+            self._collect(pair, connection, now)
+        return connection is not None
+
+    def _newcomer(self, pair: Pair, segment: Segment, now: int) -> Connection | None:
+        """The connection for a segment of a pair that has none, or only one in TIME-WAIT; None if that was all."""
+        listener = self.listening.get(pair.local.port)
+        opens = listener is not None and segment.ctl & (SYN | ACK | RST) == SYN
+        old = self.time_wait.rebuild(pair)
+        if old is not None and not (opens and self.config.time_wait_reopen and may_reopen(old, segment)):
+            return old
+        if listener is None:
+            self._refuse(pair, segment, "no such connection")
+            return None
+        if opens and (lack := self._lack(listener)):
+            self._counters[f"dropped: {lack}"] += 1
+            if self.config.overload == "reset":
+                self._refuse(pair, segment, "no resources")
+            return None
+        iss = self.iss(pair)
+        if old is not None:
+            iss = next_iss(old, iss)
+            self._reopen(pair, now)
+        connection = Connection(self.config, iss, counters=self._counters)
+        connection.open(now, passive=True)
+        connection.news()  # the passive OPEN was told when the user listened
+        self._half_open[pair] = listener
+        return connection
+
+    def _reopen(self, pair: Pair, now: int) -> None:
+        """3.6.1, MAY-2. What was in TIME-WAIT is kept aside: the SYN may be an old duplicate after all."""
+        old = self._existing(pair)
+        self._reopened[pair] = self._existing(pair)
+        old.reopened(now)
+        self._collect(pair, old, now)
+
+    def _refuse(self, pair: Pair, segment: Segment, why: str) -> None:
+        """3.10.7.1: answer for a connection that does not exist."""
+        reset = answer_closed(segment)
+        if reset is None:
+            self._counters["dropped: RST, no such connection"] += 1
+        else:
+            self._counters[f"resets sent: {why}"] += 1
+            self._counters["segments sent"] += 1
             self._datagrams.append(Datagram(pair.local, pair.remote, reset))
+
+    def _lack(self, listener: Listener) -> str | None:
+        """What is missing for one more connection."""
+        config = self.config
+        limits = (
+            ("too many connections", config.max_connections, len(self.connections)),
+            ("too many half-open connections", config.max_half_open, len(self._half_open)),
+            ("out of memory", config.max_memory, self._memory),
+        )
+        if listener.full:
+            return "accept queue is full"
+        return next((what for what, limit, used in limits if 0 < limit <= used), None)
+
+    def _must_wait(self, pair: Pair, segment: Segment) -> bool:
+        """The ACK that would complete a handshake is dropped while the accept queue is full: the peer repeats it."""
+        listener = self._half_open.get(pair)
+        waits = listener is not None and listener.full and segment.ctl & (SYN | ACK | RST) == ACK
+        if waits:
+            self._counters["dropped: accept queue is full"] += 1
+        return waits
 
     def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int) -> None:
         """An ICMP error quotes a segment of ours. Heeded only if `seq` is in flight (RFC 5927, 4.1)."""
@@ -118,20 +298,36 @@ class Stack:
         if 0 <= seq_diff(seq, tcb.snd_una) < seq_diff(tcb.snd_nxt, tcb.snd_una):
             hard = type == _UNREACHABLE and code in _HARD_CODES
             connection.icmp_arrives(hard, f"ICMP type {type} code {code}", now)
-            self._collect(pair, connection)
+            self._collect(pair, connection, now)
 
     def next_timeout(self) -> int | None:
         """The earliest deadline of all connections, in microseconds."""
-        deadlines = [at for c in self.connections.values() if (at := c.next_timeout()) is not None]
-        return min(deadlines, default=None)
+        timers, due = self._timers, None
+        while timers:
+            at, _, pair = timers[0]
+            if self._is_current(timers[0]):
+                connection = self.connections[pair]
+                due = connection.scheduled = connection.next_timeout()
+                if due == at:
+                    break
+                if due is not None:  # it was put off since
+                    heapq.heapreplace(timers, (due, next(self._ordinal), pair))
+                    continue
+            heapq.heappop(timers)
+        return _earlier(due if timers else None, self.time_wait.next_due())
 
     def timeout(self, now: int) -> None:
         """Handle every timer that has expired by `now`."""
-        for pair, connection in list(self.connections.items()):
-            at = connection.next_timeout()
-            if at is not None and at <= now:
-                connection.timeout(now)
-                self._collect(pair, connection)
+        while (at := self.next_timeout()) is not None and at <= now:
+            if at == self.time_wait.next_due():
+                pair = self.time_wait.oldest()
+                connection = self._existing(pair)
+            else:
+                pair = heapq.heappop(self._timers)[2]
+                connection = self.connections[pair]
+                connection.scheduled = None
+            connection.timeout(now)
+            self._collect(pair, connection, now)
 
     def datagrams_to_send(self) -> list[Datagram]:
         """Datagrams that were formed since the last call."""
@@ -143,14 +339,109 @@ class Stack:
         news, self._news = self._news, []
         return news
 
-    def _collect(self, pair: Pair, connection: Connection) -> None:
+    def _collect(self, pair: Pair, connection: Connection, now: int) -> None:
         """Take what a connection has to say. One that is CLOSED, or back in LISTEN, is no longer kept."""
-        self._news += (News(pair, what) for what in connection.news())
-        self._datagrams += (Datagram(pair.local, pair.remote, s) for s in connection.segments_to_send())
-        if connection.state in _NOT_KEPT:
-            self.connections.pop(pair, None)
+        self._take_news(pair, connection)
+        if segments := connection.segments_to_send():
+            self._take_segments(pair, connection, segments)
+        state = connection.state
+        if state in _NOT_KEPT:
+            self._forget(pair, connection)
+        elif state.lingers and self.time_wait.take(pair, connection):
+            self._let_go(pair, connection)
+            if 0 < self.config.time_wait_limit < len(self.time_wait):
+                self._take_back(self.time_wait.oldest(), now)
         else:
             self.connections[pair] = connection
+            self._schedule(pair, connection)
+            if connection.orphaned or self.config.max_memory:
+                self._limit(pair, connection, now)
+        if self._half_open and not state.handshaking:
+            self._handshake_over(pair, state, now)
+
+    def _schedule(self, pair: Pair, connection: Connection) -> None:
+        """Note a deadline that is earlier than the one in the heap. A later one is noted when that one is reached."""
+        at, noted = connection.next_timeout(), connection.scheduled
+        if at is not None and (noted is None or at < noted):
+            connection.scheduled = at
+            heapq.heappush(self._timers, (at, next(self._ordinal), pair))
+            if len(self._timers) > 2 * len(self.connections) + _SPARE_TIMERS:
+                self._timers = [timer for timer in self._timers if self._is_current(timer)]
+                heapq.heapify(self._timers)
+
+    def _is_current(self, timer: tuple[int, int, Pair]) -> bool:
+        connection = self.connections.get(timer[2])
+        return connection is not None and connection.scheduled == timer[0]
+
+    def _take_news(self, pair: Pair, connection: Connection) -> None:
+        for what in connection.news():
+            self._news.append(News(pair, what))
+            if isinstance(what, Row) and what.cause is not None:
+                self._counters[f"ended: {what.cause}"] += 1
+
+    def _take_segments(self, pair: Pair, connection: Connection, segments: list[Segment]) -> None:
+        self._counters["segments sent"] += len(segments)
+        for segment in segments:
+            self._datagrams.append(Datagram(pair.local, pair.remote, segment))
+            if segment.ctl & RST:
+                self._counters[f"resets sent: {connection.cause or 'not acceptable ACK'}"] += 1
+
+    def _handshake_over(self, pair: Pair, state: State, now: int) -> None:
+        """A child of a listener is complete, and waits to be accepted; or it has failed."""
+        listener = self._half_open.pop(pair, None)
+        if listener is None:
+            return
+        old = self._reopened.pop(pair, None)
+        if state not in _NOT_KEPT:
+            if listener.backlog is not None:
+                listener.queue[pair] = None
+        elif old is not None:
+            old.linger_again(now)
+            self.time_wait.take(pair, old)
+
+    def _forget(self, pair: Pair, connection: Connection) -> None:
+        self.time_wait.discard(pair)
+        self._let_go(pair, connection)
+        listener = self.listening.get(pair.local.port)
+        if listener is not None:
+            listener.queue.pop(pair, None)
+
+    def _let_go(self, pair: Pair, connection: Connection) -> None:
+        self.connections.pop(pair, None)
+        self._orphans.discard(pair)
+        self._memory -= connection.held
+        connection.held = 0
+
+    # Limits
+
+    def _limit(self, pair: Pair, connection: Connection, now: int) -> None:
+        """Keep to max_orphans and max_memory, at the expense of connections if need be."""
+        config = self.config
+        if connection.orphaned and pair not in self._orphans:
+            self._orphans.add(pair)
+            if 0 < config.max_orphans < len(self._orphans):
+                self._take_back(pair, now)
+                return
+        if config.max_memory:
+            held = connection.octets
+            self._memory += held - connection.held
+            connection.held = held
+            while self._memory > config.max_memory:
+                self._take_back(self._greediest(), now)
+
+    def _greediest(self) -> Pair:
+        """Who holds most text; one whose user is gone before all others."""
+        held = {pair: connection.held for pair, connection in self.connections.items()}
+        return max(held, key=lambda pair: (held[pair] > 0 and pair in self._orphans, held[pair]))
+
+    def _take_back(self, pair: Pair, now: int) -> None:
+        connection = self._existing(pair)
+        connection.resources_needed(now)
+        self._collect(pair, connection, now)
+
+
+def _earlier(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else min(a, b)
 
 
 #: A child of a listener that falls back to LISTEN is the listener itself again; CLOSED means no TCB.

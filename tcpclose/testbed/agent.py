@@ -98,6 +98,8 @@ class OwnStack:
             packet = decode_tcp(octets)
         except Malformed as error:
             self._dropped.append(Dropped(t=now, host=self._name, reason=error.reason))
+            if error.datagram is not None and error.datagram.dst.port not in self._kernel_ports:
+                self.host.invalid_segment_arrives(error.datagram, error.reason, now)
             return
         if packet.datagram.dst.port not in self._kernel_ports:
             self.host.segment_arrives(packet.datagram, packet.ident, now)

@@ -7,9 +7,9 @@
 
 States stand after the arrow's arrival. `...` at one end of an arrow means in flight: the segment was sent, or
 arrives, alone; one that arrives and was never sent is an old duplicate, and is marked (duplicate) while others are
-in flight. `XXX` means lost. (Open) (Listen) (Send n)
-(Close) (Abort) (Reboot) (RTO) (User timeout) (2 MSL) act; other parentheses are comments, as in the RFC. An OPEN
-that a SYN implies, or a SEND that <DATA=n> implies, need not be written. Exactly these segments may be sent, and
+in flight. `XXX` means lost. (Open) (Listen) (Send n) (Close) (Release) (Abort) (Reboot) (RTO) (User timeout) (2 MSL)
+act, where (Release) gives up both directions; other parentheses are comments, as in the RFC. An OPEN that
+a SYN implies, or a SEND that <DATA=n> implies, need not be written. Exactly these segments may be sent, and
 nothing after the last line. PSH counts only where the figure writes it.
 """
 
@@ -32,7 +32,7 @@ _SEGMENT_LINE = re.compile(
     r"(?P<left>.*?)\s*(?P<la>-->|<--|\.\.\.|XXX)\s+(?P<seg><\S+>)\s*(?P<ra>-->|<--|\.\.\.|XXX)(?P<right>.*)"
 )
 _WORD = re.compile(r"\([^)]*\)|[A-Z][A-Z0-9-]+")
-_CALL = re.compile(r"\((open|listen|send (\d+)|close|abort|reboot|rto|user timeout|2 msl)\)", re.IGNORECASE)
+_CALL = re.compile(r"\((open|listen|send (\d+)|close|release|abort|reboot|rto|user timeout|2 msl)\)", re.IGNORECASE)
 
 #: (left arrow, right arrow) -> (sender, the sender is shown sending, it is shown arriving)
 _ARROWS = {
@@ -186,7 +186,7 @@ class FigurePlayer:
     def state(self, peer: str) -> State:
         """The state of a peer: its connection's, else LISTEN or CLOSED."""
         stack = self.stacks[peer]
-        connection = stack.connections.get(self._pair(peer))
+        connection = stack.find(self._pair(peer))
         if connection is not None:
             return connection.state
         return State.LISTEN if stack.listening else State.CLOSED
@@ -309,11 +309,12 @@ class FigurePlayer:
                 "open": lambda: stack.open(pair, self.now),
                 "listen": lambda: stack.listen(pair.local.port),
                 "close": lambda: stack.close(pair, self.now),
+                "release": lambda: stack.release(pair, self.now),
                 "abort": lambda: stack.abort(pair, self.now),
                 "reboot": lambda: self.stacks.update({peer: self._new_stack(peer)}),
                 "rto": lambda: self._expire(peer, stack.connections[pair].sender.rto_at, line),
                 "user timeout": lambda: self._expire(peer, stack.connections[pair].sender.user_at, line),
-                "2 msl": lambda: self._expire(peer, stack.connections[pair].time_wait_at, line),
+                "2 msl": lambda: self._expire(peer, stack.time_wait.due(pair), line),
             }
             calls[call]()
         self._collect(peer)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from ..protocol.datagram import Datagram
+
 Octets: TypeAlias = bytes | bytearray | memoryview
 
 
 class Malformed(ValueError):
-    """Octets that are not what they should be; `reason` says how in a few fixed words, fit for counting."""
+    """Octets that are not what they should be; `reason` says how in a few fixed words, fit for counting.
 
-    def __init__(self, reason: str) -> None:
+    `datagram` is there when a TCP header with a right checksum is wrong: endpoints, SEQ, ACK and CTL can be told.
+    """
+
+    def __init__(self, reason: str, datagram: Datagram | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.datagram = datagram
 
 
 def word_sum(octets: Octets) -> int:

@@ -19,6 +19,7 @@ _WSCALE_OPTION = Struct("!BBB")
 _TIMESTAMPS_OPTION = Struct("!BBII")
 _SACK_EDGES = Struct("!II")
 _MINUTES = 0x8000  # the granularity bit of RFC 5482, 3.1: minutes instead of seconds
+_RESERVED = 0x0F  # beside the data offset
 
 
 @dataclass(slots=True)
@@ -41,7 +42,15 @@ def encode_tcp(datagram: Datagram, ident: int, ttl: int = 64, layout: Layout = "
     length = _HEADER.size + len(options)
     # The data offset counts 4-octet words in the high half of its octet: length / 4 * 16.
     header = _HEADER.pack(
-        src.port, dst.port, segment.seq, segment.ack, length << 2, segment.ctl, segment.wnd, 0, segment.up
+        src.port,
+        dst.port,
+        segment.seq,
+        segment.ack,
+        length << 2 | segment.ctl >> 8,
+        segment.ctl & 0xFF,
+        segment.wnd,
+        0,
+        segment.up,
     )
     length += len(segment.data)
     pseudo = word_sum(source + destination) + TCP + length
@@ -55,7 +64,8 @@ def decode_tcp(octets: Octets) -> Packet:
 
     The checksum is verified before anything else of the segment is believed, so that the reasons "data offset" and
     "option length" tell of a peer that built the header wrongly, never of damage on the way, which is "bad TCP
-    checksum". Reserved bits (3.1) and unknown options (MUST-6) are ignored.
+    checksum". These two errors have the datagram, without text and options. Unknown options (MUST-6) are ignored;
+    reserved bits (3.1) stand above the control bits in `Segment.ctl`, for the stack to ignore.
     """
     ip = decode_ipv4(octets)
     payload = ip.payload
@@ -67,12 +77,17 @@ def decode_tcp(octets: Octets) -> Packet:
         raise Malformed("bad TCP checksum")
     src, dst, seq, ack, offset, ctl, wnd, _, up = _HEADER.unpack_from(payload)
     start = (offset >> 4) * 4
+    segment = Segment(seq, ack, ctl | (offset & _RESERVED) << 8, wnd, up=up)
+    datagram = Datagram(Endpoint(ip.source, src), Endpoint(ip.destination, dst), segment)
     if not _HEADER.size <= start <= len(payload):
-        raise Malformed("data offset")
-    segment = Segment(seq, ack, ctl, wnd, bytes(payload[start:]), up=up)
+        raise Malformed("data offset", datagram)
     if start > _HEADER.size:
-        _decode_options(payload[_HEADER.size : start], segment)
-    return Packet(Datagram(Endpoint(ip.source, src), Endpoint(ip.destination, dst), segment), ip.ident, ip.ttl)
+        try:
+            _decode_options(payload[_HEADER.size : start], segment)
+        except Malformed as error:
+            raise Malformed(error.reason, datagram) from None
+    segment.data = bytes(payload[start:])
+    return Packet(datagram, ip.ident, ip.ttl)
 
 
 def encode_options(segment: Segment, layout: Layout) -> bytes:

@@ -1,0 +1,142 @@
+"""Connections in TIME-WAIT as a compact table: a host that closes often has many of them, and they do next to nothing.
+
+An entry is a few packed numbers under the pair of sockets as text. When something happens to one, its `Connection` is
+rebuilt, does what the machine says, and is packed again, so that the rules stand once (3.6.1, 3.10.7.4).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from struct import Struct
+
+from tcpclose.protocol.config import TcpConfig
+from tcpclose.protocol.connection import Connection
+from tcpclose.protocol.datagram import Endpoint, Pair
+from tcpclose.protocol.fsm import State
+from tcpclose.protocol.segment import Segment, seq_add, seq_diff
+
+#: What an entry keeps: when 2 MSL are over, the limit of challenge ACKs, and these variables of the TCB.
+_TCB = ("snd_nxt", "rcv_nxt", "rcv_edge", "snd_wnd_max")
+_ENTRY = Struct(f"<qqI{len(_TCB)}I")
+
+#: So many places of entries that are gone may stand in the order before they are swept out.
+_SPARE_PLACES = 100
+
+#: Room between the sequence numbers of two incarnations, for segments of the old one that are on their way.
+_ISS_GAP = 1 << 16
+
+
+class TimeWaitTable:
+    """The entries of one host, in the order in which their 2 MSL are over."""
+
+    def __init__(self, config: TcpConfig, counters: Counter[str]) -> None:
+        self.config = config
+        self.counters = counters
+        self._entries: dict[str, bytes] = {}  # in the order of their time
+        self._order: deque[str] = deque()  # the same, with old places of keys that have left or moved:
+        self._stale: Counter[str] = Counter()  # so many of the first ones, by key
+        self._last_due = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, pair: Pair) -> bool:
+        return bool(self._entries) and str(pair) in self._entries
+
+    def take(self, pair: Pair, connection: Connection) -> bool:
+        """Pack a connection in TIME-WAIT. False when it must stay as it is.
+
+        That is one with text that the user may still read, and one whose peers agreed upon timestamps (RFC 7323): the
+        entry has no room for what PAWS must remember.
+        """
+        due = connection.time_wait_at
+        key = str(pair)
+        if due is None or connection.receiver.text or connection.timestamps is not None:
+            return False
+        if key not in self._entries or self._due(key) != due:
+            if due < self._last_due:
+                return False  # it was busy when its time began; the order would be lost
+            self._leave(key)
+            self._order.append(key)
+            self._last_due = due
+        numbers = [getattr(connection.tcb, name) for name in _TCB]
+        self._entries[key] = _ENTRY.pack(due, *connection.challenges, *numbers)
+        return True
+
+    def rebuild(self, pair: Pair) -> Connection | None:
+        """The connection of an entry, which stays in the table until the next `take` or `discard`."""
+        entry = self._entries.get(str(pair)) if self._entries else None
+        if entry is None:
+            return None
+        due, until, sent, *numbers = _ENTRY.unpack(entry)
+        connection = Connection(self.config, iss=0, counters=self.counters)
+        connection.state = State.TIME_WAIT
+        connection.time_wait_at = due
+        connection.challenges = (until, sent)
+        tcb = connection.tcb
+        for name, number in zip(_TCB, numbers, strict=True):
+            setattr(tcb, name, number)
+        tcb.snd_una = tcb.snd_nxt
+        connection.sender.syn_acknowledged = True
+        connection.receiver.finished = True
+        connection.receiver.fin_seq = seq_add(tcb.rcv_nxt, -1)
+        return connection
+
+    def discard(self, pair: Pair) -> None:
+        """Forget a pair, if it is here."""
+        if self._entries:
+            self._leave(str(pair))
+
+    def has_local(self, local: Endpoint) -> bool:
+        """Some pair here has this local socket."""
+        return any(key.startswith(f"{local} > ") for key in self._entries)
+
+    def next_due(self) -> int | None:
+        """When the first entry's 2 MSL are over, in microseconds."""
+        return self._due(self._first()) if self._entries else None
+
+    def due(self, pair: Pair) -> int | None:
+        """When the 2 MSL of a pair are over; None for one that is not here."""
+        return self._due(str(pair)) if pair in self else None
+
+    def oldest(self) -> Pair:
+        """The pair that has waited longest."""
+        return _parse(self._first())
+
+    def _leave(self, key: str) -> None:
+        """Take an entry out. Its place in the order is passed over later, since to search for it would be slow."""
+        if self._entries.pop(key, None) is not None:
+            self._stale[key] += 1
+            if len(self._order) > 2 * len(self._entries) + _SPARE_PLACES:
+                self._order = deque(self._entries)
+                self._stale.clear()
+
+    def _first(self) -> str:
+        while (key := self._order[0]) in self._stale:
+            self._order.popleft()
+            self._stale[key] -= 1
+            if not self._stale[key]:
+                del self._stale[key]
+        return key
+
+    def _due(self, key: str) -> int:
+        due: int = _ENTRY.unpack_from(self._entries[key])[0]
+        return due
+
+
+def may_reopen(old: Connection, syn: Segment) -> bool:
+    """May this SYN open a new connection in place of one in TIME-WAIT (3.6.1, MAY-2)?
+
+    Only if it is surely none of the old connection's: its number lies beyond all that the peer has used.
+    """
+    return seq_diff(syn.seq, old.tcb.rcv_nxt) >= 0
+
+
+def next_iss(old: Connection, iss: int) -> int:
+    """An initial sequence number beyond all that we have used (3.6.1, MAY-2): `iss` if it is so, else the next."""
+    return iss if seq_diff(iss, old.tcb.snd_nxt) > 0 else seq_add(old.tcb.snd_nxt, _ISS_GAP)
+
+
+def _parse(key: str) -> Pair:
+    local, remote = key.split(" > ")
+    return Pair(Endpoint.parse(local), Endpoint.parse(remote))
