@@ -9,6 +9,7 @@ once only. That holds because everything a connection knows is in it, with these
 * `cwnd` never falls below one full segment, and all text and both FINs of the bound are less than that: the
   smaller of the two windows is always wide enough, whatever `cwnd` and `ssthresh` are.
 * Segments and news have been taken out, so these lists are empty.
+* `counters` are written and never read by the engine; `scheduled` and `held` belong to a Stack, and there is none.
 
 Sequence numbers need nothing: the initial ones are fixed.
 """
@@ -17,17 +18,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import astuple
 from operator import attrgetter
 from typing import Any
 
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection
 from tcpclose.protocol.fsm import State
+from tcpclose.protocol.segment import Segment
 
 Frozen = tuple[Any, ...]
 
 #: Times inside tuples, by name of the field: where in the tuple. Fields whose names end in `_at` are times as well.
-_TIME_WITHIN = {"_challenges": 0}
+_TIME_WITHIN = {"challenges": 0}
+
+#: Fields that are left out.
+_LEFT_OUT = {"counters", "scheduled", "held"}
+
+#: Fields that hold a Segment, or None.
+_SEGMENTS = {"_peer"}
 
 #: Fields that are held at one value, for the reasons given above.
 _HELD: dict[str, Callable[[Any], Any]] = {
@@ -65,6 +74,7 @@ class Freezer:
             (index, _HELD[name]) for index, name in enumerate(self._names) if name in _HELD
         ]
         self._rebuilt = [(index, kind) for index, kind in enumerate(self._types) if kind in _FREEZE]
+        self._segments = [index for index, name in enumerate(self._names) if name in _SEGMENTS]
         self._times = [index for index, name in enumerate(self._names) if name.endswith("_at")]
         self._times_within = [
             (index, _TIME_WITHIN[name]) for index, name in enumerate(self._names) if name in _TIME_WITHIN
@@ -101,6 +111,8 @@ class Freezer:
             values += [getattr(part, name) for name in names]
         for index, change in self._changed:
             values[index] = change(values[index])
+        for index in self._segments:
+            values[index] = values[index] and astuple(values[index])
         return self._shifted(values, now)
 
     def _shifted(self, values: list[Any], by: int) -> Frozen:
@@ -118,6 +130,8 @@ class Freezer:
         values = list(frozen)
         for index, kind in self._rebuilt:
             values[index] = kind(values[index])
+        for index in self._segments:
+            values[index] = values[index] and Segment(*values[index])
         connection = Connection(self.config, self.iss)
         left = iter(values)
         for part, names in zip(self._objects(connection), self._fields, strict=True):
@@ -132,4 +146,4 @@ class Freezer:
 
 def _fields(thing: object) -> list[str]:
     slots = [name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())]
-    return [*slots, *getattr(thing, "__dict__", ())]
+    return [name for name in (*slots, *getattr(thing, "__dict__", ())) if name not in _LEFT_OUT]
