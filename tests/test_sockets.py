@@ -398,6 +398,47 @@ def test_options_of_a_listener_are_inherited(net):
     assert net.wire == ["<SEQ=300><ACK=101><CTL=ACK>", "<SEQ=101><ACK=301><CTL=ACK>"]
 
 
+DATA = "<SEQ={}><ACK=301><CTL=PSH,ACK><DATA=1>"
+
+
+def test_nagle_holds_a_small_segment_back_and_nodelay_does_not():
+    """3.7.4: MUST-17 lets the user turn it off, at any time."""
+    net = Net(nagle=True)
+    client, _ = net.pair()
+    net.cut = True
+    client.write(b"a", 0)
+    client.write(b"b", 0)
+    net.run()
+    assert net.wire == [DATA.format(101)]
+    client.set_option("TCP_NODELAY", 1, 0)
+    net.run()
+    assert net.wire == [DATA.format(101), DATA.format(102)]
+    assert client.option("TCP_NODELAY") == 1
+
+
+def test_a_corked_socket_waits_until_it_is_uncorked(net):
+    client, server = net.pair()
+    client.set_option("TCP_CORK", 1, 0)
+    client.write(b"a", 0)
+    client.write(b"b", 0)
+    net.run()
+    assert net.wire == []
+    client.set_option("TCP_CORK", 0, 0)
+    net.run()
+    assert server.read(10, 0) == b"ab"
+
+
+def test_nodelay_set_before_connect_is_inherited_by_the_connection():
+    net = Net(nagle=True)
+    net.listener.set_option("TCP_NODELAY", 1, 0)
+    _, server = net.pair()
+    net.cut = True
+    server.write(b"a", 0)
+    server.write(b"b", 0)
+    net.run()
+    assert len(net.wire) == 2
+
+
 def test_keepalive_finds_that_the_peer_is_gone(net):
     client, _ = net.pair()
     for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 3), ("SO_KEEPALIVE", True)):

@@ -125,7 +125,12 @@ class Socket:
         self._reported: str | None = None  # by ICMP, the latest soft error
         self._shut: set[str] = set()
         self._settings: dict[str, Any] = {}
-        self._options: dict[str, Any] = {"SO_LINGER": (False, 0), "SO_REUSEADDR": False}
+        self._options: dict[str, Any] = {
+            "SO_LINGER": (False, 0),
+            "SO_REUSEADDR": False,
+            "TCP_NODELAY": not self._stack.config.nagle,
+            "TCP_CORK": False,
+        }
         self._linger_until: int | None = None
         self._closed = False
         if pair is not None:
@@ -168,6 +173,7 @@ class Socket:
         socket._settings, socket._options = dict(self._settings), dict(self._options)
         if self._settings:
             self._stack.configure(pair, now, **self._settings)
+        socket._apply_switches(now)
         return socket
 
     def connect(self, remote: Endpoint, now: int) -> None:
@@ -185,6 +191,7 @@ class Socket:
         self._call(lambda: self._stack.open(pair, now, **self._settings))
         self._pair, self._connection = pair, self._stack.connections[pair]
         self._sockets.by_pair[pair] = self
+        self._apply_switches(now)
         raise SocketError("EINPROGRESS")
 
     def write(self, text: bytes, now: int) -> int:
@@ -255,11 +262,18 @@ class Socket:
 
     # Options
 
+    def _apply_switches(self, now: int) -> None:
+        """TCP_NODELAY and TCP_CORK, to the connection if there is one."""
+        if self._live:
+            self._stack.set_nodelay(self._the_pair, bool(self._options["TCP_NODELAY"]), now)
+            self._stack.set_cork(self._the_pair, bool(self._options["TCP_CORK"]), now)
+
     def set_option(self, name: str, value: Any, now: int) -> None:
         """setsockopt. SO_LINGER takes (on, seconds), the others what POSIX and Linux say. ENOPROTOOPT for no option."""
         self._look()
         if name in self._options:
             self._options[name] = value
+            self._apply_switches(now)
             return
         if name not in _SETTINGS:
             raise SocketError("ENOPROTOOPT")

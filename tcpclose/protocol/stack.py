@@ -126,6 +126,18 @@ class Stack:
         connection.configure(now, **changes)
         self._collect(pair, connection, now)
 
+    def set_nodelay(self, pair: Pair, on: bool, now: int) -> None:
+        """Small segments of a connection leave at once, or by Nagle's rule (3.7.4)."""
+        connection = self._existing(pair)
+        connection.set_nodelay(on, now)
+        self._collect(pair, connection, now)
+
+    def set_cork(self, pair: Pair, on: bool, now: int) -> None:
+        """Only full segments of a connection leave, until it is uncorked."""
+        connection = self._existing(pair)
+        connection.set_cork(on, now)
+        self._collect(pair, connection, now)
+
     def send(self, pair: Pair, text: bytes, now: int) -> None:
         """SEND."""
         connection = self._existing(pair)
