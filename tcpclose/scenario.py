@@ -210,6 +210,9 @@ class Host(_Table):
         return self
 
 
+_DEFAULT_HOST = Host()  # frozen, and not cheap to make
+
+
 class Link(_Table):
     """`[link.NAME]`: what is said here overrides the topology's; None leaves it."""
 
@@ -366,7 +369,7 @@ class Scenario(_Table):
 
     def settings(self, host: str) -> Host:
         """What the scenario says about a host of the topology, the defaults when it says nothing."""
-        return self.host.get(host) or Host()
+        return self.host.get(host, _DEFAULT_HOST)
 
     def tcp_config(self, host: str) -> TcpConfig:
         """The settings of a host's TCP: its profile and what overrides it."""
@@ -390,7 +393,7 @@ class Scenario(_Table):
         if problems:
             raise ScenarioError(problems)
         for _, name in self._hosts_used():
-            self.host.setdefault(name, Host())
+            self.host.setdefault(name, _DEFAULT_HOST)
         return self
 
     def _connection_problems(self) -> Iterator[str]:
