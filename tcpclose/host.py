@@ -82,6 +82,19 @@ def segment_fields(datagram: Datagram, connection: str | None, ident: int) -> di
     }
 
 
+def call_event(step: Step, now: int, octets: int | None, error: str | None) -> Call:
+    """That the user made the call of a step; `octets` of text were moved, or the TCP refused with `error`."""
+    return Call(
+        t=now,
+        host=step.host,
+        connection=step.connection or None,
+        call=str(step.call),
+        port=step.port or None,
+        octets=octets,
+        error=error,
+    )
+
+
 class Host:
     """A host with our stack. `addresses` are those of all hosts, by name."""
 
@@ -109,17 +122,7 @@ class Host:
         except TcpError as refusal:
             text, error = None, str(refusal)
         octets = None if text is None else len(text)
-        self._events.append(
-            Call(
-                t=now,
-                host=self.name,
-                connection=step.connection or None,
-                call=str(step.call),
-                port=step.port or None,
-                octets=octets,
-                error=error,
-            )
-        )
+        self._events.append(call_event(step, now, octets, error))
         self._listen_to_news(now)
 
     def _call(self, step: Step, now: int) -> bytes | None:

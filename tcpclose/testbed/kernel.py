@@ -19,13 +19,13 @@ from typing import Any
 
 from pyroute2 import DiagSocket
 
-from tcpclose.host import Ledger, Names, segment_fields
+from tcpclose.host import Ledger, Names, call_event, segment_fields
 from tcpclose.protocol.connection import Notice
 from tcpclose.protocol.datagram import Endpoint
 from tcpclose.protocol.fsm import Cause, State
 from tcpclose.protocol.stack import Pair
 from tcpclose.scenario import Scenario, Step, payload
-from tcpclose.trace.events import Call, Change, Dropped, End, Event, Received, Sent, Told
+from tcpclose.trace.events import Change, Dropped, End, Event, Received, Sent, Told
 from tcpclose.wire import Malformed, decode_tcp
 
 _ETH_P_ALL = 0x0003
@@ -117,16 +117,7 @@ class KernelStack:
             error = errno.errorcode.get(refusal.errno or 0, str(refusal))
         except KeyError:
             error = "error: connection does not exist"
-        call = Call(
-            t=now,
-            host=self._name,
-            connection=step.connection or None,
-            call=str(step.call),
-            port=step.port or None,
-            octets=octets,
-            error=error,
-        )
-        self._events.append(call)
+        self._events.append(call_event(step, now, octets, error))
         self._look(now)
 
     def _call(self, step: Step, now: int) -> int | None:
