@@ -2,10 +2,19 @@
 
 import os
 
+import pytest
 from hypothesis import settings
+from peers import Played
 
 os.environ["MPLBACKEND"] = "Agg"  # no test needs a screen, nor does a program that a test starts
 
 # A busy machine is no failure.
 settings.register_profile("lab", deadline=None)
 settings.load_profile("lab")
+
+
+@pytest.fixture(params=[(100, 300), (2**32 - 1, 2**32 - 4)], ids=["iss=100", "wrapping"])
+def play(request):
+    """Makes a connection whose peer is the test; keyword arguments are settings."""
+    iss, irs = request.param
+    return lambda **settings: Played(iss, irs, **settings)

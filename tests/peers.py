@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from tcpclose.protocol.config import PROFILES, SECOND, TcpConfig
 from tcpclose.protocol.connection import Connection, Notice, Signal, TcpError
@@ -15,6 +18,14 @@ from tcpclose.protocol.segment import ACK, PSH, Segment, format_segment, parse_s
 
 #: As in the RFC's figures, texts of tests number our side from 100 and the peer's from 300.
 OURS, THEIRS = 100, 300
+OUR_ACK = "<SEQ=101><ACK=301><CTL=ACK>"
+OUR_FIN = "<SEQ=101><ACK=301><CTL=FIN,ACK>"
+THEIR_ACK = "<SEQ=301><ACK=101><CTL=ACK>"
+
+
+def refused(words: str) -> Any:
+    """Expects that a call is refused with exactly these words."""
+    return pytest.raises(TcpError, match=f"^{re.escape(words)}$")
 
 
 class Played:

@@ -16,10 +16,26 @@ from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
-import test_connection
+import test_acceptability
+import test_closing
 import test_figures
+import test_opening
+import test_receiving
 import test_stack
+import test_transmission
+import test_windows
 from peers import Played
+
+MODULES = (
+    test_figures,
+    test_opening,
+    test_receiving,
+    test_windows,
+    test_transmission,
+    test_acceptability,
+    test_closing,
+    test_stack,
+)
 
 #: A judge that takes this long, in seconds of this process, would take for ever: a mutant may well loop.
 PATIENCE = 1.0
@@ -36,7 +52,7 @@ FIXTURES: dict[str, list[Callable[[], Any]]] = {
 
 def judges() -> Iterator[tuple[str, Callable[[], None]]]:
     """Every case of every test, with its name."""
-    for module in (test_figures, test_connection, test_stack):
+    for module in MODULES:
         for name, test in vars(module).items():
             if name.startswith("test_"):
                 yield from _cases(module, name, test)
