@@ -28,7 +28,8 @@ def judge() -> Iterator[Judge]:
     with subprocess.Popen(
         command, cwd=TESTS, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as court:
-        assert court.stdin and court.stdout
+        assert court.stdin
+        assert court.stdout
 
         def ask(name: str) -> dict[str, Any]:
             print(name, file=court.stdin, flush=True)

@@ -10,9 +10,9 @@ import json
 import sys
 
 import pytest
+
 from mutants import MUTANTS
 from mutants.judges import failures
-
 from tcpclose.protocol.fsm import TABLE, TRANSITIONS
 
 
