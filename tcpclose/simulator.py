@@ -16,7 +16,8 @@ from tcpclose.links import Line, link_random
 from tcpclose.protocol.datagram import Datagram
 from tcpclose.protocol.options import options_length
 from tcpclose.protocol.stack import Pair
-from tcpclose.scenario import Scenario, ScenarioError, Step
+from tcpclose.scenario import Fault, Scenario, ScenarioError, Step
+from tcpclose.scenario.faults import Cut
 from tcpclose.timeline import Timeline
 from tcpclose.topology import Network
 from tcpclose.trace.events import Event, FaultTaken, Lost, Trace
@@ -110,30 +111,30 @@ class _Simulation:
     def _take_steps(self, steps: list[Step]) -> None:
         for step in steps:
             if step.fault:
-                self._strike(step)
+                self._strike(step.fault)
             else:
                 host = self.hosts[step.host]
                 host.perform(step, self.now)
                 self._flush(host)
 
-    def _strike(self, step: Step) -> None:
+    def _strike(self, fault: Fault) -> None:
         """A fault takes effect at once. A cut link loses what is on its way in both directions."""
-        for (link, _), line in self._lines_of(step):
-            match step.fault:
+        for (link, _), line in self._lines_of(fault):
+            match fault.kind:
                 case "link_down":
                     for frame in line.cut():
                         self._note_lost(frame, link, "down")
                 case "link_up":
                     line.restore()
                 case "silent" | "speaking":
-                    line.silent = step.fault == "silent"
-        self._note(FaultTaken(t=self.now, fault=str(step.fault), target=step.link or step.host))
+                    line.silent = fault.kind == "silent"
+        self._note(FaultTaken(t=self.now, fault=fault.kind, target=fault.target))
 
-    def _lines_of(self, step: Step) -> list[tuple[tuple[str, str], Line[_Frame]]]:
+    def _lines_of(self, fault: Fault) -> list[tuple[tuple[str, str], Line[_Frame]]]:
         """Both directions of a link; for a host, the direction in which it speaks."""
-        if step.link:
-            return [(key, line) for key, line in self.lines.items() if key[0] == step.link]
-        return [(key, line) for key, line in self.lines.items() if key[1].startswith(f"{step.host}>")]
+        if isinstance(fault, Cut):
+            return [(key, line) for key, line in self.lines.items() if key[0] == fault.link]
+        return [(key, line) for key, line in self.lines.items() if key[1].startswith(f"{fault.target}>")]
 
     # Frames
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpclose.protocol.config import TcpConfig
-from tcpclose.scenario import _NEEDS, Condition, Scenario, ScenarioError, Step, payload, read_condition
+from tcpclose.scenario import Condition, Scenario, ScenarioError, Step, payload, read_condition
+from tcpclose.scenario.steps import CALLS
 
 DEMO = Path(__file__).parent.parent / "labs" / "demo" / "scenario.toml"
 
@@ -111,14 +112,9 @@ def test_conditions(text: str, condition: Condition) -> None:
     assert read_condition(str(condition)) == condition
 
 
-def test_each_call_and_fault_says_what_it_needs() -> None:
-    kinds = {
-        name
-        for key in ("call", "fault")
-        for kind in get_args(Step.model_fields[key].annotation)
-        for name in get_args(kind)
-    }
-    assert kinds == set(_NEEDS)
+def test_each_call_says_what_it_needs() -> None:
+    kinds = {name for kind in get_args(Step.model_fields["call"].annotation) for name in get_args(kind)}
+    assert kinds == set(CALLS)
 
 
 def test_the_demo_is_four_connections_in_less_than_ten_seconds() -> None:
@@ -127,7 +123,7 @@ def test_the_demo_is_four_connections_in_less_than_ten_seconds() -> None:
     assert list(scenario.connection) == ["graceful", "refused", "aborted", "unreachable"]
     assert scenario.duration < 10_000_000
     assert scenario.tcp_config("h1").user_timeout == 3_000_000
-    assert [step.fault for step in scenario.step if step.fault] == ["link_down", "link_up"]
+    assert [step.fault.kind for step in scenario.step if step.fault] == ["link_down", "link_up"]
 
 
 # ---- What is refused
@@ -220,6 +216,15 @@ REFUSED = [
     (step('at = "1s"'), "step 1: expected either `call` or `fault`"),
     (step(f'at = "1s"\n{OPEN}fault = "silent"'), "step 1: expected either `call` or `fault`"),
     (step('at = "1s"\nfault = "link_down"'), "step 1: link_down needs `link`"),
+    (
+        step('at = "1s"\nfault = "link_down"\nlink = "a"\nlinks = "b"'),
+        "step 1: link_down has no use for `links`; did you mean link?",
+    ),
+    (
+        step('at = "1s"\nfault = "link_dawn"\nlink = "a"'),
+        "step 1: fault: there is no fault link_dawn; did you mean link_down?",
+    ),
+    (step('at = "1s"\nfault = 1'), "step 1: fault = 1: expected the name of a fault"),
     (step('at = "1s"\ncall = "listen"\nhost = "h2"'), "step 1: listen needs `port`"),
     (step('at = "1s"\ncall = "close"'), "step 1: close needs `connection`; close needs `host`"),
     (step(f'at = "1s"\n{OPEN}port = 80'), "step 1: open has no use for `port`"),

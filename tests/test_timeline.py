@@ -136,5 +136,6 @@ def test_watched_are_the_conditions_that_strike_a_fault_at_once() -> None:
     assert {str(condition) for condition in line.watched("h1")} == {"h1.c1 in FIN-WAIT-2"}
     assert {str(condition) for condition in line.watched("h2")} == {"h2.c1 sees EOF"}
     (step,) = line.observe(change("FIN-WAIT-2"))
-    assert step.fault == "link_down"
+    assert step.fault is not None
+    assert step.fault.kind == "link_down"
     assert line.watched("h1") == frozenset()

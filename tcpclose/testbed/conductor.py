@@ -19,7 +19,7 @@ from typing import IO
 
 from tcpclose.host import Names, segment_fields
 from tcpclose.protocol.stack import Pair
-from tcpclose.scenario import Scenario, Step
+from tcpclose.scenario import Fault, Scenario, Step
 from tcpclose.testbed.channel import Channel
 from tcpclose.testbed.network import EmulatedNetwork, NetworkError
 from tcpclose.testbed.relay import LostFrame, RelayError
@@ -152,7 +152,7 @@ class Conductor:
         while self._waiting:
             step = self._waiting.popleft()
             if step.fault:
-                self._strike(step)
+                self._strike(step.fault)
             else:
                 self._quiet.discard(step.host)
                 self.agents[step.host].channel.tell(step=self._indices[id(step)])
@@ -160,14 +160,13 @@ class Conductor:
     def _strike_due(self) -> None:
         """An agent holds its output for a fault: that comes first, calls keep their order."""
         due = [*self._waiting, *self.timeline.due(self._now())]
-        for step in (step for step in due if step.fault):
-            self._strike(step)
+        for fault in (step.fault for step in due if step.fault):
+            self._strike(fault)
         self._waiting = deque(step for step in due if not step.fault)
 
-    def _strike(self, step: Step) -> None:
-        target = step.link or step.host
-        at = self.network.fault(str(step.fault), target)
-        self._note(FaultTaken(t=at - self.start, fault=str(step.fault), target=target))
+    def _strike(self, fault: Fault) -> None:
+        at = self.network.fault(fault.kind, fault.target)
+        self._note(FaultTaken(t=at - self.start, fault=fault.kind, target=fault.target))
 
     # The record
 

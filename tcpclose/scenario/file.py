@@ -1,0 +1,178 @@
+"""The one description of an experiment: a TOML file, read once, checked, units resolved.
+
+`Scenario.load` is the only way from the file into the program. The names of the fields below are the keys of the
+file, unknown keys are refused, and whatever is wrong is said in one `ScenarioError`. Numbers inside are whole
+microseconds, octets and bit/s. `Scenario.dump` writes the resolved scenario, every default spelled out; it loads
+to an equal one.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import tomli_w
+from pydantic import Field, StrictInt, ValidationError, field_validator, model_validator
+
+from tcpclose import units
+from tcpclose.protocol.config import TcpConfig
+from tcpclose.scenario.errors import ScenarioError, guess
+from tcpclose.scenario.messages import explain
+from tcpclose.scenario.overrides import override
+from tcpclose.scenario.steps import Step
+from tcpclose.scenario.tables import DEFAULT_HOST, Connection, Host, Link
+from tcpclose.scenario.values import Duration, Name, Table, between
+
+
+class Scenario(Table):
+    """The whole file. `host` has an entry for each host that takes part, named in the file or not."""
+
+    title: str = ""
+    #: A file of `topologies/` by its name, or "FILE.py:NAME", relative to the scenario's file.
+    topology: str
+    seed: StrictInt = 1
+    #: The hard end, in microseconds.
+    duration: Annotated[Duration, between(1, None, units.write_duration)]
+    topology_args: dict[str, Any] = Field(default_factory=dict)
+    host: dict[Name, Host] = Field(default_factory=dict)
+    link: dict[Name, Link] = Field(default_factory=dict)
+    connection: dict[Name, Connection] = Field(default_factory=dict)
+    step: tuple[Step, ...] = ()
+
+    @classmethod
+    def load(cls, path: Path | str, overrides: Sequence[str] = ()) -> Self:
+        """Read a file. An override is `KEY=VALUE` with the key's full name, "host.h1.tcp.user_timeout=5s".
+
+        Steps are counted from 1, as in messages: "step.3.at=2s". The value is TOML where it reads as such and text
+        otherwise; an empty one takes the key away. Raises `ScenarioError`.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise ScenarioError([f"cannot be read: {reason}"], str(path)) from None
+        return cls.parse(text, overrides, source=str(path), folder=Path(path).parent)
+
+    @classmethod
+    def parse(
+        cls, text: str, overrides: Sequence[str] = (), *, source: str = "scenario", folder: Path = Path()
+    ) -> Self:
+        """As `load`, from the text; `folder` is where a relative topology file is looked for."""
+        try:
+            data = tomllib.loads(text)
+            for assignment in overrides:
+                override(data, assignment)
+            if isinstance(name := data.get("topology"), str) and ".py:" in name:
+                data["topology"] = str((folder / name).absolute())
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise ScenarioError([explain(details, cls) for details in error.errors()], source) from None
+        except ScenarioError as error:
+            raise ScenarioError(error.problems, source) from None
+        except (ValueError, RecursionError) as error:  # what tomllib raises
+            raise ScenarioError([f"not TOML: {error}"], source) from None
+
+    def dump(self) -> str:
+        """The resolved scenario as TOML: everything that has a default is written out."""
+        steps = [step.model_dump(exclude_unset=True) for step in self.step]
+        return tomli_w.dumps({**self.model_dump(exclude_none=True, exclude={"step"}), "step": steps})
+
+    def settings(self, host: str) -> Host:
+        """What the scenario says about a host of the topology, the defaults when it says nothing."""
+        return self.host.get(host, DEFAULT_HOST)
+
+    def tcp_config(self, host: str) -> TcpConfig:
+        """The settings of a host's TCP: its profile and what overrides it."""
+        return self.settings(host).tcp
+
+    def link_settings(self) -> dict[str, dict[str, int | float]]:
+        """What the file says about links, by the names of the fields of `LinkSettings`."""
+        return {name: {key: value for key, value in link if value is not None} for name, link in self.link.items()}
+
+    @field_validator("connection")
+    @classmethod
+    def _number_clients(cls, connections: dict[str, Connection]) -> dict[str, Connection]:
+        return {
+            name: connection.model_copy(update={"client_port": connection.client_port or 40000 + ordinal})
+            for ordinal, (name, connection) in enumerate(connections.items(), 1)
+        }
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = [*self._connection_problems(), *self._step_problems()]
+        if problems:
+            raise ScenarioError(problems)
+        for _, name in self._hosts_used():
+            self.host.setdefault(name, DEFAULT_HOST)
+        return self
+
+    def _connection_problems(self) -> Iterator[str]:
+        taken: dict[tuple[tuple[str, int], tuple[str, int]], str] = {}
+        for name, connection in self.connection.items():
+            where = f"connection.{name}"
+            if connection.client == connection.server:
+                yield f"{where}: client and server are both {connection.client}"
+            if (other := taken.setdefault(connection.ends, name)) != name:
+                yield f"{where}: the same hosts and ports as connection {other}"
+            for (host, port), iss in zip(connection.ends, ("client_iss", "server_iss"), strict=True):
+                if port in self.settings(host).kernel_ports:
+                    yield f"{where}: port {port} is left to the kernel of {host} (kernel_ports)"
+                if getattr(connection, iss) is not None and self.settings(host).stack == "linux":
+                    yield f'{where}: {iss} cannot be honoured, {host} has stack = "linux"'
+
+    def _step_problems(self) -> Iterator[str]:
+        opened: dict[str, int] = {}
+        for number, step in enumerate(self.step, 1):
+            if step.call == "open" and (opened.setdefault(step.connection, number) != number or step.repeat > 1):
+                yield f"step {number}: {step.connection} is opened a second time; that needs a name of its own"
+            if step.connection:
+                yield from self._end_problems(f"step {number}: connection", step.host, step.connection)
+            if step.when:
+                yield from self._end_problems(f"step {number}: when", step.when.host, step.when.connection)
+            if step.at is not None and (last := step.at + (step.repeat - 1) * step.every) > self.duration:
+                late, end = units.write_duration(last), units.write_duration(self.duration)
+                yield f"step {number}: it happens at {late}, after the end (duration = {json.dumps(end)})"
+            settings = self.settings(step.host)
+            if step.call == "listen" and step.port in settings.kernel_ports:
+                yield f"step {number}: port {step.port} is left to the kernel of {step.host} (kernel_ports)"
+            if step.call == "receive" and settings.receive == "auto":
+                yield f'step {number}: {step.host} takes text by itself; set host.{step.host}.receive = "manual"'
+
+    def _end_problems(self, where: str, host: str, name: str) -> Iterator[str]:
+        connection = self.connection.get(name)
+        if connection is None:
+            yield f"{where}: there is no connection {name}; {guess(name, self.connection, 'connections')}"
+        elif host not in (connection.client, connection.server):
+            yield f"{where}: {host} is no end of {name}, which joins {connection.client} and {connection.server}"
+
+    def check_against(self, hosts: Collection[str], links: Collection[str], source: str = "scenario") -> None:
+        """Compare names with those of the topology. Raises `ScenarioError` for each that it does not have."""
+        problems: dict[tuple[str, str], str] = {}  # one for each name, the first place where it stands
+        for (kind, known), used in ((("host", hosts), self._hosts_used()), (("link", links), self._links_used())):
+            for where, name in used:
+                if name not in known:
+                    hint = guess(name, known, f"{kind}s")
+                    problems.setdefault((kind, name), f"{where}: there is no {kind} {name} in {self.topology}; {hint}")
+        if problems:
+            raise ScenarioError(list(problems.values()), source)
+
+    def _hosts_used(self) -> Iterator[tuple[str, str]]:
+        for name, connection in self.connection.items():
+            yield f"connection.{name}.client", connection.client
+            yield f"connection.{name}.server", connection.server
+        yield from ((f"step {number}: host", step.host) for number, step in enumerate(self.step, 1) if step.host)
+        yield from self._named_by_faults("host")
+        yield from ((f"host.{name}", name) for name in self.host)
+
+    def _links_used(self) -> Iterator[tuple[str, str]]:
+        yield from ((f"link.{name}", name) for name in self.link)
+        yield from self._named_by_faults("link")
+
+    def _named_by_faults(self, kind: str) -> Iterator[tuple[str, str]]:
+        for number, step in enumerate(self.step, 1):
+            for key, what, name in step.fault.names() if step.fault else ():
+                if what == kind:
+                    yield f"step {number}: {key}", name
