@@ -18,7 +18,16 @@ from enum import Enum
 from typing import NamedTuple
 
 
-class State(Enum):
+class Word(Enum):
+    """A word of the table. Each is a single object, so that its identity can be its hash: looking it up is cheap."""
+
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class State(Word):
     """The states of 3.3.2, with what each one permits."""
 
     CLOSED = "CLOSED"
@@ -46,9 +55,6 @@ class State(Enum):
     #: Our FIN is acknowledged, the peer's is still to come.
     awaits_fin: bool
 
-    def __str__(self) -> str:
-        return str(self.value)
-
 
 def _states(names: str) -> tuple[State, ...]:
     return tuple(State(name) for name in names.split())
@@ -67,7 +73,7 @@ for _trait, _names in _TRAITS.items():
         setattr(_state, _trait, _state in _states(_names))
 
 
-class Event(Enum):
+class Event(Word):
     """What can happen to a connection, after examination."""
 
     OPEN_PASSIVE = "passive OPEN"
@@ -100,7 +106,7 @@ class Event(Enum):
     TIME_WAIT_TIMEOUT = "2 MSL timeout"
 
 
-class Do(Enum):
+class Do(Word):
     """What a row orders, by name. `connection.py` binds each name to a method."""
 
     CREATE_TCB = "create a new TCB"
@@ -123,7 +129,7 @@ class Do(Enum):
     REFUSE_CLOSING = "error: connection closing"
 
 
-class Cause(Enum):
+class Cause(Word):
     """Why a connection ended: the one reason that its user, the trace and the charts are given."""
 
     GRACEFUL = "graceful"
@@ -139,9 +145,6 @@ class Cause(Enum):
     UNREAD_DATA = "unread data"
     LINGER_EXPIRED = "linger expired"
     NOT_OPENED = "not opened"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Row(NamedTuple):
