@@ -149,11 +149,11 @@ def fin_overtakes_text(patch):
 
 
 def repeated_text_is_delivered_again(patch):
-    def append(receiver, seq, text):
+    def insert(receiver, seq, text):
         receiver.text += text
         receiver.tcb.rcv_nxt = seq + len(text)
 
-    patch.setattr(Receiver, "_append", append)
+    patch.setattr(Receiver, "_insert", insert)
     patch.setattr(Receiver, "acceptable", lambda receiver, segment: True)
 
 

@@ -164,10 +164,11 @@ class Connection(Machine):
             self.fin_wait_2_at,
             self._ack_at,
         )
-        armed = [at for at in timers if at is not None]
-        if self.keepalive is not None:
-            armed.append(self.keepalive.at)
-        return min(armed, default=None)
+        earliest = None if self.keepalive is None else self.keepalive.at
+        for at in timers:
+            if at is not None and (earliest is None or at < earliest):
+                earliest = at
+        return earliest
 
     @property
     def octets(self) -> int:
@@ -291,7 +292,7 @@ class Connection(Machine):
                 echoed = None if self.timestamps is None else self.timestamps.round_trip(segment, now)
                 self.sender.acknowledge(segment.ack, now, echoed)
             self._post(Event.SYN_ACK if acknowledges else Event.SYN, now)
-            if self.state.accepts_text:
+            if self.state.accepts_text and segment.len > 1:  # there is more than the SYN
                 rest = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN)
                 self._text_and_fin(rest, now)
 
@@ -470,11 +471,12 @@ class Connection(Machine):
             receiver.read()
         elif octets:
             self._tell(Notice.TEXT, str(octets))
-        if self.config.delayed_ack and orderly and 0 < octets == segment.len:
+        length = segment.len
+        if self.config.delayed_ack and orderly and 0 < octets == length:
             self._delay_ack(octets, now)
-        elif segment.len:
+        elif length:
             self._ack_due = True  # at once for a FIN, beyond a hole, and when one is filled (RFC 5681, 4.2)
-        if self.receiver.finished:
+        if receiver.finished:
             self._post(Event.FIN, now)
 
     def _note_repeated(self, segment: Segment) -> None:

@@ -109,8 +109,9 @@ class Machine:
 
     def _transmit(self, now: int) -> None:
         """Send what may be sent; if nothing left that carries an ACK which is due, send the ACK alone."""
-        if self.state.sends_text:
-            while (segment := self.sender.next_segment(now)) is not None:
+        sender = self.sender
+        if (sender.text or sender.fin_queued) and self.state.sends_text:
+            while (segment := sender.next_segment(now)) is not None:
                 self._send(segment, now)
         if self._ack_due:
             self._send(Segment(self.tcb.snd_nxt, ctl=ACK), now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcpclose.protocol.config import TcpConfig
-from tcpclose.protocol.segment import FIN, Segment, seq_add, seq_diff
+from tcpclose.protocol.segment import FIN, MODULUS, Segment, seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
 _LEAST_MSS = 536  # 3.7.1: what everyone may send; smaller segments are not taken for full ones
@@ -40,20 +40,19 @@ class Receiver:
     @property
     def window(self) -> int:
         """RCV.WND in octets: what the peer was last allowed to send."""
-        return seq_diff(self.tcb.rcv_edge, self.tcb.rcv_nxt)
+        return (self.tcb.rcv_edge - self.tcb.rcv_nxt) % MODULUS
 
     @property
     def offered(self) -> int:
         """SEG.WND: the window as a segment says it, in units of 2**Rcv.Wind.Shift octets (RFC 7323, 2.3)."""
-        return seq_diff(self.tcb.rcv_edge, self.tcb.rcv_nxt) >> self.tcb.rcv_shift
+        return (self.tcb.rcv_edge - self.tcb.rcv_nxt) % MODULUS >> self.tcb.rcv_shift
 
     def open_window(self) -> bool:
         """Offer room that the user made by reading, in steps worth offering (3.8.6.2.2). True when the edge moved."""
-        edge = seq_add(self.tcb.rcv_nxt, self.capacity - len(self.text))
-        gain = seq_diff(edge, self.tcb.rcv_edge)
-        if gain < max(min(self.config.mss, self.capacity // 2), 1):
+        gain = self.capacity - len(self.text) - self.window
+        if gain <= 0 or gain < min(self.config.mss, self.capacity // 2):
             return False
-        self.tcb.rcv_edge = edge
+        self.tcb.rcv_edge = seq_add(self.tcb.rcv_edge, gain)
         return True
 
     def acceptable(self, segment: Segment) -> bool:
@@ -64,9 +63,9 @@ class Receiver:
         refused, and of bare segments one further, where that probe has taken the peer's SND.NXT. It also lets the
         FIN in, which needs no room, so that a full buffer cannot hold up the release.
         """
-        start = seq_diff(segment.seq, self.tcb.rcv_nxt)
-        limit = self.window or (1 if segment.len else 2)
-        return start < limit and start + max(segment.len, 1) > 0
+        start, length = seq_diff(segment.seq, self.tcb.rcv_nxt), segment.len
+        limit = self.window or (1 if length else 2)
+        return start < limit and start + (length or 1) > 0
 
     def repeats(self, segment: Segment) -> bool:
         """All text of the segment, and its FIN, were taken before: the peer does not know yet."""
@@ -118,12 +117,13 @@ class Receiver:
         return taken
 
     def _insert(self, seq: int, text: bytes) -> None:
-        if seq_diff(seq, self.tcb.rcv_nxt) > 0:
+        gap = seq_diff(seq, self.tcb.rcv_nxt)
+        if gap > 0:
             self._hold(seq, text)
             return
-        self._append(seq, text)
-        while self.ahead and seq_diff(self.ahead[0][0], self.tcb.rcv_nxt) <= 0:
-            self._append(*self.ahead.pop(0))
+        self._append(text[-gap:])  # what came before is there already
+        while self.ahead and (gap := seq_diff(self.ahead[0][0], self.tcb.rcv_nxt)) <= 0:
+            self._append(self.ahead.pop(0)[1][-gap:])
 
     def _hold(self, seq: int, text: bytes) -> None:
         """Keep text beyond a hole, joined with all it touches: no octet is held twice."""
@@ -139,9 +139,9 @@ class Receiver:
         self._newest = [seq, *(other for other in self._newest if other != seq)]
         self.ahead = sorted([*apart, (seq, text)], key=lambda piece: seq_diff(piece[0], self.tcb.rcv_nxt))
 
-    def _append(self, seq: int, text: bytes) -> None:
+    def _append(self, text: bytes) -> None:
+        """Text that starts at RCV.NXT."""
         if self.fin_seq is not None:
-            text = text[: seq_diff(self.fin_seq, seq)]  # nothing can follow a FIN
-        new = text[seq_diff(self.tcb.rcv_nxt, seq) :]  # what came before is there already
-        self.text += new
-        self.tcb.rcv_nxt = seq_add(self.tcb.rcv_nxt, len(new))
+            text = text[: seq_diff(self.fin_seq, self.tcb.rcv_nxt)]  # nothing can follow a FIN
+        self.text += text
+        self.tcb.rcv_nxt = seq_add(self.tcb.rcv_nxt, len(text))

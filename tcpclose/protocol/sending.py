@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.scoreboard import Scoreboard
-from tcpclose.protocol.segment import ACK, FIN, PSH, Segment, seq_add, seq_diff
+from tcpclose.protocol.segment import ACK, FIN, MODULUS, PSH, Segment, seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
 _RTO_AFTER_LOST_SYN = 3_000_000  # RFC 6298 5.7, in microseconds
@@ -65,7 +65,7 @@ class Sender:
     @property
     def end(self) -> int:
         """The sequence number after the last octet of text: where the FIN stands."""
-        return seq_add(self.base, len(self.text))
+        return (self.base + len(self.text)) % MODULUS
 
     @property
     def outstanding(self) -> bool:
@@ -100,7 +100,7 @@ class Sender:
         if room is None:
             room = self.cwnd + self.limited - in_flight
         usable = min(tcb.snd_wnd - in_flight, room)
-        waiting = seq_diff(self.end, start)
+        waiting = len(self.text) - in_flight  # less than 0: the FIN has left
         size = max(min(self.mss, usable, waiting), 0)
         fin = self.fin_queued and size == waiting and usable > size
         if size == 0 and not fin:
@@ -221,8 +221,10 @@ class Sender:
         if self.board is not None:
             self.board.advance()
         self.duplicate_acks = self.limited = 0
-        self.rto_at = now + self.rto if self.outstanding else None
-        self.user_at = now + self.user_timeout if self.outstanding else None
+        if self.outstanding:
+            self.rto_at, self.user_at = now + self.rto, now + self.user_timeout
+        else:
+            self.rto_at = self.user_at = None
         return text > 0 and self._grow(acked, ack)
 
     def _grow(self, acked: int, ack: int) -> bool:
