@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from tcpclose.protocol.connection import Notice, Signal, TcpError
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.fsm import Row
 from tcpclose.protocol.segment import format_ctl
-from tcpclose.protocol.stack import News, Pair, Stack
+from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Scenario, Step, payload
 from tcpclose.trace.events import Call, Change, End, Event, Received, Sent, Text, Told
 
@@ -35,9 +36,9 @@ class Names:
             elif host == connection.server:
                 self.pairs[name] = Pair(server, client)
                 self.iss[self.pairs[name]] = connection.server_iss
-        self._names = {pair: name for name, pair in self.pairs.items()}
+        self._names: dict[tuple[Endpoint, Endpoint], str] = {pair: name for name, pair in self.pairs.items()}
 
-    def of(self, pair: Pair) -> str:
+    def of(self, pair: tuple[Endpoint, Endpoint]) -> str:
         """The name of a connection; for one that the scenario does not name its sockets, the same at both ends."""
         return self._names.get(pair) or " ".join(sorted(map(str, pair)))
 
@@ -66,14 +67,18 @@ class Ledger:
         )
 
 
+#: Two sockets stand in the trace again and again.
+_text = lru_cache(maxsize=4096)(str)
+
+
 def segment_fields(datagram: Datagram, connection: str | None, ident: int) -> dict[str, Any]:
     """The fields of a `SegmentEvent`."""
     segment = datagram.segment
     return {
         "connection": connection,
         "id": ident,
-        "src": str(datagram.src),
-        "dst": str(datagram.dst),
+        "src": _text(datagram.src),
+        "dst": _text(datagram.dst),
         "seq": segment.seq,
         "ack": segment.ack,
         "ctl": format_ctl(segment.ctl),
@@ -156,7 +161,8 @@ class Host:
 
     def segment_arrives(self, datagram: Datagram, ident: int, now: int) -> None:
         """A segment came in from the wire, with its IPv4 identification."""
-        self._note_segment(Received, Pair(datagram.dst, datagram.src), datagram, ident, now)
+        connection = self.names.of((datagram.dst, datagram.src))
+        self._events.append(Received(t=now, host=self.name, **segment_fields(datagram, connection, ident)))
         self.stack.segment_arrives(datagram, now)
         self._listen_to_news(now)
 
@@ -179,12 +185,16 @@ class Host:
         self.stack.timeout(now)
         self._listen_to_news(now)
 
-    def datagrams_to_send(self, now: int) -> Iterator[tuple[int, Datagram]]:
+    def datagrams_to_send(self, now: int) -> list[tuple[int, Datagram]]:
         """What goes on the wire now, each with its IPv4 identification. Noted in the trace as sent."""
+        sent = []
         for datagram in self.stack.datagrams_to_send():
             self._next_ident = self._next_ident % 0xFFFF + 1
-            self._note_segment(Sent, Pair(datagram.src, datagram.dst), datagram, self._next_ident, now)
-            yield self._next_ident, datagram
+            connection = self.names.of((datagram.src, datagram.dst))
+            fields = segment_fields(datagram, connection, self._next_ident)
+            self._events.append(Sent(t=now, host=self.name, **fields))
+            sent.append((self._next_ident, datagram))
+        return sent
 
     def events(self) -> list[Event]:
         """The events of this host since the last call, in order."""
@@ -195,31 +205,28 @@ class Host:
         """What each user has sent and received in all, for the end of the run."""
         return [ledger.event(now, self.name, name) for name, ledger in self._ledgers.items()]
 
-    def _note_segment(
-        self, kind: type[Sent] | type[Received], pair: Pair, datagram: Datagram, ident: int, now: int
-    ) -> None:
-        fields = segment_fields(datagram, self.names.of(pair), ident)
-        self._events.append(kind(t=now, host=self.name, **fields))
-
     def _listen_to_news(self, now: int) -> None:
         """Write down what the stack tells; a user who reads at once makes room, and there may be more to tell."""
         while news := self.stack.news():
-            for item in news:
-                self._events += self._tell(item, now)
+            for pair, what in news:
+                if isinstance(what, Signal):
+                    self._note_signal(pair, what, now)
+                else:
+                    self._note_row(pair, what, now)
 
-    def _tell(self, news: News, now: int) -> Iterator[Event]:
-        connection, what = self.names.of(news.pair), news.what
-        if isinstance(what, Signal):
-            if what.notice is not Notice.CLOSED:  # told by the row that ended it
-                yield Told(t=now, host=self.name, connection=connection, signal=what.notice.value, detail=what.detail)
-            if what.notice is Notice.TEXT and self._reads_at_once and self.stack.find(news.pair):
-                self._read(news.pair, now)
-            return
-        yield from self._row_events(what, connection, now)
+    def _note_signal(self, pair: Pair, signal: Signal, now: int) -> None:
+        notice, detail = signal
+        if notice is Notice.CLOSED:
+            return  # told by the row that ended it
+        connection = self.names.of(pair)
+        self._events.append(Told(t=now, host=self.name, connection=connection, signal=notice.value, detail=detail))
+        if notice is Notice.TEXT and self._reads_at_once and self.stack.find(pair):
+            self._read(pair, now)
 
-    def _row_events(self, row: Row, connection: str, now: int) -> Iterator[Event]:
+    def _note_row(self, pair: Pair, row: Row, now: int) -> None:
+        connection = self.names.of(pair)
         if row.state is not row.next or row.do:
-            yield Change(
+            change = Change(
                 t=now,
                 host=self.name,
                 connection=connection,
@@ -228,5 +235,6 @@ class Host:
                 event=row.event.name,
                 rfc=row.rfc,
             )
+            self._events.append(change)
         if row.cause is not None:
-            yield End(t=now, host=self.name, connection=connection, cause=row.cause.value, rfc=row.rfc)
+            self._events.append(End(t=now, host=self.name, connection=connection, cause=row.cause.value, rfc=row.rfc))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 
@@ -75,6 +76,7 @@ class Segment:
         return format_segment(self)
 
 
+@cache
 def format_ctl(ctl: int) -> str:
     """The names of the control bits, `"FIN,ACK"`; the empty string for none."""
     return ",".join(name for bit, name in _CTL_NAMES if ctl & bit)

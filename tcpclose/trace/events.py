@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 E = TypeVar("E", bound="Event")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Event:
-    """What all events have: when, in microseconds from the start of the run."""
+    """What all events have: when, in microseconds from the start of the run.
+
+    Nobody changes an event. It is not declared frozen, since that would make making one three times as dear.
+    """
 
     kind: ClassVar[str] = ""
     t: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Call(Event):
     """The user of a host made a call (3.9.1): `port` for listen, `octets` for SEND and RECEIVE, `error` a refusal."""
 
@@ -36,7 +40,7 @@ class Call(Event):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Change(Event):
     """A row of the machine's table fired. `old` and `new` are equal for a row that keeps the state."""
 
@@ -49,7 +53,7 @@ class Change(Event):
     rfc: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SegmentEvent(Event):
     """A segment seen somewhere. Numbers are absolute, `len` counts text only, `id` is the IPv4 identification.
 
@@ -67,7 +71,7 @@ class SegmentEvent(Event):
     wnd: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Sent(SegmentEvent):
     """A host put a segment on the wire."""
 
@@ -75,7 +79,7 @@ class Sent(SegmentEvent):
     host: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Received(SegmentEvent):
     """A segment arrived at a host."""
 
@@ -83,7 +87,7 @@ class Received(SegmentEvent):
     host: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Lost(SegmentEvent):
     """A link lost a segment: `reason` is loss, queue, down or silent."""
 
@@ -92,7 +96,7 @@ class Lost(SegmentEvent):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Dropped(Event):
     """A host threw a packet away unread: `reason` says why (a bad checksum, a header that cannot be)."""
 
@@ -101,7 +105,7 @@ class Dropped(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Told(Event):
     """The TCP told its user something (3.9.1.3): CONNECTED, TEXT, EOF, ERROR ..."""
 
@@ -112,7 +116,7 @@ class Told(Event):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class End(Event):
     """One end of a connection is CLOSED, with the reason and the section of the RFC that says so."""
 
@@ -123,7 +127,7 @@ class End(Event):
     rfc: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Text(Event):
     """At the end of the run: the text that one user gave its TCP and got from it, octets and SHA-256 of each."""
 
@@ -136,7 +140,7 @@ class Text(Event):
     received_sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class FaultTaken(Event):
     """A fault took effect (not: was ordered)."""
 
@@ -148,14 +152,18 @@ class FaultTaken(Event):
 _KINDS: dict[str, type[Event]] = {
     cls.kind: cls for cls in (Call, Change, Sent, Received, Lost, Dropped, Told, End, Text, FaultTaken)
 }
+#: What stands behind `t` and `kind` in the file, in this order.
+_FIELDS = {kind: tuple(field.name for field in fields(cls) if field.name != "t") for kind, cls in _KINDS.items()}
 
 
 def to_json(event: Event) -> str:
     """One line of `trace.jsonl`, without the line break. Fields that are None or empty are left out."""
-    values = asdict(event)
-    record: dict[str, Any] = {"t": values.pop("t"), "kind": event.kind}
-    record.update((name, values[name]) for name in values if values[name] not in (None, ""))
-    return json.dumps(record, separators=(", ", ": "))
+    record: dict[str, Any] = {"t": event.t, "kind": event.kind}
+    for name in _FIELDS[event.kind]:
+        value = getattr(event, name)
+        if value is not None and value != "":
+            record[name] = value
+    return json.dumps(record)
 
 
 def from_json(line: str) -> Event:
@@ -171,7 +179,7 @@ class Trace:
     """The events of one run, in order of time."""
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
-        self.events = sorted(events, key=lambda event: event.t)
+        self.events = sorted(events, key=attrgetter("t"))
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)
