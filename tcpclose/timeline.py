@@ -18,6 +18,9 @@ from tcpclose.scenario import Condition, Scenario, Step, signal_name
 from tcpclose.trace.events import Change, End, Event, Told
 
 _End = tuple[str, str]  # host, connection
+_Sight = tuple[str, str, str, str]  # host, connection, verb and value, as in a `Condition`
+
+_TEXT, _CLOSED = Notice.TEXT.value, Notice.CLOSED.value
 
 
 class Timeline:
@@ -26,13 +29,23 @@ class Timeline:
     def __init__(self, scenario: Scenario) -> None:
         self._steps = scenario.step
         self._queue: list[tuple[int, int, int]] = []  # (time, place in the file, how often it still fires), a heap
-        self._waiting: dict[_End, dict[int, Condition]] = {}
+        self._waiting: dict[int, Condition] = {}  # by place in the file; each stands in one of the next two as well,
+        self._awaited: dict[_Sight, list[int]] = {}  # so that an event finds the places that wait for it:
+        self._thirsty: dict[_End, dict[int, int]] = {}  # these wait for so many octets
         self._received: Counter[_End] = Counter()
         for place, step in enumerate(self._steps):
             if step.when is not None:
-                self._waiting.setdefault((step.when.host, step.when.connection), {})[place] = step.when
+                self._wait(place, step.when)
             elif step.at is not None:
                 heapq.heappush(self._queue, (step.at, place, step.repeat))
+
+    def _wait(self, place: int, condition: Condition) -> None:
+        host, connection, verb = condition.host, condition.connection, condition.verb
+        self._waiting[place] = condition
+        if verb == "received":
+            self._thirsty.setdefault((host, connection), {})[place] = int(condition.value)
+        else:
+            self._awaited.setdefault((host, connection, verb, condition.value), []).append(place)
 
     def due(self, now: int) -> list[Step]:
         """Take the steps that are to happen by `now`, in order; a repeated one as often as its times have passed."""
@@ -51,9 +64,7 @@ class Timeline:
 
     def left(self) -> list[tuple[int, Step]]:
         """The steps that have not happened, each with its number, counted from 1 as in the file."""
-        places = {place for waiting in self._waiting.values() for place in waiting} | {
-            entry[1] for entry in self._queue
-        }
+        places = self._waiting.keys() | {entry[1] for entry in self._queue}
         return [(place + 1, self._steps[place]) for place in sorted(places)]
 
     def observe(self, event: Event) -> list[Step]:
@@ -61,17 +72,13 @@ class Timeline:
 
         They come out of `due` when their time is there, which may be at once.
         """
-        if not isinstance(event, Change | Told | End):
-            return []
-        end = event.host, event.connection
-        if isinstance(event, Told) and event.signal == Notice.TEXT.value:
-            self._received[end] += int(event.detail)
-        waiting = self._waiting.get(end, {})
-        met = [place for place, condition in waiting.items() if self._met(condition, event)]
-        for place in met:
-            del waiting[place]
-            heapq.heappush(self._queue, (event.t + self._steps[place].after, place, self._steps[place].repeat))
-        return [self._steps[place] for place in met]
+        steps = []
+        for place in self._met(event):
+            del self._waiting[place]
+            step = self._steps[place]
+            steps.append(step)
+            heapq.heappush(self._queue, (event.t + step.after, place, step.repeat))
+        return steps
 
     def watched(self, host: str) -> frozenset[Condition]:
         """Conditions at `host` that still wait to strike a fault at once.
@@ -81,15 +88,31 @@ class Timeline:
         """
         return frozenset(
             condition
-            for (where, _), waiting in self._waiting.items()
-            for place, condition in waiting.items()
-            if where == host and self._steps[place].fault and not self._steps[place].after
+            for place, condition in self._waiting.items()
+            if condition.host == host and self._steps[place].fault and not self._steps[place].after
         )
 
-    def _met(self, condition: Condition, event: Change | Told | End) -> bool:
-        if condition.verb == "received":
-            return self._received[condition.host, condition.connection] >= int(condition.value)
+    def _met(self, event: Event) -> list[int]:
+        """Take out the places of the steps that waited for this event, in order."""
         if isinstance(event, Change):
-            return condition.verb == "in" and event.new == condition.value
-        names = {event.signal} if isinstance(event, Told) else {Notice.CLOSED.value, signal_name(event.cause)}
-        return condition.verb == "sees" and condition.value in names
+            return self._awaited.pop((event.host, event.connection, "in", event.new), [])
+        if isinstance(event, Told):
+            met = self._awaited.pop((event.host, event.connection, "sees", event.signal), [])
+            return sorted(met + self._sated(event)) if event.signal == _TEXT else met
+        if isinstance(event, End):
+            seen = (_CLOSED, signal_name(event.cause))
+            sights = [(event.host, event.connection, "sees", name) for name in seen]
+            return sorted(place for sight in sights for place in self._awaited.pop(sight, []))
+        return []
+
+    def _sated(self, text: Told) -> list[int]:
+        """Take out the places of the steps for which enough octets have come."""
+        end = text.host, text.connection
+        waiting = self._thirsty.get(end)
+        if not waiting:
+            return []
+        self._received[end] += int(text.detail)
+        met = [place for place, octets in waiting.items() if octets <= self._received[end]]
+        for place in met:
+            del waiting[place]
+        return met
