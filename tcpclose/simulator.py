@@ -6,10 +6,10 @@ made up. At one instant frames arrive first, then timers expire, then the scenar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 from tcpclose.host import Host, segment_fields
 from tcpclose.links import Line, link_random
@@ -26,17 +26,62 @@ from tcpclose.wire import EN10MB, PcapWriter, encode_tcp, ethernet_header
 _HEADERS = 14 + 20 + 20  # octets of Ethernet, IPv4 and TCP in front of the text
 
 
-class _Frame(NamedTuple):
-    """A datagram on its way: `ident` is its IPv4 identification, `hops` the lines still ahead."""
+class _Frame:
+    """A datagram on its way: `ident` is its IPv4 identification, `hops` the lines still ahead, by their links."""
 
-    datagram: Datagram
-    ident: int
-    hops: tuple[tuple[str, str], ...]
+    __slots__ = ("datagram", "hops", "ident", "octets")
 
-    @property
-    def octets(self) -> int:
-        segment = self.datagram.segment
-        return _HEADERS + options_length(segment) + len(segment.data)
+    def __init__(self, datagram: Datagram, ident: int, hops: Iterable[_Hop]) -> None:
+        self.datagram = datagram
+        self.ident = ident
+        self.hops = iter(hops)
+        self.octets = _HEADERS + options_length(datagram.segment) + len(datagram.segment.data)
+
+
+_Hop = tuple[str, Line[_Frame]]
+_Party = Line[_Frame] | Host | Timeline
+_Entry = tuple[int, int, int]  # time, how often it has gone round at that time, rank of the party
+
+
+class _Agenda:
+    """Whose turn it is. At one instant it goes round: lines first, then hosts, then the timeline, then lines again.
+
+    A party is asked for its next time only after something has happened to it, which `stir` says. So an event costs
+    the logarithm of the number of parties.
+    """
+
+    def __init__(self, lines: Iterable[Line[_Frame]], hosts: Iterable[Host], timeline: Timeline) -> None:
+        self._next_times: dict[_Party, Callable[[], int | None]] = {line: line.next_due for line in lines}
+        self._next_times |= {host: host.next_timeout for host in hosts}
+        self._next_times[timeline] = timeline.next_time
+        self._parties = list(self._next_times)
+        self._ranks = {party: rank for rank, party in enumerate(self._parties)}
+        self._entries: dict[int, _Entry] = {}  # what each is noted for, by rank
+        self._queue: list[_Entry] = []  # a heap; what has been replaced in `_entries` may still stand in it
+        self._last: _Entry = (-1, 0, 0)
+        self._stirred = set(self._parties)
+        self.stir = self._stirred.add
+
+    def take(self) -> tuple[int, _Party] | None:
+        """The earliest time, and who is to act; None when nobody will do anything any more."""
+        for party in self._stirred:
+            self._note(self._ranks[party], self._next_times[party]())
+        self._stirred.clear()
+        while self._queue:
+            self._last = time, _, rank = heapq.heappop(self._queue)
+            if self._entries.get(rank) == self._last:
+                del self._entries[rank]
+                return time, self._parties[rank]
+        return None
+
+    def _note(self, rank: int, time: int | None) -> None:
+        noted = self._entries.get(rank)
+        if time is None:
+            self._entries.pop(rank, None)
+        elif noted is None or noted[0] != time:
+            now, turn, last = self._last
+            entry = self._entries[rank] = time, 0 if time > now else turn + (rank <= last), rank
+            heapq.heappush(self._queue, entry)
 
 
 def simulate(
@@ -81,41 +126,39 @@ class _Simulation:
             for link in network.links.values()
             for way in link.directions
         }
-        self.path = cache(lambda src, dst: tuple(network.path(src, dst)))
+        self.agenda = _Agenda(self.lines.values(), self.hosts.values(), self.timeline)
+        self.path = cache(lambda src, dst: [(link, self.lines[link, way]) for link, way in network.path(src, dst)])
         self.captures = self._open_captures(captures)
 
     def run(self) -> Trace:
-        while (now := self._next_time()) is not None and now <= self.scenario.duration:
-            self.now = now
-            self._deliver()
-            for host in self.hosts.values():
-                at = host.next_timeout()
-                if at is not None and at <= now:
-                    host.timeout(now)
-                    self._flush(host)
-            self._take_steps(self.timeline.due(now))
+        while (turn := self.agenda.take()) is not None and turn[0] <= self.scenario.duration:
+            self.now, party = turn
+            self.agenda.stir(party)
+            match party:
+                case Line():
+                    for frame in party.due(self.now):
+                        self._forward(frame)
+                case Host():
+                    party.timeout(self.now)
+                    self._flush(party)
+                case Timeline():
+                    for step in party.due(self.now):
+                        self._take(step)
         for host in self.hosts.values():
-            self._note(*host.texts(self.now))
+            self._note(host.texts(self.now))
         for capture in self.captures.values():
             capture.close()
         return Trace(self.events)
 
-    def _next_time(self) -> int | None:
-        times = [self.timeline.next_time()]
-        times += [line.next_due() for line in self.lines.values()]
-        times += [host.next_timeout() for host in self.hosts.values()]
-        return min((at for at in times if at is not None), default=None)
-
     # Steps
 
-    def _take_steps(self, steps: list[Step]) -> None:
-        for step in steps:
-            if step.fault:
-                self._strike(step.fault)
-            else:
-                host = self.hosts[step.host]
-                host.perform(step, self.now)
-                self._flush(host)
+    def _take(self, step: Step) -> None:
+        if step.fault:
+            self._strike(step.fault)
+        else:
+            host = self.hosts[step.host]
+            host.perform(step, self.now)
+            self._flush(host)
 
     def _strike(self, fault: Fault) -> None:
         """A fault takes effect at once. A cut link loses what is on its way in both directions."""
@@ -128,7 +171,8 @@ class _Simulation:
                     line.restore()
                 case "silent" | "speaking":
                     line.silent = fault.kind == "silent"
-        self._note(FaultTaken(t=self.now, fault=fault.kind, target=fault.target))
+            self.agenda.stir(line)
+        self._note([FaultTaken(t=self.now, fault=fault.kind, target=fault.target)])
 
     def _lines_of(self, fault: Fault) -> list[tuple[tuple[str, str], Line[_Frame]]]:
         """Both directions of a link; for a host, the direction in which it speaks."""
@@ -140,31 +184,34 @@ class _Simulation:
 
     def _flush(self, host: Host) -> None:
         """What a host did becomes known, then what it sends leaves: a fault that strikes in between comes first."""
-        self._note(*host.events())
+        self._note(host.events())
         due = self.timeline.due(self.now)
-        self._take_steps([step for step in due if step.fault])
-        frames = list(host.datagrams_to_send(self.now))
-        self._note(*host.events())
+        for step in due:
+            if step.fault:
+                self._strike(step.fault)
+        frames = host.datagrams_to_send(self.now)
+        self._note(host.events())
         for ident, datagram in frames:
             self._capture(host.name, datagram, ident)
             destination = self.owners.get(datagram.dst.address)
             if destination is not None:
                 self._forward(_Frame(datagram, ident, self.path(host.name, destination)))
-        self._take_steps([step for step in due if not step.fault])
+        self.agenda.stir(host)
+        for step in due:
+            if not step.fault:
+                self._take(step)
 
     def _forward(self, frame: _Frame) -> None:
-        hop = frame.hops[0]
-        reason = self.lines[hop].offer(frame._replace(hops=frame.hops[1:]), frame.octets, self.now)
+        """A frame goes on to its next line; behind the last one is the host that it is for."""
+        hop = next(frame.hops, None)
+        if hop is None:
+            self._arrive(frame)
+            return
+        link, line = hop
+        reason = line.offer(frame, frame.octets, self.now)
+        self.agenda.stir(line)
         if reason is not None:
-            self._note_lost(frame, hop[0], reason)
-
-    def _deliver(self) -> None:
-        for line in self.lines.values():
-            for frame in line.due(self.now):
-                if frame.hops:
-                    self._forward(frame)
-                else:
-                    self._arrive(frame)
+            self._note_lost(frame, link, reason)
 
     def _arrive(self, frame: _Frame) -> None:
         host = self.hosts[self.owners[frame.datagram.dst.address]]
@@ -174,10 +221,11 @@ class _Simulation:
 
     # The record
 
-    def _note(self, *events: Event) -> None:
+    def _note(self, events: Iterable[Event]) -> None:
         for event in events:
             self.events.append(event)
-            self.timeline.observe(event)
+            if self.timeline.observe(event):
+                self.agenda.stir(self.timeline)
             if self.watch is not None:
                 self.watch(event)
 
@@ -185,7 +233,7 @@ class _Simulation:
         datagram = frame.datagram
         name = self.hosts[self.owners[datagram.src.address]].names.of(Pair(datagram.src, datagram.dst))
         fields = segment_fields(datagram, name, frame.ident)
-        self._note(Lost(t=self.now, link=link, reason=reason, **fields))
+        self._note([Lost(t=self.now, link=link, reason=reason, **fields)])
 
     def _open_captures(self, folder: Path | None) -> dict[str, PcapWriter]:
         if folder is None:

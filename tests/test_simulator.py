@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tcpclose.links import Line, LinkSettings, link_random
 from tcpclose.protocol.config import PROFILES
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.segment import ACK, SYN, Segment
 from tcpclose.runs import LABS
 from tcpclose.scenario import Scenario, ScenarioError
-from tcpclose.simulator import _Frame, simulate
-from tcpclose.topology import load_network
+from tcpclose.simulator import _Agenda, _Frame, simulate
+from tcpclose.timeline import Timeline
+from tcpclose.topology import Interface, LinkPlan, load_network
 from tcpclose.trace.events import Call, Dropped, End, FaultTaken, Lost, Received, Sent, Text, Told, Trace, to_json
 from tcpclose.trace.reading import releases
 from tcpclose.wire import decode_tcp, encode_tcp, read_pcap
@@ -241,3 +245,43 @@ def test_captures_hold_what_each_host_sent_and_heard(tmp_path):
         times = [time for time, _ in read_pcap(Path(tmp_path / f"{host}-eth0.pcap"))]
         assert times == [event.t * 1000 for event in seen]
     assert not trace.of(Dropped)
+
+
+def test_nobody_is_asked_for_the_time_to_whom_nothing_happens(monkeypatch):
+    """A run of many hosts must not be slower for those that stay silent."""
+    scenario = talk()
+    network = load_network(scenario)
+    for number in range(3, 30):
+        name, (link, *_) = f"h{number}", network.links.values()
+        here = Interface(f"{name}-eth0", f"10.0.0.{number}", 8, f"00:00:00:00:00:{number:02x}", f"{name}-s1")
+        line = LinkPlan(f"{name}-s1", (name, "s1"), (0, number), link.settings)
+        network = replace(network, hosts=network.hosts | {name: here}, links=network.links | {line.name: line})
+    asked: Counter[int] = Counter()
+    next_due = Line.next_due
+
+    def counted(line):
+        asked[id(line)] += 1
+        return next_due(line)
+
+    monkeypatch.setattr(Line, "next_due", counted)
+    simulate(scenario, network)
+    assert len(asked) == 2 * 29
+    assert sum(times > 1 for times in asked.values()) == 4  # both directions of both links that are used
+
+
+def test_at_one_instant_it_goes_round():
+    """Without delay two hosts may talk for long in one instant: others get their turn, and steps are taken."""
+    first, second = (Line(LinkSettings(), link_random(1, "h1-s1", way)) for way in ("h1>s1", "s1>h1"))
+    steps = Timeline(talk())
+    agenda = _Agenda([first, second], [], steps)
+    turns = []
+    for _ in range(5):
+        for line in (first, second):
+            line.offer(_Frame(Datagram(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), Segment(1)), 1, ()), 54, 0)
+            agenda.stir(line)
+        now, party = agenda.take()
+        party.due(now)
+        agenda.stir(party)
+        turns.append(party)
+    assert turns == [first, second, steps, first, second]
+    assert now == 0
