@@ -9,16 +9,13 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
 
 from tcpclose.protocol.connection import Notice, Signal, TcpError
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.fsm import Row
-from tcpclose.protocol.segment import format_ctl
 from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Scenario, Step, payload
-from tcpclose.trace.events import Call, Change, End, Event, Received, Sent, Text, Told
+from tcpclose.trace.events import Call, Event, Received, Sent, Text, Told, row_events, segment_fields
 
 
 class Names:
@@ -65,26 +62,6 @@ class Ledger:
             received=self._octets["received"],
             received_sha256=received,
         )
-
-
-#: Two sockets stand in the trace again and again.
-_text = lru_cache(maxsize=4096)(str)
-
-
-def segment_fields(datagram: Datagram, connection: str | None, ident: int) -> dict[str, Any]:
-    """The fields of a `SegmentEvent`."""
-    segment = datagram.segment
-    return {
-        "connection": connection,
-        "id": ident,
-        "src": _text(datagram.src),
-        "dst": _text(datagram.dst),
-        "seq": segment.seq,
-        "ack": segment.ack,
-        "ctl": format_ctl(segment.ctl),
-        "len": len(segment.data),
-        "wnd": segment.wnd,
-    }
 
 
 def call_event(step: Step, now: int, octets: int | None, error: str | None) -> Call:
@@ -224,17 +201,4 @@ class Host:
             self._read(pair, now)
 
     def _note_row(self, pair: Pair, row: Row, now: int) -> None:
-        connection = self.names.of(pair)
-        if row.state is not row.next or row.do:
-            change = Change(
-                t=now,
-                host=self.name,
-                connection=connection,
-                old=row.state.value,
-                new=row.next.value,
-                event=row.event.name,
-                rfc=row.rfc,
-            )
-            self._events.append(change)
-        if row.cause is not None:
-            self._events.append(End(t=now, host=self.name, connection=connection, cause=row.cause.value, rfc=row.rfc))
+        self._events += row_events(row, now, self.name, self.names.of(pair))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
-from tcpclose.host import Host, segment_fields
+from tcpclose.host import Host
 from tcpclose.links import Line, link_random
 from tcpclose.protocol.datagram import Datagram
 from tcpclose.protocol.options import options_length
@@ -20,7 +20,7 @@ from tcpclose.scenario import Fault, Scenario, ScenarioError, Step
 from tcpclose.scenario.faults import Cut
 from tcpclose.timeline import Timeline
 from tcpclose.topology import Network
-from tcpclose.trace.events import Event, FaultTaken, Lost, Trace
+from tcpclose.trace.events import Event, FaultTaken, Lost, Trace, segment_fields
 from tcpclose.wire import EN10MB, PcapWriter, encode_tcp, ethernet_header
 
 _HEADERS = 14 + 20 + 20  # octets of Ethernet, IPv4 and TCP in front of the text

@@ -23,7 +23,7 @@ from tcpclose.cli import app
 from tcpclose.runs import LABS
 from tcpclose.testbed.box import why_no_box
 from tcpclose.trace.events import Change, End, FaultTaken, Text, Told, Trace
-from tcpclose.trace.figure import play_figure
+from tcpclose.trace.playing import play_figure
 from tcpclose.trace.reading import flights, intervals, releases
 from tcpclose.wire import decode_ethernet, decode_tcp, read_pcap
 

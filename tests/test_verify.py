@@ -16,7 +16,8 @@ from tcpclose.protocol.fsm import TABLE, Do, Event, State
 from tcpclose.protocol.receiving import Receiver
 from tcpclose.protocol.segment import ACK, RST, Segment
 from tcpclose.protocol.sending import Sender
-from tcpclose.trace.figure import format_figure, parse_figure, play_figure
+from tcpclose.trace.figure import format_figure, parse_figure
+from tcpclose.trace.playing import play_figure
 from tcpclose.verify.ends import CONFIG
 from tcpclose.verify.explore import Bound, Explorer
 from tcpclose.verify.snapshot import Freezer

@@ -17,7 +17,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
-from tcpclose.host import Names, segment_fields
+from tcpclose.host import Names
 from tcpclose.protocol.stack import Pair
 from tcpclose.scenario import Fault, Scenario, Step
 from tcpclose.testbed.channel import Channel
@@ -25,7 +25,7 @@ from tcpclose.testbed.network import EmulatedNetwork, NetworkError
 from tcpclose.testbed.relay import LostFrame, RelayError
 from tcpclose.timeline import Timeline
 from tcpclose.topology import load_network
-from tcpclose.trace.events import Event, FaultTaken, Lost, from_json, to_json
+from tcpclose.trace.events import Event, FaultTaken, Lost, from_json, segment_fields, to_json
 from tcpclose.wire import Malformed, decode_ethernet, decode_tcp
 
 _HEAD_START = 50_000  # us between the last agent's "ready" and the zero of the clock

@@ -19,13 +19,13 @@ from typing import Any
 
 from pyroute2 import DiagSocket
 
-from tcpclose.host import Ledger, Names, call_event, segment_fields
+from tcpclose.host import Ledger, Names, call_event
 from tcpclose.protocol.connection import Notice
 from tcpclose.protocol.datagram import Endpoint
 from tcpclose.protocol.fsm import Cause, State
 from tcpclose.protocol.stack import Pair
 from tcpclose.scenario import Scenario, Step, payload
-from tcpclose.trace.events import Change, Dropped, End, Event, Received, Sent, Told
+from tcpclose.trace.events import Change, Dropped, End, Event, Received, Sent, Told, segment_fields
 from tcpclose.wire import Malformed, decode_tcp
 
 _ETH_P_ALL = 0x0003

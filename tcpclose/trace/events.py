@@ -9,9 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
+
+from tcpclose.protocol.datagram import Datagram
+from tcpclose.protocol.fsm import Row
+from tcpclose.protocol.segment import format_ctl
 
 E = TypeVar("E", bound="Event")
 
@@ -154,6 +159,38 @@ _KINDS: dict[str, type[Event]] = {
 }
 #: What stands behind `t` and `kind` in the file, in this order.
 _FIELDS = {kind: tuple(field.name for field in fields(cls) if field.name != "t") for kind, cls in _KINDS.items()}
+
+
+#: Two sockets stand in the trace again and again.
+_text = lru_cache(maxsize=4096)(str)
+
+
+def segment_fields(datagram: Datagram, connection: str | None, ident: int) -> dict[str, Any]:
+    """The fields of a `SegmentEvent`."""
+    segment = datagram.segment
+    return {
+        "connection": connection,
+        "id": ident,
+        "src": _text(datagram.src),
+        "dst": _text(datagram.dst),
+        "seq": segment.seq,
+        "ack": segment.ack,
+        "ctl": format_ctl(segment.ctl),
+        "len": len(segment.data),
+        "wnd": segment.wnd,
+    }
+
+
+def row_events(row: Row, now: int, host: str, connection: str) -> list[Event]:
+    """That a row of the machine fired, and that the connection ended by it."""
+    events: list[Event] = []
+    if row.state is not row.next or row.do:
+        old, new = row.state.value, row.next.value
+        event, rfc = row.event.name, row.rfc
+        events.append(Change(t=now, host=host, connection=connection, old=old, new=new, event=event, rfc=rfc))
+    if row.cause is not None:
+        events.append(End(t=now, host=host, connection=connection, cause=row.cause.value, rfc=row.rfc))
+    return events
 
 
 def to_json(event: Event) -> str:
