@@ -3,6 +3,9 @@
 A figure knows no clock, only what comes before what. Events of one peer keep their order, and a segment arrives after
 it was sent; otherwise the drawing is free, and draws a segment as one arrow wherever the receiver does nothing
 between its departure and its arrival. Played, the figure gives the same trace again.
+
+Traces do not tell of the timers that only send, such as the retransmission timer. They are inferred: what a peer sends
+when it has met nothing was sent by a timer, and so was what it repeats for no reason.
 """
 
 from __future__ import annotations
@@ -51,7 +54,9 @@ def draw(
     flown = [flight for flight in flights(trace) if flight.connection == name]
     hosts = peers or _peers(trace, name, flown)
     figure = _Figure({host: peer for peer, host in zip("AB", hosts, strict=True)}, flown, absolute)
-    for step in _Steps(trace, name, figure.names, flown).read():
+    steps = _Steps(trace, name, figure.names, flown)
+    figure.states.update(steps.before())
+    for step in steps.read():
         figure.add(step, drawn=step.at >= since)
     return figure.finish()
 
@@ -94,7 +99,19 @@ class _Steps:
         self.steps: list[_Step] = []
         self.last: dict[str, _Step] = {}  # what each peer did last, but for segments that it sent
         self.stirred = {"A": -MOMENT, "B": -MOMENT}
+        self.unexplained: dict[str, _Step] = {}  # a change that nothing led to, unless a timer's segment follows
         self.windows = {"A": 1, "B": 1}  # what each peer was offered last
+        self.acked = {"A": 0, "B": 0}  # the highest ACK that each peer has heard
+        self.may_repeat = {"A": False, "B": False}  # what each peer met last is a reason to send something again
+
+    def before(self) -> dict[str, State]:
+        """Where the peers are when the trace begins, as their first rows tell; a LISTEN may be told by its call."""
+        listening = {call.host for call in self.trace.of(Call) if call.call == "listen"}
+        found: dict[str, State] = {}
+        for change in self.trace.of(Change):
+            if change.connection == self.connection and change.host in self.names.keys() - listening:
+                found.setdefault(self.names[change.host], State(change.old))
+        return found
 
     def read(self) -> list[_Step]:
         for event in self.trace:
@@ -121,6 +138,7 @@ class _Steps:
         self.steps.append(step)
         self.last[step.peer] = step
         self.stirred[step.peer] = event.t
+        self.may_repeat[step.peer] = False
         return step
 
     def _change(self, change: Change) -> None:
@@ -129,7 +147,7 @@ class _Steps:
         if change.event in _TIMERS:
             self._stir(change, change.host, "call", _TIMERS[change.event])
         elif peer not in self.last or change.t - self.stirred[peer] > MOMENT:
-            self._stir(change, change.host, "note", change.event.replace("_", " ").lower())
+            self.unexplained[peer] = self._stir(change, change.host, "note", f"{change.event}: {change.new}")
         self.last[peer].state = State(change.new)
 
     def _fault(self, fault: FaultTaken) -> None:
@@ -143,8 +161,14 @@ class _Steps:
     def _sent(self, event: Sent, flight: Flight) -> None:
         """A segment that follows from nothing that its sender met was sent by a timer."""
         peer = self.names[flight.source]
-        if event.t - self.stirred[peer] > MOMENT:
+        change = self.unexplained.pop(peer, None)
+        again = flight.retransmission and not self.may_repeat[peer]
+        if change is not None and event.t - change.at <= MOMENT:
+            change.kind, change.word = "call", self._timer(flight, peer)
+            self.may_repeat[peer] = True
+        elif again or event.t - self.stirred[peer] > MOMENT:
             self._stir(event, flight.source, "call", self._timer(flight, peer))
+            self.may_repeat[peer] = True
         self.steps.append(_Step(event.t, peer, "send", flight=flight))
 
     def _timer(self, flight: Flight, peer: str) -> str:
@@ -160,10 +184,17 @@ class _Steps:
         return any(other.source == flight.source and other.seq > flight.seq for other in before)
 
     def _seen(self, event: SegmentEvent, flight: Flight) -> None:
-        """Elsewhere than at its sender. Where the sender keeps no trace of segments, it was sent all the same."""
-        if isinstance(event, Received):
-            self._stir(event, flight.target, "arrive", flight=flight)
-            self.windows[self.names[flight.target]] = event.wnd
+        """Elsewhere than at its sender."""
+        if not isinstance(event, Received):
+            return
+        peer, ack = self.names[flight.target], flight.ack or 0
+        self._stir(event, flight.target, "arrive", flight=flight)
+        self.windows[peer] = event.wnd
+        # Progress, or a duplicate acknowledgment (RFC 5681), or the other SYN of a simultaneous open.
+        progress = ack > self.acked[peer] > 0
+        empty = not event.len and not {"SYN", "FIN"} & flight.controls
+        self.may_repeat[peer] = progress or empty or ("SYN" in flight.controls and flight.changes)
+        self.acked[peer] = max(ack, self.acked[peer])
 
 
 def _call_word(call: Call) -> str:
@@ -181,7 +212,7 @@ class _Figure:
         self.states = {"A": State.CLOSED, "B": State.CLOSED}
         self.steps: list[_Step] = []
         self.ahead: dict[str, deque[_Step]] = {"A": deque(), "B": deque()}
-        self.departed: set[int] = set()  # flights that are shown to leave, or left before
+        self.departed: set[int] = set()  # segments that are on their way
         self.callers: set[str] = set()  # whose calls stand in the last lines, and no states after them
 
     def add(self, step: _Step, drawn: bool) -> None:
@@ -192,7 +223,8 @@ class _Figure:
             self.ahead[step.peer].append(step)
         else:
             self._enter(step)
-            self.departed |= {id(step.flight.sent)} if step.flight and step.kind == "send" else set()
+            if step.flight is not None:
+                self._in_flight(step.flight, step.kind == "send")
 
     def finish(self) -> list[Line]:
         self._add_states()
@@ -258,18 +290,24 @@ class _Figure:
         sent = step.kind == "send"
         duplicate = not sent and id(flight.sent) not in self.departed
         arrives = not sent
+        self._in_flight(flight, sent)
         if sent:
-            self.departed.add(id(flight.sent))
             queue = self.ahead[_OTHER[peer]]
             if queue and queue[0].kind == "arrive" and queue[0].flight is flight:
                 step, arrives = queue.popleft(), True
-        else:
-            self.departed.discard(id(flight.sent))  # what arrives again is a copy
+                self._in_flight(flight, False)
         self._enter(step)
         lost = sent and not arrives and flight.lost is not None
         arrow = Arrow(peer, self._numbered(flight, peer), sent, arrives, lost, duplicate)
         shown = [(who, state) for who, state in self.states.items() if not (duplicate and who == peer)]
         self.lines.append(Line(0, arrow=arrow, states=shown))
+
+    def _in_flight(self, flight: Flight, departs: bool) -> None:
+        """Keep what is on its way. What arrives and is not was made on the way, or by nobody."""
+        if departs:
+            self.departed.add(id(flight.sent))
+        else:
+            self.departed.discard(id(flight.sent))
 
     def _add_states(self) -> None:
         self.lines.append(Line(0, states=list(self.states.items())))

@@ -159,7 +159,7 @@ def format_figure(lines: list[Line]) -> str:
         la, ra = _drawn(line.arrow) if line.arrow else ("", "")
         first = "" if goes_on else f"{number}."
         rows.append(f"{first:3} {a:{left}} {la:3} {segment:{middle}} {ra:3} {b}".rstrip())
-        goes_on = not line.arrow and not line.states
+        goes_on = bool(line.calls) and not line.arrow and not line.states
     return "\n".join(rows) + "\n"
 
 
