@@ -18,8 +18,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any, get_args, get_origin, get_type_hints
 
-from tcpclose.protocol.config import MILLISECOND, SECOND, TcpConfig
+from tcpclose.protocol.config import MILLISECOND, PROFILES, SECOND, TcpConfig
 from tcpclose.protocol.connection import TcpError
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.fsm import State
@@ -44,6 +45,45 @@ _WINDOWS = [65535] * 6 + [0, 1, 1000]
 _TEXTS = [0] * 5 + [1, 3, 100, 1460, 3000]
 _MSS = [None, 1460, 1460, 536, 65535, 1, 0]
 
+#: Numbers to try, by setting. Settings that are a choice of words, or yes and no, are all tried.
+_NUMBERS: dict[str, list[int]] = {
+    "mss": [1, 536, 1460],
+    "rcv_buffer": [1, 1000, 65535, 1 << 20],
+    "snd_buffer": [20_000],
+    "initial_window": [1, 10],
+    "window_shift": [0, 7, 14],
+    "delayed_ack": [0, 40 * MILLISECOND],
+    "quick_acks": [0, 3],
+    "msl": [0, 30 * SECOND, 120 * SECOND],
+    "user_timeout": [SECOND, 300 * SECOND],
+    "user_timeout_least": [1, 100 * SECOND],
+    "r1": [0, 3],
+    "r2": [0, 1, 15],
+    "syn_r2": [0, 1, 6],
+    "keepalive_idle": [SECOND, 7200 * SECOND],
+    "keepalive_count": [1, 9],
+    "fin_wait_2_timeout": [0, 60 * SECOND],
+    "rto_min": [30 * MILLISECOND, SECOND],
+    "challenge_ack_limit": [0, 1, 10],
+    "time_wait_limit": [0, 0, 2],
+    "max_connections": [0, 0, 0, 20],
+    "max_half_open": [0, 0, 0, 2],
+    "max_orphans": [0, 0, 2],
+    "max_memory": [0, 0, 50_000],
+}
+
+
+def settings(rng: random.Random) -> TcpConfig:
+    """A profile of which about half of the settings are drawn anew."""
+    choices: dict[str, Any] = dict(_NUMBERS)
+    for name, hint in get_type_hints(TcpConfig).items():
+        if hint is bool:
+            choices[name] = [True, False]
+        elif get_origin(hint) is not None:
+            choices[name] = get_args(hint)
+    changes = {name: rng.choice(values) for name, values in choices.items() if rng.random() < 0.5}
+    return replace(PROFILES[rng.choice(list(PROFILES))], **{"snd_buffer": 20_000, **changes})
+
 
 @dataclass
 class Report:
@@ -67,30 +107,12 @@ class Round:
     def __init__(self, seed: str, report: Report) -> None:
         self.rng = random.Random(seed)
         self.report = report
-        self.config = self._config()
+        self.config = settings(self.rng)
         self.stack = Stack(self.config, lambda pair: self.rng.choice([0, 2**31 - 2, 2**32 - 3, 1000]))
-        self.find = getattr(self.stack, "find", self.stack.connections.get)
-        self.stack.listen(_LISTENER.port)
+        self.stack.listen(_LISTENER.port, self.rng.choice([None, None, 1, 50]))
         self.now = 0
         self.heard: deque[Segment] = deque([Segment(0)], maxlen=50)
         self.hears: Datagram | None = None
-
-    def _config(self) -> TcpConfig:
-        pick = self.rng.choice
-        return TcpConfig(
-            mss=pick([1, 536, 1460]),
-            rcv_buffer=pick([1, 1000, 65535]),
-            snd_buffer=20_000,
-            initial_window=pick([1, 10]),
-            msl=pick([0, 30 * SECOND, 120 * SECOND]),
-            user_timeout=pick([SECOND, 300 * SECOND]),
-            timeout_reset=pick([True, False]),
-            reset_ack=pick([True, False]),
-            reset_validity=pick(["exact", "window"]),
-            syn_validity=pick(["challenge", "window"]),
-            challenge_ack_limit=pick([0, 10]),
-            time_wait_rst=pick(["close", "ignore"]),
-        )
 
     def run(self, segments: int) -> None:
         for _ in range(segments):
@@ -100,7 +122,7 @@ class Round:
                 self._pass_time()
             self._hear(self._pair())
         for pair in _PAIRS * 2:  # behind a handshake that reopened it, TIME-WAIT may come to light again
-            if self.find(pair) is not None:
+            if self.stack.find(pair) is not None:
                 self.stack.abort(pair, self.now)
         self._take()
         if self.stack.connections or self.stack.next_timeout() is not None:
@@ -109,27 +131,41 @@ class Round:
     def _pair(self) -> Pair:
         """Mostly one that has a connection: there is more to find than where nothing is known."""
         pair = self.rng.choice(_PAIRS)
-        while self.find(pair) is None and self.rng.random() < 0.95:
+        while self.stack.find(pair) is None and self.rng.random() < 0.95:
             pair = self.rng.choice(_PAIRS)
         return pair
 
     def _user(self) -> None:
         stack, pair = self.stack, self._pair()
-        known = self.find(pair)
+        known = self.stack.find(pair)
+        while pair in stack.listening[_LISTENER.port].queue:
+            stack.accept(_LISTENER.port)  # before, a connection has no user
         calls: list[Callable[[], object]] = [
             lambda: stack.send(pair, bytes(self.rng.choice([1, 10, 5000])), self.now),
             lambda: stack.receive(pair, self.now, self.rng.choice([None, 1, 1000])),
             lambda: stack.close(pair, self.now),
+            lambda: stack.half_close(pair, self.now),
+            lambda: stack.release(pair, self.now),
+            lambda: stack.set_cork(pair, self.rng.random() < 0.5, self.now),
+            lambda: stack.set_nodelay(pair, self.rng.random() < 0.5, self.now),
+            lambda: stack.configure(pair, self.now, user_timeout=self.rng.choice([SECOND, 100 * SECOND])),
+            lambda: stack.linger_expires(pair, self.now),
             lambda: stack.abort(pair, self.now),
+            lambda: stack.accept(_LISTENER.port),
+            self._listen_again,
         ]
         try:
             if known is None and pair.local.port >= 2000:
                 stack.open(pair, self.now)
             else:
-                self.rng.choices(calls, [10, 10, 10, 1])[0]()
+                self.rng.choices(calls, [30, 30, 30, 3, 3, 5, 5, 5, 1, 3, 30, 1])[0]()
         except TcpError:
             pass  # the TCP may refuse any call
         self._take()
+
+    def _listen_again(self) -> None:
+        self.stack.close_listener(_LISTENER.port, self.now)
+        self.stack.listen(_LISTENER.port, self.rng.choice([None, 1, 50]))
 
     def _pass_time(self) -> None:
         self.now += self.rng.choices([1, 10 * MILLISECOND, SECOND, 3 * SECOND, 400 * SECOND], [5, 5, 5, 5, 1])[0]
@@ -160,7 +196,7 @@ class Round:
             raise Failure("a RST is answered by a RST")
 
     def _state(self, pair: Pair) -> State:
-        connection = self.find(pair)
+        connection = self.stack.find(pair)
         if connection is not None:
             return connection.state
         return State.LISTEN if pair.local == _LISTENER else State.CLOSED
@@ -177,14 +213,23 @@ class Round:
     def _next(self, pair: Pair) -> Segment:
         """What a peer would send next: right numbers, and control bits that fit the state more often than not."""
         rng = self.rng
-        connection = self.find(pair)
+        connection = self.stack.find(pair)
         segment = Segment(0, 0, rng.choice(_CTL), rng.choice(_WINDOWS), bytes(rng.choice(_TEXTS)), rng.choice(_MSS))
+        if segment.ctl & SYN or rng.random() < 0.1:
+            segment.wscale, segment.sack_permitted = rng.choice([None, 0, 7, 14, 255]), rng.random() < 0.7
+            segment.user_timeout = rng.choice([None, None, 0, 1, 600])
+        if rng.random() < 0.7:
+            segment.timestamps = (self.now // MILLISECOND) % MODULUS, rng.choice([0, self.now // MILLISECOND])
         if connection is None:
             segment.seq = rng.choice([0, 300, MODULUS - 2])
             segment.ctl = SYN if rng.random() < 0.7 else segment.ctl
             return segment
         tcb = connection.tcb
         segment.seq, segment.ack = tcb.rcv_nxt, rng.choice([tcb.snd_nxt, tcb.snd_una])
+        if rng.random() < 0.2:
+            edges = sorted(rng.randint(0, 20_000) for _ in range(2 * rng.randint(1, 4)))
+            blocks = zip(edges[::2], edges[1::2], strict=True)
+            segment.sack = tuple((seq_add(tcb.snd_una, a), seq_add(tcb.snd_una, b)) for a, b in blocks)
         if connection.state is State.SYN_SENT and rng.random() < 0.7:
             segment.ctl, segment.ack = rng.choice([SYN | ACK, SYN | ACK, SYN]), tcb.snd_nxt
         elif connection.state is State.TIME_WAIT and rng.random() < 0.5:
@@ -194,20 +239,27 @@ class Round:
     def _mutated(self, segment: Segment) -> Segment:
         rng = self.rng
         changed = replace(segment)
-        for what in rng.sample(["seq", "ack", "ctl", "wnd", "text", "mss"], rng.choice([1, 1, 2, 3])):
+        for what in rng.sample(
+            ["seq", "ack", "ctl", "wnd", "text", "mss", "timestamps", "sack"], rng.choice([1, 1, 2, 3])
+        ):
             match what:
                 case "seq":
                     changed.seq = seq_add(segment.seq, rng.choice(_NEAR) + rng.randint(-2, 2))
                 case "ack":
                     changed.ack = seq_add(segment.ack, rng.choice(_NEAR) + rng.randint(-2, 2))
                 case "ctl":
-                    changed.ctl ^= 1 << rng.randrange(8)
+                    changed.ctl ^= 1 << rng.randrange(12)
                 case "wnd":
                     changed.wnd = rng.getrandbits(16)
                 case "text":
                     changed.data = bytes(rng.randint(0, 70_000))
                 case "mss":
                     changed.mss = rng.getrandbits(16)
+                case "timestamps":
+                    stamps = rng.getrandbits(32), rng.getrandbits(32)
+                    changed.timestamps = rng.choice([None, stamps])
+                case "sack":
+                    changed.sack = tuple((rng.getrandbits(32), rng.getrandbits(32)) for _ in range(rng.randint(0, 4)))
         return changed
 
 
