@@ -138,8 +138,12 @@ class Round:
     def _user(self) -> None:
         stack, pair = self.stack, self._pair()
         known = self.stack.find(pair)
-        while pair in stack.listening[_LISTENER.port].queue:
-            stack.accept(_LISTENER.port)  # before, a connection has no user
+        listener = stack.listening[_LISTENER.port]
+        if pair.local == _LISTENER and listener.backlog is not None:  # before ACCEPT a connection has no user
+            if known is not None and known.state.handshaking:
+                return
+            while pair in listener.queue:
+                stack.accept(_LISTENER.port)
         calls: list[Callable[[], object]] = [
             lambda: stack.send(pair, bytes(self.rng.choice([1, 10, 5000])), self.now),
             lambda: stack.receive(pair, self.now, self.rng.choice([None, 1, 1000])),

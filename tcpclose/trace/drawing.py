@@ -102,6 +102,7 @@ class _Steps:
         self.unexplained: dict[str, _Step] = {}  # a change that nothing led to, unless a timer's segment follows
         self.windows = {"A": 1, "B": 1}  # what each peer was offered last
         self.acked = {"A": 0, "B": 0}  # the highest ACK that each peer has heard
+        self.ends = {"A": 0, "B": 0}  # behind the last number that each peer has used
         self.may_repeat = {"A": False, "B": False}  # what each peer met last is a reason to send something again
 
     def before(self) -> dict[str, State]:
@@ -170,18 +171,14 @@ class _Steps:
             self._stir(event, flight.source, "call", self._timer(flight, peer))
             self.may_repeat[peer] = True
         self.steps.append(_Step(event.t, peer, "send", flight=flight))
+        if "RST" not in flight.controls:
+            occupied = event.len + len({"SYN", "FIN"} & flight.controls)
+            self.ends[peer] = max(self.ends[peer], flight.seq + occupied)
 
     def _timer(self, flight: Flight, peer: str) -> str:
         if not flight.segment.len and not parse_ctl(flight.segment.ctl) & (SYN | FIN):
-            return "keepalive" if flight.retransmission or self._steps_back(flight) else "delayed ack"
+            return "keepalive" if flight.seq < self.ends[peer] else "delayed ack"
         return "rto" if flight.retransmission or not self.windows[peer] else "override timeout"
-
-    def _steps_back(self, flight: Flight) -> bool:
-        """An ACK whose number lies before the last one that its sender used."""
-        before = [
-            step.flight for step in self.steps if step.kind == "send" and step.flight and step.flight is not flight
-        ]
-        return any(other.source == flight.source and other.seq > flight.seq for other in before)
 
     def _seen(self, event: SegmentEvent, flight: Flight) -> None:
         """Elsewhere than at its sender."""
