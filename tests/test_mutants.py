@@ -41,7 +41,7 @@ def judge() -> Iterator[Judge]:
 
 
 def test_without_a_bug_nobody_complains(judge: Judge) -> None:
-    assert len(list(judges())) > 400
+    assert len(list(judges())) > 1000
     verdict = judge("")
     assert verdict["killer"] is None, verdict["error"]
 
@@ -60,7 +60,7 @@ def test_a_judge_that_hangs_is_stopped_even_if_the_first_call_to_stop_is_lost() 
 
 
 def test_bugs_are_told_apart_and_explained() -> None:
-    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 25
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 80
     assert all(mutant.why for mutant in MUTANTS)
 
 

@@ -12,13 +12,6 @@ from tcpclose.protocol.segment import RST, Segment, seq_add
 DAY = 24 * 3600.0
 
 
-@pytest.fixture(params=[(100, 300), (2**32 - 1, 2**32 - 4)], ids=["iss=100", "wrapping"])
-def play(request):
-    """Makes a connection; keyword arguments are settings."""
-    iss, irs = request.param
-    return lambda **settings: Played(iss, irs, **settings)
-
-
 def stamped(play, **settings) -> Played:
     """ESTABLISHED at 1 s, timestamps agreed upon: the peer's clock says 7000, ours counts the milliseconds."""
     p = play(timestamps=True, **settings).reach("SYN-SENT")

@@ -12,13 +12,6 @@ from tcpclose.protocol.segment import seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
 
-@pytest.fixture(params=[(100, 300), (2**32 - 1, 2**32 - 4)], ids=["iss=100", "wrapping"])
-def play(request):
-    """Makes a connection; keyword arguments are settings."""
-    iss, irs = request.param
-    return lambda **settings: Played(iss, irs, **settings)
-
-
 def established(play, permitted: bool = True, **settings) -> Played:
     p = play(**{"sack": True, **settings}).reach("SYN-SENT")
     p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>", sack_permitted=permitted)

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from peers import Played
 
 from tcpclose.protocol.config import SECOND
 from tcpclose.protocol.segment import PSH
-
-
-@pytest.fixture(params=[(100, 300), (2**32 - 1, 2**32 - 4)], ids=["iss=100", "wrapping"])
-def play(request):
-    """Makes a connection; keyword arguments are settings."""
-    iss, irs = request.param
-    return lambda **settings: Played(iss, irs, **settings)
-
 
 DELAYED = {"delayed_ack": SECOND // 10}
 

@@ -1,7 +1,7 @@
 """The tests that judge a mutant, as plain calls: a whole pytest for each of them would take too long.
 
-They are the figures and the tests of one connection and of one stack. The tests of the table itself are left out:
-they compare it with its own rows, and would notice any change of a row whether or not it matters.
+They are the figures and the tests of connections, of stacks and of their sockets. The tests of the table itself are
+left out: they compare it with its own rows, and would notice any change of a row whether or not it matters.
 """
 
 from __future__ import annotations
@@ -19,9 +19,16 @@ import pytest
 import test_acceptability
 import test_closing
 import test_figures
+import test_keepalive
+import test_limits
 import test_opening
+import test_options
 import test_receiving
+import test_sack
+import test_sending
+import test_sockets
 import test_stack
+import test_time_wait
 import test_transmission
 import test_windows
 from peers import Played
@@ -35,6 +42,13 @@ MODULES = (
     test_acceptability,
     test_closing,
     test_stack,
+    test_time_wait,
+    test_keepalive,
+    test_sending,
+    test_options,
+    test_sack,
+    test_limits,
+    test_sockets,
 )
 
 #: A judge that takes this long, in seconds of this process, would take for ever: a mutant may well loop.
@@ -47,14 +61,19 @@ FIXTURES: dict[str, list[Callable[[], Any]]] = {
         lambda: lambda **settings: Played(2**32 - 1, 2**32 - 4, **settings),
     ],
     "stack": [lambda: inspect.unwrap(test_stack.stack)()],
+    "host": [lambda: inspect.unwrap(test_time_wait.host)()],
+    "net": [lambda: inspect.unwrap(test_sockets.net)()],
 }
 
 
-def judges() -> Iterator[tuple[str, Callable[[], None]]]:
-    """Every case of every test, with its name."""
-    for module in MODULES:
+def judges(first: str = "") -> Iterator[tuple[str, Callable[[], None]]]:
+    """Every case of every test, with its name, but for those that Hypothesis makes up: they would take too long.
+
+    Those of the module `first` come first.
+    """
+    for module in sorted(MODULES, key=lambda module: module.__name__ != first):
         for name, test in vars(module).items():
-            if name.startswith("test_"):
+            if name.startswith("test_") and not getattr(test, "is_hypothesis_test", False):
                 yield from _cases(module, name, test)
 
 
@@ -103,9 +122,9 @@ def limited(seconds: float) -> Iterator[None]:
         gc.enable()
 
 
-def failures() -> Iterator[tuple[str, BaseException]]:
-    """Run the judges; those that fail, with what they say."""
-    for name, judge in judges():
+def failures(first: str = "") -> Iterator[tuple[str, BaseException]]:
+    """Run the judges, in the order of `judges`; those that fail, with what they say."""
+    for name, judge in judges(first):
         try:
             with limited(PATIENCE):
                 judge()
