@@ -6,7 +6,7 @@ Our side is numbered from 100 (ISS), the peer's from 300. Times are exact.
 from __future__ import annotations
 
 import pytest
-from peers import Played
+from peers import OUR_ACK, Played
 
 from tcpclose.protocol.config import SECOND
 from tcpclose.protocol.connection import TcpError
@@ -18,7 +18,6 @@ KEEPALIVE = {
     "keepalive_count": 2,
 }
 PROBE = "<SEQ=100><ACK=301><CTL=ACK>"  # SEG.SEQ = SND.NXT-1, without text
-OUR_ACK = "<SEQ=101><ACK=301><CTL=ACK>"
 
 # Keepalive, 3.8.4
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scenarios import talk
 
 from tcpclose.links import Line, LinkSettings, link_random
 from tcpclose.protocol.config import PROFILES
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.segment import ACK, SYN, Segment
 from tcpclose.runs import LABS
-from tcpclose.scenario import Scenario, ScenarioError
+from tcpclose.scenario import ScenarioError
 from tcpclose.simulator import _Agenda, _Frame, simulate
 from tcpclose.timeline import Timeline
 from tcpclose.topology import Interface, LinkPlan, load_network
@@ -25,51 +26,20 @@ from tcpclose.wire import decode_tcp, encode_tcp, read_pcap
 
 DEMO = LABS / "demo" / "scenario.toml"
 
-TALK = """
-topology = "two_hosts"
-duration = "{duration}"
-seed = {seed}
+#: h1 in a hurry, so that runs are short.
+HURRY = """
 [host.h1.tcp]
 msl = "500ms"
 user_timeout = "2s"
 rto_min = "200ms"
 [link.h1-s1]
 loss = "{loss}"
-[connection.c1]
-client = "h1"
-server = "h2"
-port = 80
-[[step]]
-at = "0s"
-host = "h2"
-call = "listen"
-port = 80
-[[step]]
-at = "0s"
-host = "h1"
-connection = "c1"
-call = "open"
-[[step]]
-when = "h1.c1 sees CONNECTED"
-host = "h1"
-connection = "c1"
-call = "send"
-bytes = "{bytes}"
-[[step]]
-when = "h1.c1 sees SENT"
-host = "h1"
-connection = "c1"
-call = "close"
-[[step]]
-when = "h2.c1 sees EOF"
-host = "h2"
-connection = "c1"
-call = "close"
 """
 
 
-def talk(extra="", seed=1, loss="0%", octets="20kB", duration="60s"):
-    return Scenario.parse(TALK.format(seed=seed, loss=loss, bytes=octets, duration=duration) + extra)
+def hurried(*more, seed=1, loss="0%", octets="20kB", duration="60s", tables=""):
+    """h1 sends and closes; more steps and tables."""
+    return talk(*more, octets=octets, tables=HURRY.format(loss=loss) + tables, seed=seed, duration=duration)
 
 
 def trace_of(scenario, **options) -> Trace:
@@ -95,14 +65,14 @@ def test_one_seed_gives_the_same_octets_in_another_process(tmp_path):
 
 
 def test_another_seed_draws_other_numbers_and_other_losses():
-    one, two = (trace_of(talk(seed=seed, loss="10%")) for seed in (1, 2))
+    one, two = (trace_of(hurried(seed=seed, loss="10%")) for seed in (1, 2))
     assert one.of(Sent)[0].seq != two.of(Sent)[0].seq
     assert [lost.t for lost in one.of(Lost)] != [lost.t for lost in two.of(Lost)]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_loss_delays_but_loses_nothing(seed):
-    trace = trace_of(talk(seed=seed, loss="10%", octets="100kB"))
+    trace = trace_of(hurried(seed=seed, loss="10%", octets="100kB"))
     assert {lost.reason for lost in trace.of(Lost)} == {"loss"}
     texts = {text.host: text for text in trace.of(Text)}
     assert texts["h2"].received == texts["h1"].sent == 100_000
@@ -111,23 +81,15 @@ def test_loss_delays_but_loses_nothing(seed):
 
 
 def test_every_segment_arrives_or_is_lost_exactly_once():
-    trace = trace_of(talk(loss="20%"))
+    trace = trace_of(hurried(loss="20%"))
     sent = sorted((event.src, event.id) for event in trace.of(Sent))
     gone = sorted((event.src, event.id) for event in [*trace.of(Received), *trace.of(Lost)])
     assert sent == gone
     assert len(set(sent)) == len(sent)
 
 
-CUT = """
-[[step]]
-when = "h1.c1 in FIN-WAIT-1"
-fault = "link_down"
-link = "h1-s1"
-"""
-
-
 def test_a_fault_triggered_by_a_state_comes_before_the_segment_of_that_moment():
-    trace = trace_of(talk(CUT))
+    trace = trace_of(hurried("h1 in FIN-WAIT-1: link_down h1-s1"))
     fault = trace.of(FaultTaken)[0]
     fin = next(event for event in trace.of(Sent) if "FIN" in event.ctl)
     assert fin.t == fault.t
@@ -137,30 +99,14 @@ def test_a_fault_triggered_by_a_state_comes_before_the_segment_of_that_moment():
 
 
 def test_a_cut_loses_what_is_under_way_and_a_restored_link_carries_again():
-    extra = """
-[[step]]
-at = "45ms"
-fault = "link_down"
-link = "h1-s1"
-[[step]]
-at = "600ms"
-fault = "link_up"
-link = "h1-s1"
-"""
-    trace = trace_of(talk(extra))
+    trace = trace_of(hurried("45ms: link_down h1-s1", "600ms: link_up h1-s1"))
     down = trace.of(FaultTaken)[0].t
     assert [lost for lost in trace.of(Lost) if lost.t == down]
     assert {end.cause for end in trace.of(End)} == {"graceful"}
 
 
 def test_a_silent_host_hears_and_is_not_heard():
-    extra = """
-[[step]]
-when = "h1.c1 sees CONNECTED"
-fault = "silent"
-host = "h2"
-"""
-    trace = trace_of(talk(extra))
+    trace = trace_of(hurried("h1 sees CONNECTED: silent h2"))
     begun = trace.of(FaultTaken)[0].t
     assert [event for event in trace.of(Received) if event.host == "h2" and event.len]
     # What had left h2 before arrives; of what it sends later, nothing does.
@@ -170,26 +116,19 @@ host = "h2"
 
 
 def test_the_hard_end_ends_it():
-    trace = trace_of(talk(octets="1MB", duration="100ms"))
+    trace = trace_of(hurried(octets="1MB", duration="100ms"))
     assert max(event.t for event in trace) <= 100_000
     (release,) = releases(trace)
     assert release.open
 
 
 def test_calls_that_the_tcp_refuses_are_told_and_the_run_goes_on():
-    extra = """
-[[step]]
-when = "h1.c1 sees GRACEFUL"
-host = "h1"
-connection = "c1"
-call = "close"
-"""
-    last = trace_of(talk(extra)).of(Call)[-1]
+    last = trace_of(hurried("h1 sees GRACEFUL: h1 close")).of(Call)[-1]
     assert (last.call, last.error) == ("close", "error: connection does not exist")
 
 
 def test_a_user_who_reads_by_hand_holds_up_the_sender():
-    scenario = talk('[host.h2]\nreceive = "manual"\n[host.h2.tcp]\nrcv_buffer = 4000\n', duration="5s")
+    scenario = hurried(tables='[host.h2]\nreceive = "manual"\n[host.h2.tcp]\nrcv_buffer = 4000\n', duration="5s")
     trace = trace_of(scenario)
     assert sum(int(told.detail) for told in trace.of(Told) if told.signal == "TEXT") == 4000
     assert min(event.wnd for event in trace.of(Sent) if event.host == "h2") == 0
@@ -200,11 +139,14 @@ def test_a_user_who_reads_by_hand_holds_up_the_sender():
 @pytest.mark.parametrize("other", PROFILES)
 def test_profiles_understand_each_other_on_a_bad_link(one, other, tmp_path):
     """What they agreed upon is seen in the capture: options are on every segment or on none."""
-    profiles = TALK.replace(
-        "[host.h1.tcp]", f'[host.h1]\nprofile = "{one}"\n[host.h2]\nprofile = "{other}"\n[host.h1.tcp]'
-    )
-    text = profiles.format(seed=3, loss="3%", bytes="300kB", duration="300s").replace('user_timeout = "2s"', "")
-    trace = trace_of(Scenario.parse(text), captures=tmp_path)
+    tables = f"""
+        [host]
+        h1 = {{ profile = "{one}", tcp = {{ msl = "500ms", rto_min = "200ms" }} }}
+        h2 = {{ profile = "{other}" }}
+        [link.h1-s1]
+        loss = "3%"
+    """
+    trace = trace_of(talk(octets="300kB", tables=tables, seed=3, duration="300s"), captures=tmp_path)
     assert [event.cause for event in trace.of(End)] == ["graceful"] * 2
     assert sum(event.len for event in trace.of(Sent) if event.host == "h1") >= 300_000
     packets = [decode_tcp(octets[14:]) for _, octets in read_pcap(tmp_path / "h1-eth0.pcap")]
@@ -220,7 +162,7 @@ def test_profiles_understand_each_other_on_a_bad_link(one, other, tmp_path):
 
 def test_linux_is_refused():
     with pytest.raises(ScenarioError, match=r'h2\.stack = "linux": the simulator has no Linux kernel'):
-        trace_of(talk('[host.h2]\nstack = "linux"\n'))
+        trace_of(hurried(tables='[host.h2]\nstack = "linux"\n'))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +181,7 @@ def test_a_frame_is_as_long_as_on_the_wire(segment):
 
 
 def test_captures_hold_what_each_host_sent_and_heard(tmp_path):
-    trace = trace_of(talk(loss="5%"), captures=tmp_path)
+    trace = trace_of(hurried(loss="5%"), captures=tmp_path)
     for host in ("h1", "h2"):
         seen = [event for event in trace if isinstance(event, Sent | Received) and event.host == host]
         times = [time for time, _ in read_pcap(Path(tmp_path / f"{host}-eth0.pcap"))]

@@ -13,14 +13,15 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 #: The type of the fixture `in_box`.
 InBox = Callable[..., str]
 
-_CODE = "import runpy, sys; sys.path.insert(0, {folder!r}); runpy.run_path({file!r})[{name!r}](*{args!r})"
+_CODE = "import runpy, sys; sys.path[:0] = {folders!r}; runpy.run_path({file!r})[{name!r}](*{args!r})"
 
 
 def call(function: Callable[..., Any], *args: object) -> list[str]:
     """The command that calls a function of a test file, with arguments that `repr` can write."""
     file = Path(inspect.getfile(function))
+    folders = [str(file.parent), str(ROOT / "tests")]
     return [
         sys.executable,
         "-c",
-        _CODE.format(folder=str(file.parent), file=str(file), name=function.__name__, args=args),
+        _CODE.format(folders=folders, file=str(file), name=function.__name__, args=args),
     ]

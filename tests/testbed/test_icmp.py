@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from inside import InBox
+from scenarios import scenario
 
-from tcpclose.scenario import Scenario
 from tcpclose.testbed.conductor import Conductor
 from tcpclose.testbed.network import EmulatedNetwork
 from tcpclose.topology import load_network
@@ -16,35 +16,19 @@ from tcpclose.trace.events import Change, End, Told, Trace, from_json
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
 
-SCENARIO = """
-topology = "two_hosts"
-duration = "2s"
-[host.h2]
-stack = "linux"
-[connection.c1]
-client = "h1"
-server = "h2"
-port = 81
-[[step]]
-at = "0s"
-host = "h1"
-connection = "c1"
-call = "open"
-"""
-
 
 def open_against(reject_with: str) -> None:
     """In a box: h1 opens a connection to a port whose SYNs the firewall of h2 answers with an ICMP error."""
-    scenario = Scenario.parse(SCENARIO)
+    plan = scenario("0s: h1 open", port=81, tables='[host.h2]\nstack = "linux"', duration="2s")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "scenario.toml").write_text(scenario.dump())
-        with EmulatedNetwork(load_network(scenario), scenario.seed, folder, {}, ["h2"]) as network:
+        (folder / "scenario.toml").write_text(plan.dump())
+        with EmulatedNetwork(load_network(plan), plan.seed, folder, {}, ["h2"]) as network:
             said = network.net.get("h2").cmd(
                 f"iptables -A INPUT -p tcp --dport 81 -j REJECT --reject-with {reject_with}"
             )
             assert not said, said
-            Conductor(scenario, folder / "scenario.toml", network).run()
+            Conductor(plan, folder / "scenario.toml", network).run()
 
 
 @pytest.mark.parametrize("reject_with", ["icmp-port-unreachable", "icmp-proto-unreachable"])

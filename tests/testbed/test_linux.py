@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from inside import InBox
+from scenarios import scenario
 
 from tcpclose.scenario import Scenario, payload
 from tcpclose.testbed.conductor import Conductor
@@ -20,11 +21,7 @@ from tcpclose.trace.reading import releases
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
 
-#: 1 MB each way over a lossy link. The one who closes does so once it has everything; the other answers the end.
-SCENARIO = """
-topology = "two_hosts"
-duration = "40s"
-
+TABLES = """
 [host.h1.tcp]
 rto_min = "200ms"
 msl = "500ms"
@@ -38,49 +35,6 @@ loss = "1%"
 
 [link.h2-s1]
 delay = "2ms"
-
-[connection.c1]
-client = "{client}"
-server = "{server}"
-port = 80
-
-[[step]]
-at = "0s"
-host = "{server}"
-call = "listen"
-port = 80
-
-[[step]]
-at = "10ms"
-host = "{client}"
-connection = "c1"
-call = "open"
-
-[[step]]
-when = "h1.c1 sees CONNECTED"
-host = "h1"
-connection = "c1"
-call = "send"
-bytes = "1MB"
-
-[[step]]
-when = "h2.c1 sees CONNECTED"
-host = "h2"
-connection = "c1"
-call = "send"
-bytes = "1MB"
-
-[[step]]
-when = "{closer}.c1 received 1MB"
-host = "{closer}"
-connection = "c1"
-call = "close"
-
-[[step]]
-when = "{other}.c1 sees EOF"
-host = "{other}"
-connection = "c1"
-call = "close"
 """
 
 WAYS = [
@@ -92,18 +46,30 @@ WAYS = [
 
 
 def scenario_of(client: str, server: str, closer: str) -> Scenario:
+    """1 MB each way over a lossy link. Who closes does so once it has everything; the other answers the end."""
     other = "h1" if closer == "h2" else "h2"
-    return Scenario.parse(SCENARIO.format(client=client, server=server, closer=closer, other=other))
+    return scenario(
+        f"0s: {server} listen",
+        f"10ms: {client} open",
+        "h1 sees CONNECTED: h1 send 1MB",
+        "h2 sees CONNECTED: h2 send 1MB",
+        f"{closer} received 1MB: {closer} close",
+        f"{other} sees EOF: {other} close",
+        tables=TABLES,
+        client=client,
+        server=server,
+        duration="40s",
+    )
 
 
 def run(*names: str) -> None:
     """In a box: the run, whose events are printed, and then what `ss` says on the Linux host while TIME-WAIT lasts."""
-    scenario = scenario_of(*names)
+    plan = scenario_of(*names)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "scenario.toml").write_text(scenario.dump())
-        with EmulatedNetwork(load_network(scenario), scenario.seed, folder, {}, ["h2"]) as network:
-            Conductor(scenario, folder / "scenario.toml", network).run()
+        (folder / "scenario.toml").write_text(plan.dump())
+        with EmulatedNetwork(load_network(plan), plan.seed, folder, {}, ["h2"]) as network:
+            Conductor(plan, folder / "scenario.toml", network).run()
             ss = network.popen("h2", ["ss", "-Htan"], stdout=subprocess.PIPE, text=True)
             print(json.dumps(ss.communicate()[0]))
 
