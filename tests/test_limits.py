@@ -62,6 +62,15 @@ def test_open_beyond_the_limit_is_refused():
 # The accept queue
 
 
+@pytest.mark.xfail(raises=KeyError, reason="the queue of a listener may hold a pair that is in TIME-WAIT already")
+def test_a_listener_is_closed_whose_connection_is_in_time_wait_and_not_accepted():
+    host = listening(backlog=5).established()
+    host.stack.close(host.pair(), host.now)
+    host.hear("<SEQ=301><ACK=102><CTL=FIN,ACK>")
+    assert host.state() == "TIME-WAIT"
+    host.stack.close_listener(80, host.now)
+
+
 def test_connections_are_accepted_in_their_order():
     host = listening(backlog=2).half_open(0).half_open(1)
     assert host.stack.accept(80) is None

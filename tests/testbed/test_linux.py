@@ -16,7 +16,9 @@ from tcpclose.scenario import Scenario, payload
 from tcpclose.testbed.conductor import Conductor
 from tcpclose.testbed.network import EmulatedNetwork
 from tcpclose.topology import load_network
+from tcpclose.trace.drawing import draw
 from tcpclose.trace.events import End, Text, Told, Trace, from_json
+from tcpclose.trace.figure import format_figure, parse_figure
 from tcpclose.trace.reading import releases
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
@@ -92,6 +94,10 @@ def test_a_graceful_release_with_linux_and_nothing_lost(in_box: InBox, client, s
     for host in ("h1", "h2"):
         assert (texts[host].sent, texts[host].sent_sha256) == (1_000_000, megabyte)
         assert (texts[host].received, texts[host].received_sha256) == (1_000_000, megabyte)
+
+    figure = draw(trace)
+    assert parse_figure(format_figure(figure)) == figure
+    assert sum(line.arrow is not None for line in figure) > 2 * 1_000_000 // 1460
 
     # What the kernel itself says: the one who closed first waits, the other has forgotten.
     connections = [line.split()[0] for line in ss.splitlines() if "10.0.0.1:" in line]
