@@ -93,8 +93,11 @@ def check(
     octets: Annotated[int, typer.Option(min=0, help="Octets that each user may send, in one SEND or more.")] = 2,
     losses: Annotated[int, typer.Option(min=0, max=255, help="Segments that may be lost.")] = 1,
     duplicates: Annotated[int, typer.Option(min=0, max=255, help="Segments that may arrive twice.")] = 1,
-    late: Annotated[int, typer.Option(min=0, max=255, help="Segments that others may overtake.")] = 0,
-    any_order: Annotated[bool, typer.Option("--any-order", help="Segments arrive in any order.")] = False,
+    faults: Annotated[int, typer.Option(min=0, max=255, help="Segments lost or doubled, in all.")] = 1,
+    late: Annotated[
+        int | None,
+        typer.Option(min=0, max=255, help="Keep the order, but for this many segments; otherwise any order."),
+    ] = None,
     hurries: Annotated[
         int, typer.Option(min=0, max=255, help="Timers that may expire although segments are in flight.")
     ] = 0,
@@ -103,13 +106,15 @@ def check(
 ) -> None:
     """Model-check the running engine: all that two users and a bad network can do, up to a bound."""
     from tcpclose.verify.explore import Bound, Explorer
+    from tcpclose.verify.sweep import Sweep, shortest
     from tcpclose.verify.telling import report
 
-    bound = Bound(octets, losses, duplicates, None if any_order else late, hurries, simultaneous_open, seconds)
-    explorer = Explorer(bound)
-    explorer.run()
-    typer.echo(report(explorer), nl=False)
-    if explorer.violations:
+    bound = Bound(octets, losses, duplicates, faults, late, hurries, simultaneous_open, seconds)
+    search = Sweep(bound) if late is None and not hurries else Explorer(bound)
+    search.run()
+    violation = shortest(bound) if search.wrong and isinstance(search, Sweep) else None
+    typer.echo(report(search, violation), nl=False)
+    if search.wrong:
         raise typer.Exit(1)
 
 

@@ -14,12 +14,13 @@ from typing import NamedTuple
 from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.protocol.connection import Connection
 from tcpclose.protocol.fsm import Cause, Event, Row, State
-from tcpclose.protocol.segment import RST, Segment
+from tcpclose.protocol.segment import FIN, RST, SYN, Segment
 from tcpclose.verify.snapshot import Freezer, Frozen
 
 #: Every timer is a whole number of seconds, and the retransmission timeout always the same one: what is left of a
 #: timer then takes few values. Two MSL outlast all that the other end may still send again before it gives up. One
-#: challenge ACK a second is enough to see both what it does and what its absence does.
+#: challenge ACK a second is enough to see both what it does and what its absence does. The window is never zero, and
+#: counted so coarsely that a few octets do not change it.
 CONFIG = TcpConfig(
     rto_initial=SECOND,
     rto_min=SECOND,
@@ -28,6 +29,9 @@ CONFIG = TcpConfig(
     msl=2 * SECOND,
     challenge_ack_interval=SECOND,
     challenge_ack_limit=1,
+    window_scale=True,
+    window_shift=8,
+    rcv_buffer=(1 << 16) - 128,
 )
 
 
@@ -42,6 +46,10 @@ class User:
     aborted: bool = False
 
 
+#: States in which the handshake is over, and the numbers of the peer are known for good.
+_SYNCHRONIZED = frozenset(State) - {State.CLOSED, State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED}
+
+
 class End(NamedTuple):
     """One end, all of it."""
 
@@ -51,13 +59,20 @@ class End(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the explorer asks about an end, again and again. `due` is the time until the next timer expires."""
+    """What the explorer asks about an end, again and again. `due` is the time until the next timer expires.
+
+    `challenged`: no challenge ACK may be sent in this interval any more; `finished`: the peer's FIN has arrived.
+    """
 
     state: State
     cause: Cause | None
     due: int | None
     given: bytes
     got: bytes
+    rcv_nxt: int
+    snd_una: int
+    challenged: bool
+    finished: bool
     done: bool  # the user has called CLOSE or ABORT, or there is nothing left to close
 
 
@@ -67,6 +82,15 @@ class Step(NamedTuple):
     end: int
     sent: tuple[int, ...]
     wrong: str | None = None
+
+
+class Way(NamedTuple):
+    """What a segment, or a timer when it is None, made of an end."""
+
+    end: int
+    to: int
+    heard: int | None
+    sent: tuple[int, ...]
 
 
 class Ends:
@@ -84,6 +108,7 @@ class Ends:
         self._arrivals: dict[tuple[int, int], Step] = {}
         self._expiries: dict[tuple[int, int], Step] = {}
         self._later: dict[tuple[int, int], int] = {}
+        self._canonical: dict[tuple[int, int], int | None] = {}
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -137,6 +162,44 @@ class Ends:
         named = {"2 MSL": connection.time_wait_at, "User timeout": sender.user_at, "RTO": sender.rto_at}
         return [name for name, at in named.items() if at is not None and at <= microseconds]
 
+    def user(self, end: int) -> User:
+        """The user of an end."""
+        return self._ends[end].user
+
+    def canonical(self, end: int, segment: int) -> int | None:
+        """A segment that has the same effect at this end, now and whatever else happens to it; None: it has none.
+
+        It holds for ends that know the peer's SYN for good, as SND.UNA and RCV.NXT never go back there. When such an
+        end has become CLOSED, a segment with an ACK is answered by <SEQ=SEG.ACK><CTL=RST>; if that ACK was old when
+        the segment came, it is before RCV.NXT of the peer, who drops this RST now and for ever.
+        """
+        key = (end, segment)
+        if key not in self._canonical:
+            fact, heard = self.facts[end], self.segments.get(segment)
+            fixed = fact.state in _SYNCHRONIZED and not heard.ctl & SYN
+            form = _reduce(heard, fact) if fixed else heard
+            self._canonical[key] = None if form is None else self.segments.number(form)
+        return self._canonical[key]
+
+    def forms(self) -> dict[int, set[int]]:
+        """For each segment the forms it was given at some end."""
+        forms: dict[int, set[int]] = {}
+        for (_, segment), form in self._canonical.items():
+            forms.setdefault(segment, set()).update(() if form is None else (form,))
+        return forms
+
+    def ways(self, in_time: bool) -> Iterator[Way]:
+        """All that segments and timers did to an end; without time, only those timers that were due."""
+        for (end, heard), step in self._arrivals.items():
+            yield Way(end, step.end, heard, step.sent)
+        for (end, wait), step in self._expiries.items():
+            if in_time or not wait:
+                yield Way(end, step.end, None, step.sent)
+
+    def delays(self) -> Iterator[tuple[int, int]]:
+        """What ends became while time passed and nothing happened to them."""
+        yield from ((end, then) for (end, _), then in self._later.items())
+
     def _try_calls(self, end: int) -> Iterator[tuple[str, Step]]:
         user = self._ends[end].user
         if user.aborted or self.facts[end].state is State.CLOSED:
@@ -169,6 +232,8 @@ class Ends:
             user = replace(user, given=b"", spent=user.spent + len(user.given))
         if text:
             user = replace(user, got=user.got + text)
+        if connection.state is State.CLOSED:
+            user = User(user.given, user.got)  # all that matters of an end that will never do anything
         sent = tuple(self.segments.number(segment) for segment in connection.segments_to_send())
         return Step(self._number(End(self._freezer.freeze(connection, now), user)), sent)
 
@@ -188,8 +253,32 @@ class Ends:
             due=connection.next_timeout(),
             given=user.given,
             got=user.got,
+            rcv_nxt=connection.tcb.rcv_nxt,
+            snd_una=connection.tcb.snd_una,
+            finished=connection.receiver.finished,
+            challenged=connection.challenges[1] >= connection.config.challenge_ack_limit,
             done=user.closed or user.aborted or state is State.CLOSED,
         )
+
+
+def _reduce(segment: Segment, end: Facts) -> Segment | None:
+    """See `Ends.canonical`. The forms serve for no figure: 0 stands for any number that is old."""
+    if segment.ctl & RST:  # its ACK is not looked at, and before RCV.NXT it is dropped
+        return None if segment.seq < end.rcv_nxt else Segment(segment.seq, ctl=RST)
+    stale = segment.ack < end.snd_una
+    if stale:  # of all such ACKs none has an effect
+        segment.ack = 0
+    if segment.len:
+        if segment.end <= end.rcv_nxt:  # an old text or FIN is acknowledged, whatever it says, and its ACK is heard
+            segment.data = bytes(bool(segment.data))
+            segment.seq = end.rcv_nxt - segment.len if segment.ctl & FIN else 0  # TIME-WAIT looks where a FIN ends
+    elif segment.seq < end.rcv_nxt:  # a pure ACK before the window is asked back, once a while, and not heard
+        if stale and end.challenged:
+            return None  # until time passes; then it has arrived
+        segment.seq = 0
+    elif stale and end.finished:
+        return None  # RCV.NXT will not move any more: this ACK is in the window for ever
+    return segment
 
 
 class Segments:

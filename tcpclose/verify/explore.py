@@ -26,14 +26,14 @@ from __future__ import annotations
 import itertools
 import time
 from array import array
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tcpclose.protocol.config import TcpConfig
-from tcpclose.protocol.fsm import Cause, State
+from tcpclose.protocol.fsm import State
 from tcpclose.verify.ends import CONFIG, Ends, Facts, Segments, Step
+from tcpclose.verify.findings import Silence, wrong_between
 
 #: As in the figures of the RFC.
 ISS = (100, 300)
@@ -44,16 +44,33 @@ class Bound:
     """How far to look: octets each user may send, and how often the network may do what.
 
     `late` segments may leave their place and arrive whenever they like, however many overtake them; None: all may.
-    Copies are late as a matter of course. `seconds` ends the search early; the findings then say so.
+    Copies are late as a matter of course. Losses and duplicates together are at most `faults`. `seconds` ends the
+    search early; the findings then say so.
     """
 
     octets: int = 2
     losses: int = 1
     duplicates: int = 1
-    late: int | None = 0
+    faults: int = 1
+    late: int | None = None
     hurries: int = 0
     simultaneous_open: bool = False
     seconds: float | None = None
+
+    def faults_left(self, losses: int, duplicates: int) -> int:
+        """How many faults there may still be when of these so many are left."""
+        return self.faults - (self.losses - losses) - (self.duplicates - duplicates)
+
+    def in_words(self) -> str:
+        """The bound, for people."""
+        opens = "both OPENs are active" if self.simultaneous_open else "one OPEN is active, the other passive"
+        order = "in any order" if self.late is None else f"in order, but for {self.late}"
+        hurries = f"; up to {self.hurries} timers expire while segments are in flight" if self.hurries else ""
+        return (
+            f"{opens}; each user may SEND up to {self.octets} octets (not in LISTEN), CLOSE and ABORT at any point; "
+            f"segments arrive {order}, up to {self.losses} never, up to {self.duplicates} twice, "
+            f"together up to {self.faults} of these{hurries}"
+        )
 
 
 #: A world: both ends by number, what is in flight to each by number, and what the network may still do.
@@ -174,11 +191,15 @@ class Explorer:
         self._edges = array("L")
         self.at_first: list[tuple[int, int]] = []  # (who, segment): what the OPENs sent
         self.violations: list[Violation] = []
-        self.ended: Counter[tuple[str, str]] = Counter()
-        self.half_open: dict[tuple[str, str], tuple[int, World]] = {}
-        self.for_ever: Counter[tuple[str, str]] = Counter()
+        self.silence = Silence()
+        self.first_half_open: list[World] = []  # of each such pair of ends
         self.exhausted = False
         self.seconds = 0.0
+
+    @property
+    def wrong(self) -> str | None:
+        """What is wrong, if anything."""
+        return self.violations[0].what if self.violations else None
 
     @property
     def depth(self) -> int:
@@ -271,7 +292,9 @@ class Explorer:
 
     def _arrivals(self, world: World, side: int, found: list[Move]) -> None:
         a, b, to_a, to_b, spare = world
-        losable = spare & 255 and (not self.nets.free or self._in_flight(world) <= spare & 255)
+        faults = self.bound.faults_left(spare & 255, spare >> 8 & 255)
+        losses = min(spare & 255, faults)
+        losable = losses and (not self.nets.free or self._in_flight(world) <= losses)
         for segment, rest, copied, late in self.nets.choices(world[2 + side]):
             if late:
                 if late > spare >> 24:
@@ -280,7 +303,7 @@ class Explorer:
             step = self.sides[side].arrive(world[side], segment)
             after = self._next(world, side, step, rest, spare)
             found.append(Move(after, "arrives", side, not late, segment, step.sent, step.wrong))
-            if spare >> 8 & 255:
+            if faults and spare >> 8 & 255:
                 after = self._next(world, side, step, copied, spare - _COPY)
                 found.append(Move(after, "copied", side, False, segment, step.sent, step.wrong))
             if losable and not late:
@@ -320,30 +343,14 @@ class Explorer:
 
     def _examine(self, world: World, moves: list[Move]) -> str | None:
         """What is wrong with a world, if anything. Worlds in which something ended are counted."""
-        a, b = facts = self.facts(world)
-        if not (a.given.startswith(b.got) and b.given.startswith(a.got)):
-            return "text was delivered that was not sent, or not in order"
-        if Cause.GRACEFUL in (a.cause, b.cause) and not (a.given == b.got and b.given == a.got):
-            return 'told "graceful", and not all text has arrived'
-        if world[2] == world[3] == self.nets.nothing:
-            return self._examine_silence(world, facts, any(move[3] for move in moves), bool(moves))
-        return None
-
-    def _examine_silence(self, world: World, facts: tuple[Facts, Facts], goes_on: bool, free: bool) -> str | None:
-        """Nothing is in flight. `goes_on`: a timer will expire; `free`: a user can still call."""
-        pair = (_words(facts[0]), _words(facts[1]))
-        closed = [fact.state is State.CLOSED for fact in facts]
-        if not free:
-            self.ended[pair] += 1
-        if any(closed) and any(fact.state in _HALF_OPEN for fact in facts):
-            count, first = self.half_open.get(pair, (0, world))
-            self.half_open[pair] = (count + 1, first)
-        if goes_on or all(closed) or not all(fact.done for fact in facts):
-            return None
-        if any(closed) and any(fact.state is State.FIN_WAIT_2 for fact in facts):
-            self.for_ever[pair] += 1
-            return None
-        return "both users have called CLOSE or ABORT, and nothing leads to CLOSED any more"
+        facts = self.facts(world)
+        wrong = wrong_between(*facts)
+        if not wrong and world[2] == world[3] == self.nets.nothing:
+            known = len(self.silence.half_open)
+            wrong = self.silence.examine(facts, any(move[3] for move in moves), bool(moves))
+            if len(self.silence.half_open) > known:
+                self.first_half_open.append(world)
+        return wrong
 
     def _find_cycle(self) -> None:
         """A cycle of segments, or one of segments and timers after both users are done: an exchange without end."""
@@ -395,11 +402,3 @@ class Explorer:
         return [
             next(move for move in self.moves(here) if move.world == there) for here, there in itertools.pairwise(worlds)
         ]
-
-
-#: Synchronized states (3.3.2) in which an end may not know that the other is gone (3.5.1).
-_HALF_OPEN = frozenset(State) - {State.CLOSED, State.LISTEN, State.SYN_SENT, State.TIME_WAIT}
-
-
-def _words(fact: Facts) -> str:
-    return f"{fact.state} ({fact.cause})" if fact.cause else str(fact.state)

@@ -8,6 +8,8 @@ once only. That holds because everything a connection knows is in it, with these
 * `srtt`, `rttvar` and `timed` only serve to compute `rto`, which `CONFIG` (in `ends.py`) holds constant.
 * `cwnd` never falls below one full segment, and all text and both FINs of the bound are less than that: the
   smaller of the two windows is always wide enough, whatever `cwnd` and `ssthresh` are.
+* `snd_wl1` and `snd_wl2` tell which window is the newest. `CONFIG` has all segments but the SYN offer the same one.
+* `retransmissions` ends nothing, as `CONFIG` leaves `r2` and `syn_r2` at 0.
 * Segments and news have been taken out, so these lists are empty.
 * `counters` are written and never read by the engine; `scheduled` and `held` belong to a Stack, and there is none.
 
@@ -44,6 +46,9 @@ _HELD: dict[str, Callable[[Any], Any]] = {
     "rttvar": lambda value: 0,
     "timed": lambda value: None,
     "cwnd": lambda value: value and 1 << 20,
+    "snd_wl1": lambda value: 0,
+    "snd_wl2": lambda value: 0,
+    "retransmissions": lambda value: 0,
     "ssthresh": lambda value: 1 << 30,
     "duplicate_acks": lambda value: min(value, 4),
 }

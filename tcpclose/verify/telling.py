@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from tcpclose.protocol.fsm import State
 from tcpclose.trace.figure import Arrow, Line, format_figure
-from tcpclose.verify.explore import Explorer, Move, World
+from tcpclose.verify.explore import Bound, Explorer, Move, World
+from tcpclose.verify.sweep import Sweep
 
 
 def draw_path(explorer: Explorer, path: list[Move]) -> str:
@@ -17,32 +18,46 @@ def draw_path(explorer: Explorer, path: list[Move]) -> str:
     return format_figure(story.lines)
 
 
-def report(explorer: Explorer) -> str:
-    """What was explored and found, a line for each finding, and the figure of what must not happen."""
-    worlds = len(explorer.worlds)
+def report(search: Explorer | Sweep, violation: Explorer | None = None) -> str:
+    """What was explored and found, a line for each finding, and figures of what is half-open or must not happen.
+
+    `violation`: who found the way to what is wrong; a Sweep knows no ways.
+    """
+    silence, worlds = search.silence, len(search.worlds) if isinstance(search, Explorer) else search.worlds
     lines = [
-        str(explorer.bound),
-        f"{worlds:,} worlds, depth {explorer.depth}, {explorer.seconds:.1f} s, "
-        f"{worlds / max(explorer.seconds, 1e-6):,.0f} worlds/s"
-        + ("" if explorer.exhausted else "; NOT EXHAUSTED: there are more"),
+        search.bound.in_words(),
+        f"{worlds:,} worlds, depth {search.depth}, {search.seconds:.1f} s, "
+        f"{worlds / max(search.seconds, 1e-6):,.0f} worlds/s"
+        + ("" if search.exhausted else "; NOT EXHAUSTED: there are more"),
         "\nhow it ended, when nothing can happen any more (A, B, worlds):",
-        *(f"  {a:26} {b:26} {count:7,}" for (a, b), count in explorer.ended.most_common()),
+        *(f"  {a:26} {b:26} {count:7,}" for (a, b), count in silence.ended.most_common()),
         "\nhalf-open, with nothing in flight (A, B, worlds):",
-        *(f"  {a:26} {b:26} {count:7,}" for (a, b), (count, _) in explorer.half_open.items()),
+        *(f"  {a:26} {b:26} {count:7,}" for (a, b), count in silence.half_open.items()),
         "\nof these, for ever: FIN-WAIT-2 has no timer (3.3.2), and the RST of the other end was lost:",
-        *(f"  {a:26} {b:26} {count:7,}" for (a, b), count in explorer.for_ever.items()),
+        *(f"  {a:26} {b:26} {count:7,}" for (a, b), count in silence.for_ever.items()),
+        *_example(search.bound),
     ]
-    if explorer.half_open:
-        (a, b), (_, world) = min(
-            explorer.half_open.items(),
-            key=lambda found: ("ESTABLISHED" not in found[0], explorer.depth_of(found[1][1])),
-        )
-        lines += [f"\nfor example {a} and {b}:\n", draw_path(explorer, explorer.path(world))]
-    for violation in explorer.violations:
-        lines += [f"\nVIOLATION: {violation.what}\n", draw_path(explorer, violation.path)]
-    if not explorer.violations:
-        lines.append("no violation")
+    teller = search if isinstance(search, Explorer) else violation
+    if teller and teller.violations:
+        for found in teller.violations:
+            lines += [f"\nVIOLATION: {found.what}", f"by the shortest way where {teller.bound.in_words()}:\n"]
+            lines.append(draw_path(teller, found.path))
+    else:
+        lines.append(f"\nVIOLATION: {search.wrong}" if search.wrong else "\nno violation")
     return "\n".join(lines) + "\n"
+
+
+def _example(bound: Bound) -> list[str]:
+    """A half-open pair of ends, by the shortest way without any text."""
+    explorer = Explorer(replace(bound, octets=0, duplicates=0, seconds=None))
+    explorer.run()
+    if explorer.violations or not explorer.first_half_open:
+        return []
+    world = min(
+        explorer.first_half_open,
+        key=lambda world: (State.ESTABLISHED not in (fact.state for fact in explorer.facts(world)), world),
+    )
+    return ["\nfor example, one that is half-open:\n", draw_path(explorer, explorer.path(world))]
 
 
 class _Story:
