@@ -36,7 +36,7 @@ from tcpclose.verify.explore import ISS, Bound, Explorer
 from tcpclose.verify.findings import Silence, wrong_between
 from tcpclose.verify.halves import Halves, Numbers, Sents, distinct
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 17
 _HALF = (1 << 32) - 1
 
 #: The stages of both users, and what the network may still lose and repeat.
@@ -121,10 +121,13 @@ class Sweep:
                 self.depth = max(self.depth, depth)
                 self._examine(worlds)
             for first in range(0, len(worlds), _CHUNK):
+                if self._over():
+                    found[depth] = [worlds[first:]]
+                    break
                 self._expand(worlds[first : first + _CHUNK], depth + 1)
             depth += 1
         if found:
-            self._pending[self._stage] = found  # the time is up
+            self._pending[self._stage] = found  # not all was explored
 
     def _expand(self, worlds: Numbers, depth: int) -> None:
         """Find all worlds that these lead to, but for timers when nothing is in flight."""
@@ -173,6 +176,7 @@ class Sweep:
         here = self._stage[0] << 32 | self._stage[1]
         for both in {here, *distinct([stages[stages != here]]).tolist()}:
             stage = (both >> 32, both & _HALF, *spare)
+            assert stage == self._stage or self._rank(stage) > self._rank(self._stage), "a stage comes again"
             found = self._found if stage == self._stage else self._pending.setdefault(stage, {})
             some = distinct([worlds[stages == both]])
             if len(some):
