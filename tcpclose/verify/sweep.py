@@ -175,14 +175,13 @@ class Sweep:
         worlds = a << 32 | b
         here = self._stage[0] << 32 | self._stage[1]
         for both in {here, *distinct([stages[stages != here]]).tolist()}:
+            some = distinct([worlds[stages == both]])
+            if not len(some):
+                continue
             stage = (both >> 32, both & _HALF, *spare)
             assert stage == self._stage or self._rank(stage) > self._rank(self._stage), "a stage comes again"
             found = self._found if stage == self._stage else self._pending.setdefault(stage, {})
-            some = distinct([worlds[stages == both]])
-            if len(some):
-                found.setdefault(depth, []).append(some)
-            elif not found and stage != self._stage:
-                del self._pending[stage]
+            found.setdefault(depth, []).append(some)
 
     def _examine(self, worlds: Numbers) -> None:
         """What must hold between two ends, once for each pair."""
