@@ -36,6 +36,7 @@ MAY_IMPORT = {
 KEPT_TO = {
     "matplotlib": ["tcpclose/charts"],
     "mininet": ["tcpclose/testbed/network.py", "topologies"],
+    "numpy": ["tcpclose/verify"],
     "scapy": [],
     "typer": ["tcpclose/cli.py"],
 }
