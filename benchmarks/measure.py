@@ -154,7 +154,7 @@ def hear(stack: Stack, peer: Endpoint, seq: int, ack: int, ctl: int) -> None:
 
 def _octets_each(size: int, reach: Callable[[Stack, Endpoint], None]) -> float:
     """Octets of memory for each connection that `reach` takes somewhere, the names of the sockets included."""
-    stack = Stack(CONFIG, lambda pair: 100)
+    stack = Stack(CONFIG, b"secret", lambda pair: 100)
     stack.listen(HERE.port)
     reach(stack, Endpoint("203.0.113.1", 1))  # what is made only once shall not count
     gc.collect()

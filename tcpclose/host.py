@@ -83,18 +83,12 @@ class Host:
     def __init__(self, scenario: Scenario, name: str, addresses: Mapping[str, str]) -> None:
         self.name = name
         self.names = Names(scenario, name, addresses)
-        self.stack = Stack(scenario.tcp_config(name), self._initial_sequence_number)
-        self._seed = scenario.seed
+        secret = random.Random(f"{scenario.seed}/secret/{name}").randbytes(16)
+        self.stack = Stack(scenario.tcp_config(name), secret, self.names.iss.get)
         self._reads_at_once = scenario.settings(name).receive == "auto"
         self._ledgers: dict[str, Ledger] = {}
         self._events: list[Event] = []
         self._next_ident = 0
-
-    def _initial_sequence_number(self, pair: Pair) -> int:
-        given = self.names.iss.get(pair)
-        if given is not None:
-            return given
-        return random.Random(f"{self._seed}/iss/{self.name}/{self.names.of(pair)}").getrandbits(32)
 
     def perform(self, step: Step, now: int) -> None:
         """The user makes the call of a step. A refusal by the TCP is part of the trace."""

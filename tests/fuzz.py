@@ -107,9 +107,10 @@ class Round:
     def __init__(self, seed: str, report: Report) -> None:
         self.rng = random.Random(seed)
         self.report = report
-        self.config = settings(self.rng)
-        self.stack = Stack(self.config, lambda pair: self.rng.choice([0, 2**31 - 2, 2**32 - 3, 1000]))
-        self.stack.listen(_LISTENER.port, self.rng.choice([None, None, 1, 50]))
+        self.config = self._config()
+        self.stack = Stack(self.config, b"secret", lambda pair: self.rng.choice([0, 2**31 - 2, 2**32 - 3, 1000]))
+        self.find = getattr(self.stack, "find", self.stack.connections.get)
+        self.stack.listen(_LISTENER.port)
         self.now = 0
         self.heard: deque[Segment] = deque([Segment(0)], maxlen=50)
         self.hears: Datagram | None = None

@@ -16,7 +16,7 @@ class Hosted:
     """A stack at 192.0.2.1 whose own numbers start at 100. Peer n is 192.0.2.2, port 1000 + n."""
 
     def __init__(self, **settings: object) -> None:
-        self.stack = Stack(TcpConfig(**{"msl": 5 * SECOND, "mss": 1000, **settings}), lambda pair: 100)
+        self.stack = Stack(TcpConfig(**{"msl": 5 * SECOND, "mss": 1000, **settings}), b"secret", lambda pair: 100)
         self.now = 0
 
     def pair(self, n: int = 0) -> Pair:

@@ -108,7 +108,7 @@ def test_the_mss_option_stands_on_syn_segments_only() -> None:
 
 
 def test_a_port_can_listen_while_it_opens_a_connection() -> None:
-    stack = Stack(TcpConfig(), lambda pair: 100)
+    stack = Stack(TcpConfig(), b"secret", lambda pair: 100)
     stack.open(PAIR, 0)
     stack.listen(HERE.port)
     other = Endpoint("192.0.2.3", 1000)
@@ -118,7 +118,7 @@ def test_a_port_can_listen_while_it_opens_a_connection() -> None:
 
 
 def test_a_source_quench_is_dropped_in_silence() -> None:
-    stack = Stack(TcpConfig(), lambda pair: 100)
+    stack = Stack(TcpConfig(), b"secret", lambda pair: 100)
     stack.open(PAIR, 0)
     stack.news()
     stack.icmp_arrives(PAIR, 100, 4, 0, 0)

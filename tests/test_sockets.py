@@ -19,8 +19,8 @@ class Net:
 
     def __init__(self, backlog: int = 5, **settings: object) -> None:
         config = TcpConfig(**{"msl": 5 * SECOND, "r1": 0, **settings})
-        self.server = Sockets(Stack(config, lambda pair: 300), SERVER.address)
-        self.client = Sockets(Stack(config, lambda pair: 100), CLIENT)
+        self.server = Sockets(Stack(config, b"secret", lambda pair: 300), SERVER.address)
+        self.client = Sockets(Stack(config, b"secret", lambda pair: 100), CLIENT)
         self.now = 0
         self.wire: list[str] = []
         self.cut = False

@@ -19,7 +19,7 @@ PAIR = Pair(HERE, THERE)
 
 @pytest.fixture
 def stack():
-    return Stack(TcpConfig(msl=5 * SECOND, user_timeout=30 * SECOND), lambda pair: 100 * pair.remote.port)
+    return Stack(TcpConfig(msl=5 * SECOND, user_timeout=30 * SECOND), b"secret", lambda pair: 100 * pair.remote.port)
 
 
 def hear(stack, text, src=THERE, dst=HERE, now=0):
@@ -148,7 +148,7 @@ def test_an_active_open_and_every_call(stack):
 
 
 def test_reading_may_send_a_window_update():
-    stack = Stack(TcpConfig(rcv_buffer=4), lambda pair: 100)
+    stack = Stack(TcpConfig(rcv_buffer=4), b"secret", lambda pair: 100)
     stack.open(PAIR, 0)
     hear(stack, "<SEQ=300><ACK=101><CTL=SYN,ACK><DATA=4>")
     sent(stack)

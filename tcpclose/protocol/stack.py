@@ -15,6 +15,7 @@ from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection, Signal, TcpError, answer_closed
 from tcpclose.protocol.datagram import Datagram, Pair
 from tcpclose.protocol.fsm import Do, Row, State
+from tcpclose.protocol.isn import initial_sequence_number, timestamp_offset
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_diff
 from tcpclose.protocol.time_wait import TimeWaitTable, may_reopen, next_iss
 
@@ -58,10 +59,15 @@ class Listener:
 
 
 class Stack:
-    """The TCP of one host. `iss` gives the initial sequence number of a new connection (3.4.1)."""
+    """The TCP of one host.
 
-    def __init__(self, config: TcpConfig, iss: Callable[[Pair], int]) -> None:
+    `secret`, up to 64 octets that nobody else knows, makes its initial sequence numbers and timestamp offsets
+    unguessable (`isn.py`). `iss` may choose the initial sequence number of a pair, or leave it to the secret by None.
+    """
+
+    def __init__(self, config: TcpConfig, secret: bytes, iss: Callable[[Pair], int | None] = lambda pair: None) -> None:
         self.config = config
+        self.secret = secret
         self.iss = iss
         self.connections: dict[Pair, Connection] = {}  # all but those in `time_wait`
         self._counters: Counter[str] = Counter()
@@ -114,7 +120,7 @@ class Stack:
             raise TcpError(Do.REFUSE_EXISTS.value)
         if 0 < self.config.max_connections <= len(self.connections):
             raise TcpError(_INSUFFICIENT)
-        connection = Connection(self.config, self.iss(pair), counters=self._counters)
+        connection = self._new_connection(pair, now)
         if parameters:
             connection.configure(now, **parameters)
         connection.open(now)
@@ -254,15 +260,21 @@ class Stack:
             if self.config.overload == "reset":
                 self._refuse(pair, segment, "no resources")
             return None
-        iss = self.iss(pair)
+        connection = self._new_connection(pair, now)
         if old is not None:
-            iss = next_iss(old, iss)
+            connection.iss = next_iss(old, connection.iss)
             self._reopen(pair, now)
-        connection = Connection(self.config, iss, counters=self._counters)
         connection.open(now, passive=True)
         connection.news()  # the passive OPEN was told when the user listened
         self._half_open[pair] = listener
         return connection
+
+    def _new_connection(self, pair: Pair, now: int) -> Connection:
+        """3.4.1, RFC 6528: numbers that grow from one connection of a pair to the next, and that no stranger knows."""
+        iss = self.iss(pair)
+        if iss is None:
+            iss = initial_sequence_number(self.secret, *pair, now)
+        return Connection(self.config, iss, timestamp_offset(self.secret, *pair), self._counters)
 
     def _reopen(self, pair: Pair, now: int) -> None:
         """3.6.1, MAY-2. What was in TIME-WAIT is kept aside: the SYN may be an old duplicate after all."""

@@ -100,7 +100,7 @@ class Link(Table):
 
 
 class Connection(Table):
-    """`[connection.NAME]`. An initial sequence number that is None is drawn from the seed by the world."""
+    """`[connection.NAME]`. An initial sequence number that is None comes from the seed and the clock (RFC 6528)."""
 
     client: Name
     server: Name

@@ -177,3 +177,202 @@ def _drawn(arrow: Arrow) -> tuple[str, str]:
     sender = head if arrow.sent else "..."
     hearer = "XXX" if arrow.lost else head if arrow.arrives else "..."
     return (sender, hearer) if arrow.sender == "A" else (hearer, sender)
+
+
+def play_figure(text: str, config: TcpConfig | None = None) -> FigurePlayer:
+    """Play a figure against two stacks with `config`. Raises `FigureError` at the first line that does not hold."""
+    player = FigurePlayer(parse_figure(text), config or TcpConfig())
+    player.play()
+    return player
+
+
+class FigurePlayer:
+    """Two stacks, the segments between them, and a clock that moves only when a figure says so."""
+
+    def __init__(self, lines: list[Line], config: TcpConfig) -> None:
+        self.lines = lines
+        self.config = config
+        self.now = 0
+        self.queued: dict[str, list[Segment]] = {"A": [], "B": []}
+        self.in_flight: dict[str, list[Segment]] = {"A": [], "B": []}
+        self.iss: dict[str, list[int]] = {"A": [], "B": []}
+        self.stacks = {peer: self._new_stack(peer) for peer in "AB"}
+
+    def play(self) -> None:
+        self._set_up()
+        for line in self.lines:
+            try:
+                self._play_line(line)
+            except TcpError as error:
+                raise FigureError(f"line {line.number}: the TCP answers {error}") from None
+        for peer in "AB":
+            if self.queued[peer]:
+                raise FigureError(f"peer {peer} also sent {format_segment(self.queued[peer][0])}")
+
+    def state(self, peer: str) -> State:
+        """The state of a peer: its connection's, else LISTEN or CLOSED."""
+        stack = self.stacks[peer]
+        connection = stack.find(self._pair(peer))
+        if connection is not None:
+            return connection.state
+        return State.LISTEN if stack.listening else State.CLOSED
+
+    # Setting up: the first states are reached by playing to them
+
+    def _set_up(self) -> None:
+        first = {peer: self._first_state(peer) for peer in "AB"}
+        if State.ESTABLISHED in first.values():
+            self._establish()
+        for peer, state in first.items():
+            if state is State.LISTEN:
+                self.stacks[peer].listen(_SOCKETS[peer].port)
+            elif state not in (State.CLOSED, State.ESTABLISHED):
+                raise FigureError(f"a figure starts in CLOSED, LISTEN or ESTABLISHED, not in {state}")
+        for peer in "AB":
+            syns = [
+                a.segment.seq
+                for line in self.lines
+                if (a := line.arrow) and a.sender == peer and a.sent and a.segment.ctl & SYN
+            ]
+            self.iss[peer] = list(dict.fromkeys(syns))
+
+    def _first_state(self, peer: str) -> State:
+        for line in self.lines:
+            if (peer, "reboot") in line.calls:
+                return State.ESTABLISHED
+            for who, state in line.states:
+                if who == peer:
+                    return state
+        return State.CLOSED
+
+    def _establish(self) -> None:
+        for peer in "AB":
+            self.iss[peer] = [seq_add(self._next_number(peer), -1)]
+        self.stacks["B"].listen(_SOCKETS["B"].port)
+        self.stacks["A"].open(self._pair("A"), self.now)
+        for peer in "ABA":
+            self._collect(peer)
+            self._arrive(peer, self.queued[peer].pop(0))
+        self.stacks["B"].listening.clear()
+
+    def _next_number(self, peer: str) -> int:
+        """Where `peer` stands when the figure starts: its first SEQ, or what the other acknowledges first."""
+        for line in self.lines:
+            arrow = line.arrow
+            if arrow and arrow.sender == peer and not arrow.segment.ctl & SYN:
+                return arrow.segment.seq
+            if arrow and arrow.sender != peer and arrow.segment.ctl & ACK:
+                return arrow.segment.ack
+        raise FigureError(f"no segment tells the sequence numbers of peer {peer}")
+
+    # Playing
+
+    def _play_line(self, line: Line) -> None:
+        for peer, call in line.calls:
+            self._call(peer, call, line)
+        if line.arrow is not None:
+            self._play_arrow(line.number, line.arrow)
+        for peer, state in line.states:
+            if self.state(peer) is not state:
+                raise FigureError(f"line {line.number}: peer {peer} is in {self.state(peer)}, not in {state}")
+
+    def _play_arrow(self, number: int, arrow: Arrow) -> None:
+        segment: Segment | None = None
+        if arrow.sent:
+            segment = self._take_sent(number, arrow)
+            if not arrow.arrives and not arrow.lost:
+                self.in_flight[arrow.sender].append(segment)
+        else:
+            segment = self._take_in_flight(number, arrow)
+        if arrow.arrives:
+            self._arrive(arrow.sender, segment)
+
+    def _take_sent(self, number: int, arrow: Arrow) -> Segment:
+        peer, expected = arrow.sender, arrow.segment
+        self._imply_call(peer, expected)
+        if not self.queued[peer]:
+            raise FigureError(f"line {number}: peer {peer} sent nothing, not {format_segment(expected)}")
+        segment = self.queued[peer].pop(0)
+        if not _matches(expected, segment):
+            raise FigureError(
+                f"line {number}: peer {peer} sent {format_segment(segment)}, not {format_segment(expected)}"
+            )
+        return segment
+
+    def _take_in_flight(self, number: int, arrow: Arrow) -> Segment:
+        waiting = self.in_flight[arrow.sender]
+        for index, segment in enumerate(waiting):
+            if _matches(arrow.segment, segment):
+                return waiting.pop(index)
+        if waiting and not arrow.duplicate:
+            raise FigureError(
+                f"line {number}: in flight is {format_segment(waiting[0])}, not {format_segment(arrow.segment)}"
+            )
+        return arrow.segment
+
+    def _imply_call(self, peer: str, expected: Segment) -> None:
+        if self.queued[peer]:
+            return
+        if expected.ctl == SYN and self.state(peer) is State.CLOSED:
+            self.stacks[peer].open(self._pair(peer), self.now)
+        elif expected.data:
+            self.stacks[peer].send(self._pair(peer), expected.data, self.now)
+        self._collect(peer)
+
+    def _arrive(self, sender: str, segment: Segment) -> None:
+        receiver = _OTHER[sender]
+        self.stacks[receiver].segment_arrives(Datagram(_SOCKETS[sender], _SOCKETS[receiver], segment), self.now)
+        self._collect(receiver)
+
+    def _call(self, peer: str, call: str, line: Line) -> None:
+        stack, pair = self.stacks[peer], self._pair(peer)
+        if call.startswith("send"):
+            stack.send(pair, bytes(int(call.split()[1])), self.now)
+        elif call in ("close", "abort") and self.state(peer) is State.LISTEN:
+            stack.listening.clear()  # 3.10.4 and 3.10.5: in LISTEN there is only the TCB to delete
+        else:
+            calls: dict[str, Callable[[], None]] = {
+                "open": lambda: stack.open(pair, self.now),
+                "listen": lambda: stack.listen(pair.local.port),
+                "close": lambda: stack.close(pair, self.now),
+                "release": lambda: stack.release(pair, self.now),
+                "abort": lambda: stack.abort(pair, self.now),
+                "reboot": lambda: self.stacks.update({peer: self._new_stack(peer)}),
+                "rto": lambda: self._expire(peer, stack.connections[pair].sender.rto_at, line),
+                "user timeout": lambda: self._expire(peer, stack.connections[pair].sender.user_at, line),
+                "2 msl": lambda: self._expire(peer, stack.time_wait.due(pair), line),
+            }
+            calls[call]()
+        self._collect(peer)
+
+    def _expire(self, peer: str, at: int | None, line: Line) -> None:
+        if at is None:
+            raise FigureError(f"line {line.number}: peer {peer} has no such timer running")
+        self.now = max(self.now, at)
+        self.stacks[peer].timeout(self.now)
+
+    def _collect(self, peer: str) -> None:
+        if any(isinstance(news.what, Row) and news.what.cause for news in self.stacks[peer].news()):
+            self.stacks[peer].listening.clear()  # in a figure a passive OPEN is for one connection, as in 3.10.1
+        self.queued[peer] += [datagram.segment for datagram in self.stacks[peer].datagrams_to_send()]
+
+    def _new_stack(self, peer: str) -> Stack:
+        return Stack(self.config, b"secret", lambda pair: self._draw_iss(self.iss[peer]))
+
+    @staticmethod
+    def _draw_iss(numbers: list[int]) -> int:
+        """The next ISS that the figure shows; the last one serves again, as a TCB that falls back to LISTEN does."""
+        return numbers.pop(0) if len(numbers) > 1 else numbers[0] if numbers else 0
+
+    def _pair(self, peer: str) -> Pair:
+        return Pair(_SOCKETS[peer], _SOCKETS[_OTHER[peer]])
+
+
+def _matches(expected: Segment, got: Segment) -> bool:
+    blind = 0 if expected.ctl & PSH else PSH
+    return (
+        expected.seq == got.seq
+        and expected.ctl | blind == got.ctl | blind
+        and (not expected.ctl & ACK or expected.ack == got.ack)
+        and len(expected.data) == len(got.data)
+    )

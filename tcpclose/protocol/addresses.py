@@ -1,0 +1,27 @@
+"""What a TCP asks of the IP below it (3.9.2): whether an address can be a peer's, and the way to it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, ip_address
+
+from tcpclose.protocol.options import mss_of_mtu
+
+#: The longest packet of IP: a way that imposes nothing.
+LONGEST_PACKET = 65535
+
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")  # "this host on this network" (RFC 1122, 3.2.1.3): not for a connection
+
+
+@lru_cache(maxsize=4096)
+def individual(address: str) -> bool:
+    """Can this be one end of a connection? Not broadcast, multicast, unspecified or reserved ones (3.9.2.3)."""
+    known = ip_address(address)
+    if known.is_multicast or known.is_unspecified:
+        return False
+    return not isinstance(known, IPv4Address) or not (known.is_reserved or known in _THIS_NETWORK)
+
+
+def largest_text(mtu: int, address: str) -> int:
+    """The MSS to announce on a way to `address` that carries packets of `mtu` octets (3.7.1)."""
+    return mss_of_mtu(mtu, 6 if ":" in address else 4)
