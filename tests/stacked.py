@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.protocol.datagram import Datagram, Endpoint, Pair
-from tcpclose.protocol.segment import PSH, format_segment, parse_segment
+from tcpclose.protocol.segment import PSH, Segment, format_segment, parse_segment
 from tcpclose.protocol.stack import Row, Stack
 
 HERE = Endpoint("192.0.2.1", 80)
@@ -18,19 +19,22 @@ class Hosted:
     def __init__(self, **settings: object) -> None:
         self.stack = Stack(TcpConfig(**{"msl": 5 * SECOND, "mss": 1000, **settings}), b"secret", lambda pair: 100)
         self.now = 0
+        self.last = Segment(0)
+        self.options: dict[str, Any] = {}  # of every segment that arrives, unless it says other ones
 
     def pair(self, n: int = 0) -> Pair:
         return Pair(HERE, Endpoint("192.0.2.2", 1000 + n))
 
-    def hear(self, text: str, n: int = 0) -> None:
+    def hear(self, text: str, n: int = 0, **options: Any) -> None:
         pair = self.pair(n)
-        segment = replace(parse_segment(text), wnd=65535)
+        segment = replace(parse_segment(text), **{"wnd": 65535, **self.options, **options})
         self.stack.segment_arrives(Datagram(pair.remote, pair.local, segment), self.now)
 
     def sends(self, *texts: str, n: int = 0) -> None:
         """Exactly these segments left since the last look, all to peer n."""
         datagrams = self.stack.datagrams_to_send()
         assert all((d.src, d.dst) == self.pair(n) for d in datagrams)
+        self.last = datagrams[-1].segment if datagrams else self.last
         assert [format_segment(replace(d.segment, ctl=d.segment.ctl & ~PSH)) for d in datagrams] == list(texts)
 
     def state(self, n: int = 0) -> str:

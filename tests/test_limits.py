@@ -286,6 +286,15 @@ def test_a_connection_can_have_settings_of_its_own():
     assert host.causes() == ["user timeout", "user timeout"]
 
 
+def test_a_connection_that_was_closed_before_it_was_accepted_is_accepted_no_more():
+    host = listening(backlog=1).half_open()
+    host.stack.close(host.pair(), 0)
+    host.hear("<SEQ=301><ACK=102><CTL=FIN,ACK>")
+    assert host.state() == "TIME-WAIT"
+    assert host.stack.accept(80) is None
+    host.stack.close_listener(80, 0)
+
+
 # Whatever happens
 
 LIMITS = st.fixed_dictionaries(

@@ -9,7 +9,8 @@ from stacked import Hosted, listening
 
 from tcpclose.protocol.connection import TcpError
 from tcpclose.protocol.datagram import Endpoint, Pair
-from tcpclose.protocol.segment import Segment
+from tcpclose.protocol.isn import timestamp_offset
+from tcpclose.protocol.segment import MODULUS, Segment
 from tcpclose.protocol.time_wait import TimeWaitTable
 
 OUR_ACK = "<SEQ=102><ACK=302><CTL=ACK>"
@@ -163,6 +164,91 @@ def test_back_to_time_wait_when_the_syn_was_an_old_duplicate_after_all(host):
     host.sends(OUR_ACK)
 
 
+# With timestamps: PAWS in TIME-WAIT, and RFC 6191
+
+
+def stamped(**settings: object) -> Hosted:
+    """In TIME-WAIT since 1 s; the peer's clock said 7000."""
+    host = listening(timestamps=True, **settings)
+    host.options = {"timestamps": (7000, 0)}
+    host.at(1)
+    return host.time_wait()
+
+
+def test_timestamps_are_kept_in_the_table():
+    host = stamped()
+    assert (host.stack.connections, len(host.stack.time_wait)) == ({}, 1)
+    host.at(3)
+    host.hear("<SEQ=301><ACK=102><CTL=FIN,ACK>", timestamps=(7500, 0))
+    host.sends(OUR_ACK)
+    assert host.last.timestamps[1] == 7000  # what does not begin before the last ACK is not echoed
+    assert (host.last.timestamps[0] - timestamp_offset(b"secret", *host.pair())) % MODULUS == 3000
+
+
+def test_an_old_segment_does_not_start_the_time_again():
+    host = stamped()
+    host.at(3)
+    host.hear("<SEQ=301><ACK=102><CTL=FIN,ACK>", timestamps=(6999, 0))
+    host.sends(OUR_ACK)
+    host.at(11)
+    assert host.state() == "CLOSED"
+
+
+REPLY = "<SEQ=65638><ACK={}><CTL=SYN,ACK>"
+
+
+@pytest.mark.parametrize(("seq", "tsval"), [(5, 7001), (301, 7001), (302, 7000), (302, 7001)])
+def test_a_later_timestamp_or_the_same_and_a_later_number_opens_a_new_connection(seq, tsval):
+    """RFC 6191, 2, first two cases."""
+    host = stamped()
+    host.hear(f"<SEQ={seq}><CTL=SYN>", timestamps=(tsval, 0))
+    host.sends(REPLY.format(seq + 1))
+    assert host.last.timestamps[1] == tsval
+    assert host.state() == "SYN-RECEIVED"
+
+
+@pytest.mark.parametrize(("seq", "tsval"), [(301, 7000), (302, 6999), (900, 6999)])
+def test_an_older_timestamp_or_the_same_and_an_old_number_does_not(seq, tsval):
+    host = stamped()
+    host.hear(f"<SEQ={seq}><CTL=SYN>", timestamps=(tsval, 0))
+    host.sends(OUR_ACK)
+    assert host.state() == "TIME-WAIT"
+
+
+@pytest.mark.parametrize(("seq", "opens"), [(302, True), (301, False)])
+def test_a_syn_without_timestamps_needs_a_later_number(seq, opens):
+    host = stamped()
+    host.hear(f"<SEQ={seq}><CTL=SYN>", timestamps=None)
+    host.sends(REPLY.format(303) if opens else OUR_ACK)
+
+
+@pytest.mark.parametrize(("missing", "opens"), [("drop", True), ("accept", False)])
+def test_only_the_new_connection_has_timestamps(missing, opens):
+    """RFC 6191, 2, fourth case: safe where segments that lack them are dropped."""
+    host = listening(timestamps=True, missing_timestamps=missing).time_wait()
+    host.hear("<SEQ=5><CTL=SYN>", timestamps=(1, 0))
+    host.sends(REPLY.format(6) if opens else OUR_ACK)
+
+
+def test_where_timestamps_are_off_the_number_decides():
+    host = listening().time_wait()
+    host.hear("<SEQ=5><CTL=SYN>", timestamps=(1, 0))
+    host.sends(OUR_ACK)
+
+
+def test_the_window_is_scaled_as_before():
+    host = listening(window_scale=True, window_shift=2)
+    host.options = {"wscale": 0}
+    host.established().stack.datagrams_to_send()
+    host.stack.close(host.pair(), 0)
+    host.hear("<SEQ=301><ACK=102><CTL=FIN,ACK>")
+    host.sends("<SEQ=101><ACK=301><CTL=FIN,ACK>", OUR_ACK)
+    before = host.last.wnd
+    host.hear("<SEQ=301><ACK=102><CTL=FIN,ACK>")
+    host.sends(OUR_ACK)
+    assert host.last.wnd == before == 65535 >> 2
+
+
 # Limit and size
 
 
@@ -176,9 +262,10 @@ def test_beyond_the_limit_the_oldest_is_forgotten():
     host.sends("<SEQ=102><CTL=RST>")
 
 
-def test_an_entry_is_small():
+@pytest.mark.parametrize("host", [listening().time_wait(), stamped()], ids=["plain", "timestamps"])
+def test_an_entry_is_small(host):
     """At most 300 octets, the pair of sockets and the table included."""
-    packed = listening().time_wait().stack.time_wait
+    packed = host.stack.time_wait
     connection = packed.rebuild(Hosted().pair())
     table = TimeWaitTable(packed.config, packed.counters)
     tracemalloc.start()

@@ -426,15 +426,15 @@ class Stack:
     def _forget(self, pair: Pair, connection: Connection) -> None:
         self.time_wait.discard(pair)
         self._let_go(pair, connection)
-        listener = self.listening.get(pair.local.port)
-        if listener is not None:
-            listener.queue.pop(pair, None)
 
     def _let_go(self, pair: Pair, connection: Connection) -> None:
         self.connections.pop(pair, None)
         self._orphans.discard(pair)
         self._memory -= connection.held
         connection.held = 0
+        listener = self.listening.get(pair.local.port)
+        if listener is not None:
+            listener.queue.pop(pair, None)
 
     # Limits
 

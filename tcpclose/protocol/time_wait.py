@@ -14,10 +14,13 @@ from tcpclose.protocol.connection import Connection
 from tcpclose.protocol.datagram import Endpoint, Pair
 from tcpclose.protocol.fsm import State
 from tcpclose.protocol.segment import Segment, seq_add, seq_diff
+from tcpclose.protocol.timestamps import Timestamps
 
 #: What an entry keeps: when 2 MSL are over, the limit of challenge ACKs, and these variables of the TCB.
-_TCB = ("snd_nxt", "rcv_nxt", "rcv_edge", "snd_wnd_max")
-_ENTRY = Struct(f"<qqI{len(_TCB)}I")
+_TCB = ("snd_nxt", "rcv_nxt", "rcv_edge", "snd_wnd_max", "rcv_shift")
+_ENTRY = Struct(f"<qqI{len(_TCB) - 1}IB")
+#: Where there are timestamps, these follow: the offset of our clock, TS.Recent and its age (RFC 7323).
+_TIMESTAMPS = Struct("<IIq")
 
 #: So many places of entries that are gone may stand in the order before they are swept out.
 _SPARE_PLACES = 100
@@ -44,14 +47,10 @@ class TimeWaitTable:
         return bool(self._entries) and str(pair) in self._entries
 
     def take(self, pair: Pair, connection: Connection) -> bool:
-        """Pack a connection in TIME-WAIT. False when it must stay as it is.
-
-        That is one with text that the user may still read, and one whose peers agreed upon timestamps (RFC 7323): the
-        entry has no room for what PAWS must remember.
-        """
-        due = connection.time_wait_at
+        """Pack a connection in TIME-WAIT. False when it must stay as it is, with text that the user may still read."""
+        due, timestamps = connection.time_wait_at, connection.timestamps
         key = str(pair)
-        if due is None or connection.receiver.text or connection.timestamps is not None:
+        if due is None or connection.receiver.text:
             return False
         if key not in self._entries or self._due(key) != due:
             if due < self._last_due:
@@ -60,7 +59,10 @@ class TimeWaitTable:
             self._order.append(key)
             self._last_due = due
         numbers = [getattr(connection.tcb, name) for name in _TCB]
-        self._entries[key] = _ENTRY.pack(due, *connection.challenges, *numbers)
+        entry = _ENTRY.pack(due, *connection.challenges, *numbers)
+        if timestamps is not None:
+            entry += _TIMESTAMPS.pack(timestamps.offset, timestamps.recent, timestamps.recent_at)
+        self._entries[key] = entry
         return True
 
     def rebuild(self, pair: Pair) -> Connection | None:
@@ -68,7 +70,7 @@ class TimeWaitTable:
         entry = self._entries.get(str(pair)) if self._entries else None
         if entry is None:
             return None
-        due, until, sent, *numbers = _ENTRY.unpack(entry)
+        due, until, sent, *numbers = _ENTRY.unpack_from(entry)
         connection = Connection(self.config, iss=0, counters=self.counters)
         connection.state = State.TIME_WAIT
         connection.time_wait_at = due
@@ -76,8 +78,11 @@ class TimeWaitTable:
         tcb = connection.tcb
         for name, number in zip(_TCB, numbers, strict=True):
             setattr(tcb, name, number)
-        tcb.snd_una = tcb.snd_nxt
+        tcb.snd_una, tcb.last_ack_sent = tcb.snd_nxt, tcb.rcv_nxt
+        if len(entry) > _ENTRY.size:
+            connection.timestamps = Timestamps(*_TIMESTAMPS.unpack_from(entry, _ENTRY.size))
         connection.sender.syn_acknowledged = True
+        connection.receiver.configure(self.config)
         connection.receiver.finished = True
         connection.receiver.fin_seq = seq_add(tcb.rcv_nxt, -1)
         return connection
@@ -127,9 +132,16 @@ class TimeWaitTable:
 def may_reopen(old: Connection, syn: Segment) -> bool:
     """May this SYN open a new connection in place of one in TIME-WAIT (3.6.1, MAY-2)?
 
-    Only if it is surely none of the old connection's: its number lies beyond all that the peer has used.
+    Only if it is surely none of the old connection's. Timestamps tell best (RFC 6191, 2); without them, or within one
+    tick of them, its number must lie beyond all that the peer has used.
     """
-    return seq_diff(syn.seq, old.tcb.rcv_nxt) >= 0
+    beyond = seq_diff(syn.seq, old.tcb.rcv_nxt) >= 0
+    if syn.timestamps is None or not old.config.timestamps:
+        return beyond
+    if old.timestamps is None:  # the new one's segments will have what the old one's lack, if that is insisted on
+        return beyond or old.config.missing_timestamps == "drop"
+    later = seq_diff(syn.timestamps[0], old.timestamps.recent)
+    return later > 0 or (later == 0 and beyond)
 
 
 def next_iss(old: Connection, iss: int) -> int:
