@@ -17,6 +17,8 @@ from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Scenario, Step, payload
 from tcpclose.trace.events import Call, Event, Received, Sent, Text, Told, row_events, segment_fields
 
+_MTU = 1500  # every link of a run is an Ethernet
+
 
 class Names:
     """The scenario's names of connections, by the sockets at one host's ends."""
@@ -84,7 +86,7 @@ class Host:
         self.name = name
         self.names = Names(scenario, name, addresses)
         secret = random.Random(f"{scenario.seed}/secret/{name}").randbytes(16)
-        self.stack = Stack(scenario.tcp_config(name), secret, self.names.iss.get)
+        self.stack = Stack(scenario.tcp_config(name), secret, self.names.iss.get, lambda address: _MTU)
         self._reads_at_once = scenario.settings(name).receive == "auto"
         self._ledgers: dict[str, Ledger] = {}
         self._events: list[Event] = []
@@ -145,6 +147,11 @@ class Host:
     def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int) -> None:
         """An ICMP error about a segment of ours came in."""
         self.stack.icmp_arrives(pair, seq, type, code, now)
+        self._listen_to_news(now)
+
+    def no_route(self, pair: Pair, now: int) -> None:
+        """A segment could not be sent, because no route leads to its destination."""
+        self.stack.no_route(pair, now)
         self._listen_to_news(now)
 
     def next_timeout(self) -> int | None:

@@ -356,7 +356,7 @@ def test_a_hard_error_ends_the_connection_in_silence(play, state):
     p = play().reach(state)
     p.connection.icmp_arrives(True, "port unreachable", p.now)
     p.sends()
-    p.told("CLOSED unreachable")
+    p.told("ERROR port unreachable", "CLOSED unreachable")
     assert p.due() is None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from peers import OUR_ACK, Played
 
-from tcpclose.protocol.config import SECOND
+from tcpclose.protocol.config import PROFILES, SECOND
 from tcpclose.protocol.connection import TcpError
 
 KEEPALIVE = {
@@ -22,9 +22,33 @@ PROBE = "<SEQ=100><ACK=301><CTL=ACK>"  # SEG.SEQ = SND.NXT-1, without text
 # Keepalive, 3.8.4
 
 
-def test_keepalive_is_off_by_default():
+@pytest.mark.parametrize("profile", PROFILES)
+def test_keepalive_is_off_by_default(profile):
     """MUST-25."""
-    assert Played().reach("ESTABLISHED").due() is None
+    assert Played(profile=profile).reach("ESTABLISHED").due() is None
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_first_probe_comes_after_two_hours_by_default(profile):
+    """MUST-28."""
+    p = Played(profile=profile, keepalive=True).reach("ESTABLISHED")
+    p.sends_at(7200, PROBE)
+
+
+def test_a_probe_may_carry_one_octet_of_garbage():
+    """MAY-6."""
+    p = Played(**KEEPALIVE, keepalive_garbage=True).reach("ESTABLISHED")
+    p.sends_at(100, f"{PROBE}<DATA=1>")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK>")
+    p.send(1)
+    p.sends("<SEQ=101><ACK=301><CTL=ACK><DATA=1>")  # the garbage is no text of ours
+
+
+def test_an_octet_of_garbage_is_answered_and_not_read():
+    p = Played().reach("ESTABLISHED")
+    p.hear("<SEQ=300><ACK=101><CTL=ACK><DATA=1>")
+    p.sends(OUR_ACK)
+    assert p.receive() == b""
 
 
 def test_a_silent_peer_is_probed_and_given_up():
@@ -116,6 +140,60 @@ def test_after_r1_retransmissions_the_user_is_told():
     p.told("ERROR 2 retransmissions")
     p.at(100)
     p.told()
+
+
+def test_soft_errors_can_be_turned_off():
+    """SHLD-20: R1 and ICMP."""
+    p = Played(r1=2, soft_errors=False).reach("ESTABLISHED")
+    p.send(1)
+    p.at(3)
+    p.connection.icmp_arrives(False, "ICMP type 3 code 1", p.now)
+    p.told()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_user_is_told_after_three_retransmissions_by_default(profile):
+    """SHLD-10: R1 is at least 3."""
+    p = Played(profile=profile).reach("ESTABLISHED")
+    p.send(1)
+    while not (told := [signal.detail for signal in p.signals]):
+        due = p.due()
+        assert due is not None
+        p.at(due)
+        p.news()
+    assert told == ["3 retransmissions"]
+    assert p.connection.retransmissions == 3
+
+
+def silent_for(p: Played) -> float:
+    """How long the connection lives while the peer is silent."""
+    while (due := p.due()) is not None:
+        p.at(due)
+    assert p.state == "CLOSED"
+    return p.now / SECOND
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_text_is_given_up_after_a_hundred_seconds_at_the_earliest(profile):
+    """SHLD-11, by default."""
+    p = Played(profile=profile).reach("ESTABLISHED")
+    p.send(1)
+    assert silent_for(p) >= 100
+
+
+@pytest.mark.parametrize(("profile", "seconds"), [("rfc9293", 300), ("linux", 127), ("bsd", 300)])
+def test_how_long_a_syn_is_repeated(profile, seconds):
+    """MUST-22, MUST-23: three minutes, by default. Linux does not keep to it: six retransmissions, 127 s."""
+    assert silent_for(Played(profile=profile).reach("SYN-SENT")) == seconds
+
+
+def test_the_user_can_set_r2_for_one_connection():
+    """MUST-21."""
+    p = Played(r1=0).reach("ESTABLISHED")
+    p.connection.configure(p.now, r2=1)
+    p.send(1)
+    assert silent_for(p) == 3
+    p.told("CLOSED retransmission limit")
 
 
 def test_after_r2_retransmissions_the_connection_ends():

@@ -294,6 +294,33 @@ def test_our_user_timeout_is_told_in_the_syn(play):
         assert p.last.user_timeout == told
 
 
+def test_our_user_timeout_is_told_again_after_the_syn(play):
+    """RFC 5482, 3: in the first segment that is no SYN, and when it has changed; only where there is room."""
+    p = play(user_timeout_option=True, user_timeout=90 * SECOND).reach("LISTEN")
+    p.hear("<SEQ=300><CTL=SYN>")
+    p.sent()
+    assert p.last.user_timeout == 90
+    p.hear("<SEQ=301><ACK=101><CTL=ACK>")
+    p.send(1996)
+    first, second = p.connection.segments_to_send()
+    assert (len(first.data), first.user_timeout) == (1000, None)
+    assert (len(second.data), second.user_timeout) == (996, 90)
+    p.connection.configure(p.now, user_timeout=80 * SECOND)
+    for told in (80, None):
+        p.hear("<SEQ=301><ACK=2097><CTL=ACK><DATA=0>")
+        p.send(1)
+        p.sent()
+        assert p.last.user_timeout == told
+
+
+def test_a_user_timeout_is_not_told_where_the_option_is_off(play):
+    p = play().reach("ESTABLISHED")
+    p.connection.configure(p.now, user_timeout=80 * SECOND)
+    p.send(1)
+    p.sent()
+    assert p.last.user_timeout is None
+
+
 @pytest.mark.parametrize(
     ("told", "adopted"),
     [(200, 200), (50, 100), (5000, 3600), (0, 30)],

@@ -125,7 +125,7 @@ def test_so_error_tells_once(net):
 
 @pytest.mark.parametrize(
     ("code", "errno", "when"),
-    [(0, "ENETUNREACH", 5), (1, "EHOSTUNREACH", 5), (8, "ENONET", 5), (3, "EHOSTUNREACH", 0), (4, "ETIMEDOUT", 5)],
+    [(0, "ENETUNREACH", 5), (1, "EHOSTUNREACH", 5), (8, "ENONET", 5), (3, "ECONNREFUSED", 0), (4, "ETIMEDOUT", 5)],
 )
 def test_icmp_explains_why_a_connect_failed(net, code, errno, when):
     """A soft error is remembered until the user timeout (RFC 5461), a hard one ends the attempt at once."""

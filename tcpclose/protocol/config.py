@@ -31,7 +31,12 @@ class TcpConfig:
     """
 
     mss: int = setting(
-        1460, "octets", "3.7.1", "largest text of a segment we accept, announced in the MSS option", least=1, most=65495
+        1460,
+        "octets",
+        "3.7.1",
+        "largest text of a segment we accept, announced in the MSS option unless the MTU allows less",
+        least=1,
+        most=65495,
     )
     rcv_buffer: int = setting(
         65535,
@@ -128,6 +133,15 @@ class TcpConfig:
         "3.10.8",
         "send a RST when the user timeout gives up (the RFC only tells the user; many stacks do both)",
     )
+    soft_errors: bool = setting(
+        True, "", "3.9.1.8", "tell the user of soft errors: ICMP that is not fatal, r1 retransmissions (SHLD-20)"
+    )
+    unreachable: Literal["hard", "opening"] = setting(
+        "hard",
+        "",
+        "3.9.2.2",
+        "ICMP that ends a connection: a hard error at any time, or any error while it opens and none later",
+    )
     r1: int = setting(
         3, "count", "3.8.3", "retransmissions of one segment after which the user is told; 0 for never", least=0
     )
@@ -143,6 +157,9 @@ class TcpConfig:
         75 * SECOND, "us", "3.8.4", "from one unanswered keepalive probe to the next", least=1
     )
     keepalive_count: int = setting(9, "count", "3.8.4", "unanswered keepalive probes that end the connection", least=1)
+    keepalive_garbage: bool = setting(
+        False, "", "3.8.4", "a keepalive probe repeats one octet, for peers that answer nothing less (MAY-6)"
+    )
     keepalive_reset: bool = setting(True, "", "3.8.4", "send a RST when keepalive gives up (the RFC does not say)")
     fin_wait_2_timeout: int = setting(
         0, "us", "3.6.1", "how long FIN-WAIT-2 waits for a FIN when the user is gone; 0 for ever", least=0
@@ -219,6 +236,9 @@ class TcpConfig:
     max_memory: int = setting(
         0, "octets", "3.10.2", "text that all connections of a host hold; the greediest is reset; 0: no limit", least=0
     )
+    defer_accept: int = setting(
+        0, "us", "3.10.7.4", "how long a listener waits for text before it takes the ACK of its SYN alone", least=0
+    )
     overload: Literal["drop", "reset"] = setting(
         "drop", "", "3.5.2", "a SYN that there are no resources for is dropped, or refused by a RST"
     )
@@ -264,6 +284,7 @@ PROFILES: dict[str, TcpConfig] = {
         r2=15,
         syn_r2=6,
         fin_wait_2_timeout=60 * SECOND,
+        unreachable="opening",
         unwanted_text_reset="segment",
         shutdown_read="keep",
         rto_min=200 * MILLISECOND,

@@ -137,6 +137,7 @@ class Connection(Machine):
         self.receiver.configure(new)
         if new.user_timeout != old.user_timeout:
             self.sender.set_user_timeout(new.user_timeout)
+            self._tells_user_timeout = new.user_timeout_option
         if self.state.idles:
             self._start_keepalive(now)
         self._start_fin_wait_2(now)
@@ -169,6 +170,11 @@ class Connection(Machine):
             if at is not None and (earliest is None or at < earliest):
                 earliest = at
         return earliest
+
+    @property
+    def opening(self) -> bool:
+        """The peer has not acknowledged our SYN."""
+        return not self.sender.syn_acknowledged
 
     @property
     def octets(self) -> int:
@@ -209,7 +215,7 @@ class Connection(Machine):
             self._post(Event.RETRANSMISSION_LIMIT, now)
             return
         if self.retransmissions == self.config.r1:
-            self._tell(Notice.ERROR, f"{self.config.r1} retransmissions")  # SHLD-9
+            self._report(f"{self.config.r1} retransmissions")  # SHLD-9
         self.sender.back_off(now)
         self._retransmit(now)
         self._transmit(now)
@@ -224,14 +230,16 @@ class Connection(Machine):
         else:
             self.keepalive.probed(self.config, now)
             self.counters["keepalive probes"] += 1
-            self._send(Segment(seq_add(self.tcb.snd_nxt, -1), ctl=ACK), now)
+            garbage = b"\0" if self.config.keepalive_garbage else b""
+            self._send(Segment(seq_add(self.tcb.snd_nxt, -1), ctl=ACK, data=garbage), now)
 
     def icmp_arrives(self, hard: bool, detail: str, now: int) -> None:
         """3.9.2.2: a hard error ends the connection (SHLD-26), a soft one is only told to the user (SHLD-25)."""
         if hard:
+            self._tell(Notice.ERROR, detail)
             self._post(Event.UNREACHABLE, now)
         else:
-            self._tell(Notice.ERROR, detail)
+            self._report(detail)
 
     def invalid_header_arrives(self, now: int) -> None:
         """An implementation that RFC 3360 warns of: it does not examine such a segment any further."""
@@ -240,6 +248,10 @@ class Connection(Machine):
     def resources_needed(self, now: int) -> None:
         """This connection is to go, so that others can stay (3.5.2)."""
         self._post(Event.NO_RESOURCES, now)
+
+    def put_off(self, until: int) -> None:
+        """Our SYN has arrived, and its ACK counts only from `until` on: then is the time to repeat the SYN."""
+        self.sender.rto_at = until
 
     def reopened(self, now: int) -> None:
         """A new connection takes the place of this one before its 2 MSL are over (3.6.1, MAY-2)."""

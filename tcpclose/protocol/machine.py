@@ -12,7 +12,7 @@ from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State
 from tcpclose.protocol.interface import Notice, Signal, TcpError
 from tcpclose.protocol.keepalive import Keepalive
-from tcpclose.protocol.options import MOST_SACK_BLOCKS, SACK_BLOCK, SACK_PADDED, sack_room
+from tcpclose.protocol.options import MOST_SACK_BLOCKS, SACK_BLOCK, SACK_PADDED, USER_TIMEOUT_LENGTH, sack_room
 from tcpclose.protocol.receiving import Receiver
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment
 from tcpclose.protocol.sending import Sender
@@ -33,6 +33,7 @@ class Machine:
         "_quick_acks",
         "_reads",
         "_segments",
+        "_tells_user_timeout",
         "_unwanted_ack",
         "cause",
         "challenges",
@@ -86,6 +87,7 @@ class Machine:
         self._ack_due = False
         self._ack_at: int | None = None  # when a delayed acknowledgment is due
         self._quick_acks = self.config.quick_acks
+        self._tells_user_timeout = False  # the peer shall know it, by the next segment that has room
         self._close_deferred = False
         self.challenges: tuple[int, int] = (0, 0)  # (end of the interval, challenge ACKs sent in it)
 
@@ -137,6 +139,9 @@ class Machine:
                 (self.sender.mss - len(segment.data) - SACK_PADDED) // SACK_BLOCK if segment.data else MOST_SACK_BLOCKS
             )
             segment.sack = self.receiver.sack_blocks(min(room, sack_room(segment)))
+        if self._tells_user_timeout and len(segment.data) + USER_TIMEOUT_LENGTH <= self.sender.mss:
+            segment.user_timeout = self.config.user_timeout // SECOND or None
+            self._tells_user_timeout = False
         self._ack_due = False
         self._ack_at = None
         self._segments.append(segment)
@@ -159,6 +164,11 @@ class Machine:
     def _tell(self, notice: Notice, detail: str = "") -> None:
         self._news.append(Signal(notice, detail))
 
+    def _report(self, error: str) -> None:
+        """3.9.1.8: a soft error, for users who want to hear of such."""
+        if self.config.soft_errors:
+            self._tell(Notice.ERROR, error)
+
     # Actions
 
     def _send_syn(self, now: int) -> None:
@@ -169,6 +179,7 @@ class Machine:
             segment.wscale = config.scale
         if config.user_timeout_option:
             segment.user_timeout = config.user_timeout // SECOND or None
+            self._tells_user_timeout = True  # once more: a peer may have no place to keep a SYN's (RFC 5482, 3)
         segment.sack_permitted = config.sack and (peer is None or peer.sack_permitted)
         if self.timestamps is not None:
             segment.timestamps = self.timestamps.stamp(now)

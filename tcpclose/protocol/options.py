@@ -41,6 +41,7 @@ SIZES = {
 }
 SACK_BLOCK = 8
 TIMESTAMPS_LENGTH = 12  # with the padding that every layout gives them
+USER_TIMEOUT_LENGTH = SIZES[Kind.USER_TIMEOUT]
 SACK_PADDED = 4  # likewise, before the blocks
 MOST_SACK_BLOCKS = 4
 _SPACE = 40  # octets of options that the data offset has room for

@@ -44,8 +44,12 @@ _ICMP_ERRNO = {
         "ENONET": (8,),
     }.items()
     for code in codes
+} | {"no route": "ENETUNREACH"}
+_REFUSALS = {
+    "error: insufficient resources": "ENOBUFS",
+    "error: connection already exists": "EADDRNOTAVAIL",
+    "error: remote address is not an individual one": "ENETUNREACH",
 }
-_REFUSALS = {"error: insufficient resources": "ENOBUFS", "error: connection already exists": "EADDRNOTAVAIL"}
 
 #: Option -> (field of `TcpConfig`, how many of its units make one of the option's).
 _SETTINGS = {
@@ -57,6 +61,7 @@ _SETTINGS = {
     "TCP_LINGER2": ("fin_wait_2_timeout", SECOND),
     "TCP_SYNCNT": ("syn_r2", 1),
     "TCP_MAXSEG": ("mss", 1),
+    "TCP_DEFER_ACCEPT": ("defer_accept", SECOND),
     "SO_RCVBUF": ("rcv_buffer", 1),
     "SO_SNDBUF": ("snd_buffer", 1),
 }
@@ -157,22 +162,19 @@ class Socket:
         if self._port is None:
             self._take_port(self._sockets.ephemeral_port())
         if not self._listens:
-            assert self._port is not None
-            self._stack.listen(self._port, max(backlog, 1))
+            self._stack.listen(self._local_port, max(backlog, 1), **self._settings)
             self._listens = True
 
     def accept(self, now: int) -> Socket:
         """The next complete connection, with the options of the listener. EAGAIN when there is none."""
         self._look()
-        if not self._listens or self._port is None:
+        if not self._listens:
             raise SocketError("EINVAL")
-        pair = self._stack.accept(self._port)
+        pair = self._stack.accept(self._local_port)
         if pair is None:
             raise SocketError("EAGAIN")
         socket = Socket(self._sockets, pair)
-        socket._settings, socket._options = dict(self._settings), dict(self._options)
-        if self._settings:
-            self._stack.configure(pair, now, **self._settings)
+        socket._options = dict(self._options)
         socket._apply_switches(now)
         return socket
 
@@ -186,9 +188,10 @@ class Socket:
             raise SocketError("EISCONN" if self._connected else "EALREADY" if self._live else "ECONNABORTED")
         if self._port is None:
             self._take_port(self._sockets.ephemeral_port())
-        assert self._port is not None
-        pair = Pair(Endpoint(self._sockets.address, self._port), remote)
+        pair = Pair(Endpoint(self._sockets.address, self._local_port), remote)
         self._call(lambda: self._stack.open(pair, now, **self._settings))
+        if pair not in self._stack.connections:
+            raise SocketError("ENETUNREACH")
         self._pair, self._connection = pair, self._stack.connections[pair]
         self._sockets.by_pair[pair] = self
         self._apply_switches(now)
@@ -287,7 +290,9 @@ class Socket:
         elif (least is not None and setting < least) or (most is not None and setting > most):
             raise SocketError("EINVAL")
         self._settings[key] = setting
-        if self._live:
+        if self._listens:
+            self._stack.configure_listener(self._local_port, **{key: setting})
+        elif self._live:
             self._stack.configure(self._the_pair, now, **{key: setting})
 
     def option(self, name: str) -> Any:
@@ -305,7 +310,8 @@ class Socket:
         if name not in _SETTINGS:
             raise SocketError("ENOPROTOOPT")
         key, unit = _SETTINGS[name]
-        value = self._settings.get(key, getattr(self._stack.config, key))
+        config = self._stack.config if self._connection is None else self._connection.config
+        value = self._settings.get(key, getattr(config, key))
         return value if key == "keepalive" else value // unit
 
     def _info(self) -> dict[str, Any]:
@@ -359,6 +365,11 @@ class Socket:
         """The stack has the connection, and it is still this socket's (in TIME-WAIT it has left)."""
         return self._pair is not None and self._stack.connections.get(self._pair) is self._connection
 
+    @property
+    def _local_port(self) -> int:
+        assert self._port is not None
+        return self._port
+
     def _wanted(self) -> Connection:
         if self._connection is None:
             raise SocketError("ENOTCONN")
@@ -389,8 +400,7 @@ class Socket:
         self._sockets.bound.add(port)
 
     def _stop_listening(self, now: int) -> None:
-        assert self._port is not None
-        self._stack.close_listener(self._port, now)
+        self._stack.close_listener(self._local_port, now)
         self._listens = False
 
     def _give_up(self) -> None:

@@ -9,8 +9,11 @@ import heapq
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
+from tcpclose.protocol.addresses import LONGEST_PACKET, individual, largest_text
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection, Signal, TcpError, answer_closed
 from tcpclose.protocol.datagram import Datagram, Pair
@@ -26,12 +29,18 @@ _UNREACHABLE = 3
 #: Says "slow down" where congestion control knows better; dropped in silence (3.9.2.2, MUST-55).
 _SOURCE_QUENCH = 4
 _HARD_CODES = {2: "protocol unreachable", 3: "port unreachable"}
+#: A matter of path MTU discovery, never the end of anything.
+_FRAGMENTATION_NEEDED = 4
 
-#: 3.10: what a call is refused with when a limit is reached.
+#: 3.10: what a call is refused with when a limit is reached, and when there can be no such peer (MUST-46).
 _INSUFFICIENT = "error: insufficient resources"
+_NO_PEER = "error: remote address is not an individual one"
 
 #: So many entries of connections that have ended may lie in the heap of timers before they are swept out.
 _SPARE_TIMERS = 100
+
+#: What the user is told when no route leads to the peer.
+_NO_ROUTE = "no route"
 
 _CONTROL_BITS = 0xFF
 _SYN_FIN = SYN | FIN
@@ -45,12 +54,16 @@ class News(NamedTuple):
 
 
 class Listener:
-    """A passive OPEN with an unspecified remote socket. Without a `backlog` its user accepts everything at once."""
+    """A passive OPEN with an unspecified remote socket. Without a `backlog` its user accepts everything at once.
 
-    __slots__ = ("backlog", "queue")
+    `config` is what its connections begin with.
+    """
 
-    def __init__(self, backlog: int | None) -> None:
+    __slots__ = ("backlog", "config", "queue")
+
+    def __init__(self, backlog: int | None, config: TcpConfig) -> None:
         self.backlog = backlog
+        self.config = config
         self.queue: dict[Pair, None] = {}  # complete, not accepted yet, in order
 
     @property
@@ -58,22 +71,37 @@ class Listener:
         return self.backlog is not None and len(self.queue) >= self.backlog
 
 
+class Child(NamedTuple):
+    """A connection in SYN-RECEIVED: where it came from, and when."""
+
+    listener: Listener
+    since: int
+
+
 class Stack:
     """The TCP of one host.
 
     `secret`, up to 64 octets that nobody else knows, makes its initial sequence numbers and timestamp offsets
     unguessable (`isn.py`). `iss` may choose the initial sequence number of a pair, or leave it to the secret by None.
+    `mtu` says how long a packet to an address may be, or None when no route leads there.
     """
 
-    def __init__(self, config: TcpConfig, secret: bytes, iss: Callable[[Pair], int | None] = lambda pair: None) -> None:
+    def __init__(
+        self,
+        config: TcpConfig,
+        secret: bytes,
+        iss: Callable[[Pair], int | None] = lambda pair: None,
+        mtu: Callable[[str], int | None] = lambda address: LONGEST_PACKET,
+    ) -> None:
         self.config = config
         self.secret = secret
         self.iss = iss
+        self.mtu = mtu
         self.connections: dict[Pair, Connection] = {}  # all but those in `time_wait`
         self._counters: Counter[str] = Counter()
         self.time_wait = TimeWaitTable(config, self._counters)
         self.listening: dict[int, Listener] = {}
-        self._half_open: dict[Pair, Listener] = {}
+        self._half_open: dict[Pair, Child] = {}
         self._orphans: set[Pair] = set()
         self._reopened: dict[Pair, Connection] = {}  # in TIME-WAIT, until the SYN proves to be a new one
         self._memory = 0  # octets of text that all connections hold, when they are limited
@@ -84,20 +112,19 @@ class Stack:
 
     # User calls. Each raises TcpError when the TCP refuses it.
 
-    def listen(self, port: int, backlog: int | None = None) -> None:
+    def listen(self, port: int, backlog: int | None = None, **parameters: object) -> None:
         """Passive OPEN with an unspecified remote socket: every SYN to `port` makes a connection of its own.
 
         With a `backlog`, so many complete connections wait for `accept`; without, all count as accepted.
+        `parameters` are settings for all of them (3.9.1.1).
         """
         if port in self.listening:
             raise TcpError(Do.REFUSE_EXISTS.value)
-        self.listening[port] = Listener(backlog)
+        self.listening[port] = Listener(backlog, replace(self.config, **parameters))  # type: ignore[arg-type]
 
     def accept(self, port: int) -> Pair | None:
         """The connection that has waited longest at a listener with a backlog; None when there is none."""
-        if port not in self.listening:
-            raise TcpError(Do.REFUSE_NO_CONNECTION.value)
-        queue = self.listening[port].queue
+        queue = self._listener(port).queue
         pair = next(iter(queue), None)
         if pair is not None:
             del queue[pair]
@@ -105,26 +132,38 @@ class Stack:
 
     def close_listener(self, port: int, now: int) -> None:
         """CLOSE in LISTEN. What is half-open vanishes silently, what nobody has accepted gets a RST."""
-        listener = self.listening.pop(port, None)
-        if listener is None:
-            raise TcpError(Do.REFUSE_NO_CONNECTION.value)
-        half_open = [pair for pair, of in self._half_open.items() if of is listener]
+        listener = self._listener(port)
+        del self.listening[port]
+        half_open = [pair for pair, child in self._half_open.items() if child.listener is listener]
         for pair in (*half_open, *listener.queue):
             connection = self.connections[pair]
             connection.listener_closed(now)
             self._collect(pair, connection, now)
 
     def open(self, pair: Pair, now: int, **parameters: object) -> None:
-        """Active OPEN. `parameters` are settings for this connection alone, such as `user_timeout` (3.9.1.1)."""
+        """Active OPEN. `parameters` are settings for this connection alone, such as `user_timeout` (3.9.1.1).
+
+        Without a route the connection ends as it begins.
+        """
+        if not individual(pair.remote.address):
+            raise TcpError(_NO_PEER)
         if pair in self.connections or pair in self.time_wait:
             raise TcpError(Do.REFUSE_EXISTS.value)
         if 0 < self.config.max_connections <= len(self.connections):
             raise TcpError(_INSUFFICIENT)
-        connection = self._new_connection(pair, now)
+        connection = self._new_connection(pair, self.config, now)
         if parameters:
             connection.configure(now, **parameters)
         connection.open(now)
+        if self.mtu(pair.remote.address) is None:
+            connection.segments_to_send()  # nothing can leave
+            self._take_error(pair, connection, True, _NO_ROUTE, now)
         self._collect(pair, connection, now)
+
+    def configure_listener(self, port: int, **changes: object) -> None:
+        """Other settings for the connections that a listener will make."""
+        listener = self._listener(port)
+        listener.config = replace(listener.config, **changes)  # type: ignore[arg-type]
 
     def configure(self, pair: Pair, now: int, **changes: object) -> None:
         """Other settings for one connection (3.9.1.1)."""
@@ -202,6 +241,11 @@ class Stack:
         """How often each path was taken since the start, by name; names that never occurred are left out."""
         return dict(sorted(self._counters.items()))
 
+    def _listener(self, port: int) -> Listener:
+        if port not in self.listening:
+            raise TcpError(Do.REFUSE_NO_CONNECTION.value)
+        return self.listening[port]
+
     def _existing(self, pair: Pair) -> Connection:
         connection = self.find(pair)
         if connection is None:
@@ -223,7 +267,7 @@ class Stack:
         connection = self.connections.get(pair)
         if connection is None:
             connection = self._newcomer(pair, segment, now)
-        elif self._half_open and self._must_wait(pair, segment):
+        elif self._half_open and self._must_wait(pair, connection, segment, now):
             return
         if connection is not None:
             connection.segment_arrives(segment, now)
@@ -247,6 +291,9 @@ class Stack:
 
     def _newcomer(self, pair: Pair, segment: Segment, now: int) -> Connection | None:
         """The connection for a segment of a pair that has none, or only one in TIME-WAIT; None if that was all."""
+        if pair.local == pair.remote or not (individual(pair.local.address) and individual(pair.remote.address)):
+            self._counters["dropped: impossible address"] += 1  # MUST-57, MUST-63
+            return None
         listener = self.listening.get(pair.local.port)
         opens = listener is not None and segment.ctl & (SYN | ACK | RST) == SYN
         old = self.time_wait.rebuild(pair)
@@ -260,21 +307,27 @@ class Stack:
             if self.config.overload == "reset":
                 self._refuse(pair, segment, "no resources")
             return None
-        connection = self._new_connection(pair, now)
+        connection = self._new_connection(pair, listener.config, now)
         if old is not None:
             connection.iss = next_iss(old, connection.iss)
             self._reopen(pair, now)
         connection.open(now, passive=True)
         connection.news()  # the passive OPEN was told when the user listened
-        self._half_open[pair] = listener
+        self._half_open[pair] = Child(listener, now)
         return connection
 
-    def _new_connection(self, pair: Pair, now: int) -> Connection:
-        """3.4.1, RFC 6528: numbers that grow from one connection of a pair to the next, and that no stranger knows."""
+    def _new_connection(self, pair: Pair, config: TcpConfig, now: int) -> Connection:
+        """3.4.1, RFC 6528: numbers that grow from one connection of a pair to the next, and that no stranger knows.
+
+        3.7.1: the MSS is what the way permits, and no more than the setting.
+        """
         iss = self.iss(pair)
         if iss is None:
             iss = initial_sequence_number(self.secret, *pair, now)
-        return Connection(self.config, iss, timestamp_offset(self.secret, *pair), self._counters)
+        mss = largest_text(self.mtu(pair.remote.address) or LONGEST_PACKET, pair.remote.address)
+        if mss < config.mss:
+            config = _with_mss(config, mss)
+        return Connection(config, iss, timestamp_offset(self.secret, *pair), self._counters)
 
     def _reopen(self, pair: Pair, now: int) -> None:
         """3.6.1, MAY-2. What was in TIME-WAIT is kept aside: the SYN may be an old duplicate after all."""
@@ -305,13 +358,23 @@ class Stack:
             return "accept queue is full"
         return next((what for what, limit, used in limits if 0 < limit <= used), None)
 
-    def _must_wait(self, pair: Pair, segment: Segment) -> bool:
-        """The ACK that would complete a handshake is dropped while the accept queue is full: the peer repeats it."""
-        listener = self._half_open.get(pair)
-        waits = listener is not None and listener.full and segment.ctl & (SYN | ACK | RST) == ACK
-        if waits:
+    def _must_wait(self, pair: Pair, connection: Connection, segment: Segment, now: int) -> bool:
+        """The ACK that would complete a handshake is dropped while the accept queue is full: the peer repeats it.
+
+        So it is while the listener wants text (`defer_accept`).
+        """
+        child = self._half_open.get(pair)
+        if child is None or segment.ctl & (SYN | ACK | RST) != ACK:
+            return False
+        if child.listener.full:
             self._counters["dropped: accept queue is full"] += 1
-        return waits
+            return True
+        until = child.since + connection.config.defer_accept
+        if now < until and not segment.len:
+            self._counters["dropped: accept deferred"] += 1
+            connection.put_off(until)
+            return True
+        return False
 
     def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int) -> None:
         """An ICMP error quotes a segment of ours. Heeded only if `seq` is in flight (RFC 5927, 4.1)."""
@@ -320,9 +383,21 @@ class Stack:
             return
         tcb = connection.tcb
         if 0 <= seq_diff(seq, tcb.snd_una) < seq_diff(tcb.snd_nxt, tcb.snd_una):
-            hard = type == _UNREACHABLE and code in _HARD_CODES
-            connection.icmp_arrives(hard, f"ICMP type {type} code {code}", now)
-            self._collect(pair, connection, now)
+            if connection.config.unreachable == "hard":
+                ends = type == _UNREACHABLE and code in _HARD_CODES
+            else:
+                ends = connection.opening and (type, code) != (_UNREACHABLE, _FRAGMENTATION_NEEDED)
+            self._take_error(pair, connection, ends, f"ICMP type {type} code {code}", now)
+
+    def no_route(self, pair: Pair, now: int) -> None:
+        """The driver could not send a segment: no route leads there (any more). To one that is open, a soft error."""
+        connection = self.connections.get(pair)
+        if connection is not None:
+            self._take_error(pair, connection, connection.opening, _NO_ROUTE, now)
+
+    def _take_error(self, pair: Pair, connection: Connection, ends: bool, what: str, now: int) -> None:
+        connection.icmp_arrives(ends, what, now)
+        self._collect(pair, connection, now)
 
     def next_timeout(self) -> int | None:
         """The earliest deadline of all connections, in microseconds."""
@@ -412,13 +487,13 @@ class Stack:
 
     def _handshake_over(self, pair: Pair, state: State, now: int) -> None:
         """A child of a listener is complete, and waits to be accepted; or it has failed."""
-        listener = self._half_open.pop(pair, None)
-        if listener is None:
+        child = self._half_open.pop(pair, None)
+        if child is None:
             return
         old = self._reopened.pop(pair, None)
         if state not in _NOT_KEPT:
-            if listener.backlog is not None:
-                listener.queue[pair] = None
+            if child.listener.backlog is not None:
+                child.listener.queue[pair] = None
         elif old is not None:
             old.linger_again(now)
             self.time_wait.take(pair, old)
@@ -462,6 +537,12 @@ class Stack:
         connection = self._existing(pair)
         connection.resources_needed(now)
         self._collect(pair, connection, now)
+
+
+@lru_cache(maxsize=64)
+def _with_mss(config: TcpConfig, mss: int) -> TcpConfig:
+    """The same settings for a shorter way; all its connections share them."""
+    return replace(config, mss=mss)
 
 
 def _earlier(a: int | None, b: int | None) -> int | None:

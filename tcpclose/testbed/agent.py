@@ -16,6 +16,7 @@ leaves through a raw socket, so that routes and neighbours are the kernel's busi
 from __future__ import annotations
 
 import ctypes
+import errno
 import select
 import socket
 import sys
@@ -36,6 +37,7 @@ _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
 _PR_SET_TIMERSLACK = 29
 _TCP, _ICMP = 6, 1
 _LONGEST_PACKET = 65535
+_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
 _BURST = 64  # packets read before timers and calls have their turn
 
 
@@ -117,8 +119,10 @@ class OwnStack:
         for ident, datagram in self.host.datagrams_to_send(now):
             try:
                 self._out.sendto(encode_tcp(datagram, ident, layout=layout), (datagram.dst.address, 0))
-            except OSError as error:  # no route, or no room: to TCP, a segment that the network lost
+            except OSError as error:  # no route, or no room: a segment that the network lost
                 self._dropped.append(Dropped(t=now, host=self._name, reason=f"not sent: {error.strerror}"))
+                if error.errno in _NO_ROUTE:
+                    self.host.no_route(Pair(datagram.src, datagram.dst), now)
 
 
 class Agent:

@@ -39,6 +39,25 @@ def test_a_hard_error_ends_the_connection(in_box: InBox, reject_with):
     assert [change.new for change in trace.of(Change)] == ["SYN-SENT", "CLOSED"]
 
 
+def open_without_a_route() -> None:
+    """In a box: h1 opens a connection while its kernel knows no way to h2."""
+    scenario = Scenario.parse(SCENARIO)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "scenario.toml").write_text(scenario.dump())
+        with EmulatedNetwork(load_network(scenario), scenario.seed, folder, {}, ["h2"]) as network:
+            said = network.net.get("h1").cmd("ip route flush table main")
+            assert not said, said
+            Conductor(scenario, folder / "scenario.toml", network).run()
+
+
+def test_without_a_route_an_open_ends_at_once(in_box: InBox):
+    trace = Trace(map(from_json, in_box(open_without_a_route).splitlines()))
+    (end,) = trace.of(End)
+    assert (end.host, end.cause) == ("h1", "unreachable")
+    assert [told.detail for told in trace.of(Told)] == ["no route"]
+
+
 @pytest.mark.parametrize(("reject_with", "code"), [("icmp-host-unreachable", 1), ("icmp-net-unreachable", 0)])
 def test_a_soft_error_is_told_and_the_connection_goes_on(in_box: InBox, reject_with, code):
     trace = Trace(map(from_json, in_box(open_against, reject_with).splitlines()))
