@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tcpclose.protocol.config import SECOND, TcpConfig
+from tcpclose.protocol.config import PROFILES, SECOND
 from tcpclose.protocol.datagram import Datagram, Endpoint, Pair
 from tcpclose.protocol.segment import PSH, Segment, format_segment, parse_segment
 from tcpclose.protocol.stack import Row, Stack
@@ -17,7 +17,9 @@ class Hosted:
     """A stack at 192.0.2.1 whose own numbers start at 100. Peer n is 192.0.2.2, port 1000 + n."""
 
     def __init__(self, **settings: object) -> None:
-        self.stack = Stack(TcpConfig(**{"msl": 5 * SECOND, "mss": 1000, **settings}), b"secret", lambda pair: 100)
+        profile = PROFILES[str(settings.pop("profile", "rfc9293"))]
+        config = replace(profile, **{"msl": 5 * SECOND, "mss": 1000, **settings})  # type: ignore[arg-type]
+        self.stack = Stack(config, b"secret", lambda pair: 100)
         self.now = 0
         self.last = Segment(0)
         self.options: dict[str, Any] = {}  # of every segment that arrives, unless it says other ones

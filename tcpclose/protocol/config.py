@@ -198,6 +198,12 @@ class TcpConfig:
     reset_validity: Literal["exact", "window"] = setting(
         "exact", "", "RFC 5961 3.2", "which RST counts: at RCV.NXT exactly, or anywhere in the window (RFC 793)"
     )
+    window_edge: Literal["outside", "inside"] = setting(
+        "outside",
+        "",
+        "3.10.7.4",
+        "a segment without length just behind the window is not acceptable, or is",
+    )
     syn_validity: Literal["challenge", "window"] = setting(
         "challenge",
         "",
@@ -290,6 +296,7 @@ PROFILES: dict[str, TcpConfig] = {
         rto_min=200 * MILLISECOND,
         rto_granularity=200 * MILLISECOND,
         rto_max=120 * SECOND,
+        window_edge="inside",
         challenge_ack_limit=1,
         challenge_ack_interval=500 * MILLISECOND,
     ),
@@ -305,6 +312,8 @@ PROFILES: dict[str, TcpConfig] = {
         limited_transmit=True,
         nagle=True,
         msl=30 * SECOND,
+        fin_wait_2_timeout=600 * SECOND,
+        keepalive_count=8,
         unwanted_text_reset="segment",
         rto_min=30 * MILLISECOND,
         rto_max=64 * SECOND,

@@ -65,7 +65,9 @@ class Receiver:
         """
         start, length = seq_diff(segment.seq, self.tcb.rcv_nxt), segment.len
         limit = self.window or (1 if length else 2)
-        return start < limit and start + (length or 1) > 0
+        if start < limit:
+            return start + (length or 1) > 0
+        return start == limit and not length and self.config.window_edge == "inside"
 
     def repeats(self, segment: Segment) -> bool:
         """All text of the segment, and its FIN, were taken before: the peer does not know yet."""
