@@ -1,7 +1,7 @@
 """Two ends that have lost each other: each finds every segment of the other wrong, and says so by an ACK.
 
-An attacker brings this about by text that neither has sent. The limit of challenge ACKs (RFC 5961, 7) ends the war where
-a round trip is short. Where it is long, it only keeps the war slow, with Linux's limit and with the RFC's example alike.
+An attacker brings this about by text that neither has sent. The limit of challenge ACKs (RFC 5961, 7) ends the war
+where a round trip is short. Where it is long, it only keeps the war slow, Linux's limit and the RFC's example alike.
 """
 
 from __future__ import annotations
