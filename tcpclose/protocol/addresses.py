@@ -13,7 +13,7 @@ LONGEST_PACKET = 65535
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")  # "this host on this network" (RFC 1122, 3.2.1.3): not for a connection
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def individual(address: str) -> bool:
     """Can this be one end of a connection? Not broadcast, multicast, unspecified or reserved ones (3.9.2.3)."""
     known = ip_address(address)

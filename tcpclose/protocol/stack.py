@@ -327,7 +327,8 @@ class Stack:
         mss = largest_text(self.mtu(pair.remote.address) or LONGEST_PACKET, pair.remote.address)
         if mss < config.mss:
             config = _with_mss(config, mss)
-        return Connection(config, iss, timestamp_offset(self.secret, *pair), self._counters)
+        offset = timestamp_offset(self.secret, *pair) if config.timestamps else 0
+        return Connection(config, iss, offset, self._counters)
 
     def _reopen(self, pair: Pair, now: int) -> None:
         """3.6.1, MAY-2. What was in TIME-WAIT is kept aside: the SYN may be an old duplicate after all."""
