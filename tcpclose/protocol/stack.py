@@ -19,6 +19,7 @@ from tcpclose.protocol.connection import Connection, Signal, TcpError, answer_cl
 from tcpclose.protocol.datagram import Datagram, Pair
 from tcpclose.protocol.fsm import Do, Row, State
 from tcpclose.protocol.isn import initial_sequence_number, timestamp_offset
+from tcpclose.protocol.listening import Child, Listener
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_diff
 from tcpclose.protocol.time_wait import TimeWaitTable, may_reopen, next_iss
 
@@ -51,31 +52,6 @@ class News(NamedTuple):
 
     pair: Pair
     what: Row | Signal
-
-
-class Listener:
-    """A passive OPEN with an unspecified remote socket. Without a `backlog` its user accepts everything at once.
-
-    `config` is what its connections begin with.
-    """
-
-    __slots__ = ("backlog", "config", "queue")
-
-    def __init__(self, backlog: int | None, config: TcpConfig) -> None:
-        self.backlog = backlog
-        self.config = config
-        self.queue: dict[Pair, None] = {}  # complete, not accepted yet, in order
-
-    @property
-    def full(self) -> bool:
-        return self.backlog is not None and len(self.queue) >= self.backlog
-
-
-class Child(NamedTuple):
-    """A connection in SYN-RECEIVED: where it came from, and when."""
-
-    listener: Listener
-    since: int
 
 
 class Stack:
@@ -360,22 +336,12 @@ class Stack:
         return next((what for what, limit, used in limits if 0 < limit <= used), None)
 
     def _must_wait(self, pair: Pair, connection: Connection, segment: Segment, now: int) -> bool:
-        """The ACK that would complete a handshake is dropped while the accept queue is full: the peer repeats it.
-
-        So it is while the listener wants text (`defer_accept`).
-        """
+        """Is the ACK that would complete a handshake dropped for now?"""
         child = self._half_open.get(pair)
-        if child is None or segment.ctl & (SYN | ACK | RST) != ACK:
-            return False
-        if child.listener.full:
-            self._counters["dropped: accept queue is full"] += 1
-            return True
-        until = child.since + connection.config.defer_accept
-        if now < until and not segment.len:
-            self._counters["dropped: accept deferred"] += 1
-            connection.put_off(until)
-            return True
-        return False
+        why = child and child.puts_off(connection, segment, now)
+        if why is not None:
+            self._counters[f"dropped: {why}"] += 1
+        return why is not None
 
     def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int) -> None:
         """An ICMP error quotes a segment of ours. Heeded only if `seq` is in flight (RFC 5927, 4.1)."""
