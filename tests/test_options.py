@@ -6,7 +6,7 @@ import pytest
 from peers import Played
 
 from tcpclose.protocol.config import PROFILES, SECOND, TcpConfig
-from tcpclose.protocol.options import mss_of_mtu
+from tcpclose.protocol.options import mss_of_mtu, options_length
 from tcpclose.protocol.segment import RST, Segment, seq_add
 
 DAY = 24 * 3600.0
@@ -311,6 +311,20 @@ def test_our_user_timeout_is_told_again_after_the_syn(play):
         p.send(1)
         p.sent()
         assert p.last.user_timeout == told
+
+
+def test_the_user_timeout_does_not_crowd_out_reports_of_text(play):
+    """Timestamps and three blocks of SACK fill the forty octets."""
+    p = play(user_timeout_option=True, sack=True, timestamps=True).reach("LISTEN")
+    p.hear("<SEQ=300><CTL=SYN>", sack_permitted=True, timestamps=(1, 0))
+    p.hear("<SEQ=301><ACK=101><CTL=ACK>")
+    for seq in (303, 305, 307):
+        p.hear(f"<SEQ={seq}><ACK=101><CTL=ACK><DATA=1>")
+    p.sent()
+    assert (len(p.last.sack), p.last.user_timeout, options_length(p.last)) == (3, None, 40)
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=7>")
+    p.sent()
+    assert p.last.user_timeout == 300
 
 
 def test_a_user_timeout_is_not_told_where_the_option_is_off(play):

@@ -139,7 +139,7 @@ class Machine:
                 (self.sender.mss - len(segment.data) - SACK_PADDED) // SACK_BLOCK if segment.data else MOST_SACK_BLOCKS
             )
             segment.sack = self.receiver.sack_blocks(min(room, sack_room(segment)))
-        if self._tells_user_timeout and len(segment.data) + USER_TIMEOUT_LENGTH <= self.sender.mss:
+        if self._tells_user_timeout and not segment.sack and len(segment.data) + USER_TIMEOUT_LENGTH <= self.sender.mss:
             segment.user_timeout = self.config.user_timeout // SECOND or None
             self._tells_user_timeout = False
         self._ack_due = False
