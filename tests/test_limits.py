@@ -62,7 +62,6 @@ def test_open_beyond_the_limit_is_refused():
 # The accept queue
 
 
-@pytest.mark.xfail(raises=KeyError, reason="the queue of a listener may hold a pair that is in TIME-WAIT already")
 def test_a_listener_is_closed_whose_connection_is_in_time_wait_and_not_accepted():
     host = listening(backlog=5).established()
     host.stack.close(host.pair(), host.now)
@@ -284,15 +283,6 @@ def test_a_connection_can_have_settings_of_its_own():
     assert (host.state(0), host.state(1)) == ("CLOSED", "SYN-SENT")
     host.at(7)
     assert host.causes() == ["user timeout", "user timeout"]
-
-
-def test_a_connection_that_was_closed_before_it_was_accepted_is_accepted_no_more():
-    host = listening(backlog=1).half_open()
-    host.stack.close(host.pair(), 0)
-    host.hear("<SEQ=301><ACK=102><CTL=FIN,ACK>")
-    assert host.state() == "TIME-WAIT"
-    assert host.stack.accept(80) is None
-    host.stack.close_listener(80, 0)
 
 
 # Whatever happens

@@ -266,7 +266,7 @@ class FigurePlayer:
         return Datagram(_SOCKETS[sender], _SOCKETS[_OTHER[sender]], segment)
 
     def _new_stack(self, peer: str) -> Stack:
-        return Stack(self.config, lambda pair: self._draw_iss(self.iss[peer]))
+        return Stack(self.config, b"figure", lambda pair: self._draw_iss(self.iss[peer]))
 
     @staticmethod
     def _draw_iss(numbers: list[int]) -> int:

@@ -41,14 +41,14 @@ def test_a_hard_error_ends_the_connection(in_box: InBox, reject_with):
 
 def open_without_a_route() -> None:
     """In a box: h1 opens a connection while its kernel knows no way to h2."""
-    scenario = Scenario.parse(SCENARIO)
+    plan = scenario("0s: h1 open", port=81, tables='[host.h2]\nstack = "linux"', duration="2s")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "scenario.toml").write_text(scenario.dump())
-        with EmulatedNetwork(load_network(scenario), scenario.seed, folder, {}, ["h2"]) as network:
+        (folder / "scenario.toml").write_text(plan.dump())
+        with EmulatedNetwork(load_network(plan), plan.seed, folder, {}, ["h2"]) as network:
             said = network.net.get("h1").cmd("ip route flush table main")
             assert not said, said
-            Conductor(scenario, folder / "scenario.toml", network).run()
+            Conductor(plan, folder / "scenario.toml", network).run()
 
 
 def test_without_a_route_an_open_ends_at_once(in_box: InBox):
