@@ -89,6 +89,7 @@ class Host:
         self.stack = Stack(scenario.tcp_config(name), secret, self.names.iss.get, lambda address: _MTU)
         self._reads_at_once = scenario.settings(name).receive == "auto"
         self._ledgers: dict[str, Ledger] = {}
+        self._lingering: dict[Pair, int] = {}  # users who wait for their CLOSE to be completed, and until when
         self._events: list[Event] = []
         self._next_ident = 0
 
@@ -118,6 +119,9 @@ class Host:
                 return text
             case "receive":
                 return self._read(pair, now, step.bytes)
+            case "close" if step.linger is not None:
+                self.stack.release(pair, now)
+                self._lingering[pair] = now + step.linger
             case "close":
                 self.stack.close(pair, now)
             case "abort":
@@ -156,11 +160,21 @@ class Host:
 
     def next_timeout(self) -> int | None:
         """When `timeout` is to be called; None when no timer runs."""
-        return self.stack.next_timeout()
+        self._lingering = {pair: at for pair, at in self._lingering.items() if self._still_lingers(pair)}
+        timers = (self.stack.next_timeout(), *self._lingering.values())
+        return min((at for at in timers if at is not None), default=None)
+
+    def _still_lingers(self, pair: Pair) -> bool:
+        connection = self.stack.find(pair)
+        return connection is not None and (connection.sender.outstanding or connection.sender.unsent)
 
     def timeout(self, now: int) -> None:
         """Handle every timer that has expired by `now`."""
         self.stack.timeout(now)
+        for pair in [pair for pair, at in self._lingering.items() if at <= now]:
+            del self._lingering[pair]
+            if self._still_lingers(pair):
+                self.stack.linger_expires(pair, now)
         self._listen_to_news(now)
 
     def datagrams_to_send(self, now: int) -> list[tuple[int, Datagram]]:

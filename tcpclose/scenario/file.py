@@ -18,7 +18,7 @@ import tomli_w
 from pydantic import Field, StrictInt, ValidationError, field_validator, model_validator
 
 from tcpclose import units
-from tcpclose.protocol.config import TcpConfig
+from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.scenario.errors import ScenarioError, guess
 from tcpclose.scenario.messages import explain
 from tcpclose.scenario.overrides import override
@@ -138,6 +138,8 @@ class Scenario(Table):
             settings = self.settings(step.host)
             if step.call == "listen" and step.port in settings.kernel_ports:
                 yield f"step {number}: port {step.port} is left to the kernel of {step.host} (kernel_ports)"
+            if step.linger is not None and settings.stack == "linux" and step.linger % SECOND:
+                yield f"step {number}: linger = {json.dumps(units.write_duration(step.linger))}: Linux counts seconds"
             if step.call == "receive" and settings.receive == "auto":
                 yield f'step {number}: {step.host} takes text by itself; set host.{step.host}.receive = "manual"'
 

@@ -24,7 +24,7 @@ CALLS: dict[str, tuple[set[str], set[str]]] = {
     "open": ({"host", "connection"}, set()),
     "send": ({"host", "connection"}, {"bytes", "text"}),
     "receive": ({"host", "connection"}, {"bytes"}),
-    "close": ({"host", "connection"}, set()),
+    "close": ({"host", "connection"}, {"linger"}),
     "abort": ({"host", "connection"}, set()),
 }
 _TIMING = {"at", "when", "after", "repeat", "every"}
@@ -48,6 +48,8 @@ class Step(Table):
     port: Port = 0
     bytes: Octets | None = None
     text: Annotated[str, Field(min_length=1)] | None = None
+    #: SO_LINGER is on: both directions are given up, and the user waits so long for the FIN's acknowledgment.
+    linger: Duration | None = None
 
     fault: AnyFault | None = None
 
@@ -92,6 +94,8 @@ class Step(Table):
         yield from (f"{call} has no use for `{key}`" for key in sorted(said - needs - may))
         if call == "send" and (self.bytes is None) == (self.text is None):
             yield "send needs either `bytes` or `text`"
+        if self.linger == 0:
+            yield "to linger for 0s is the call `abort`"
 
 
 _TEXT = (ascii_letters + digits + "\n").encode()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import (
     BaseModel,
+    Field,
     GetPydanticSchema,
+    ModelWrapValidatorHandler,
     PlainSerializer,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
     StrictBool,
     StrictInt,
+    StrictStr,
     create_model,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import core_schema
@@ -20,7 +27,10 @@ from pydantic_core import core_schema
 from tcpclose import units
 from tcpclose.protocol.config import PROFILES, TcpConfig
 from tcpclose.scenario.errors import guess
+from tcpclose.scenario.linux import linux_problems
 from tcpclose.scenario.values import Count, Duration, Name, Port, Rate, SequenceNumber, Share, Size, Table, between
+
+SysctlName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 
 def _tcp_keys() -> type[BaseModel]:
@@ -63,6 +73,15 @@ class Host(Table):
     #: Ports that stay with the host's kernel.
     kernel_ports: tuple[Port, ...] = ()
     tcp: _TcpTable = TcpConfig()
+    #: Settings of the kernel's TCP by their names below net.ipv4: `tcp_retries2 = 5`.
+    sysctl: dict[SysctlName, StrictInt | StrictStr] = Field(default_factory=dict)
+    #: Of a Linux host, the keys of `tcp` that the file has: all others are the kernel's business.
+    _told: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the kernel of a Linux host is told of `tcp`."""
+        return {key: getattr(self.tcp, key) for key in self._told}
 
     @field_validator("profile")
     @classmethod
@@ -71,19 +90,33 @@ class Host(Table):
             raise ValueError(f"there is no such profile; {guess(name, PROFILES, 'profiles')}")
         return name
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _complete_tcp(cls, table: Any) -> Any:
+    def _complete_tcp(cls, table: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(table, dict) or not isinstance(given := table.get("tcp", {}), dict):
-            return table  # the field's own check will say so
+            return handler(table)  # the field's own check will say so
         profile = PROFILES.get(str(table.get("profile")), TcpConfig())
-        return {**table, "tcp": {**_write_tcp(profile), **given}}
+        host = handler({**table, "tcp": {**_write_tcp(profile), **given}})
+        if host.stack == "linux":
+            host._told = tuple(given)
+        if problems := list(host._problems()):
+            raise ValueError("; ".join(problems))
+        return host
 
-    @model_validator(mode="after")
-    def _linux_has_its_own(self) -> Self:
-        if self.stack == "linux" and self.tcp != PROFILES[self.profile]:
-            raise ValueError('the table `tcp` sets our own stack; stack = "linux" cannot honour it: take it away')
-        return self
+    def _problems(self) -> Iterator[str]:
+        if self.stack == "linux":
+            yield from linux_problems(self.told)
+            if self.profile != "rfc9293":
+                yield f'profile = "{self.profile}" is for our own stack; stack = "linux" is what it is'
+        elif self.sysctl:
+            yield f'`sysctl` is for the kernel\'s TCP, so with stack = "linux" only (here: {", ".join(self.sysctl)})'
+
+    @model_serializer(mode="wrap")
+    def _only_what_counts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table: dict[str, Any] = handler(self)
+        if self.stack == "linux":
+            table["tcp"] = {key: value for key, value in table["tcp"].items() if key in self._told}
+        return {key: value for key, value in table.items() if key != "sysctl" or value}
 
 
 DEFAULT_HOST = Host()  # frozen, and not cheap to make

@@ -214,9 +214,12 @@ class Agent:
 
 def _driver(scenario: Scenario, name: str, addresses: Mapping[str, str]) -> Driver:
     if scenario.settings(name).stack == "linux":
-        from tcpclose.testbed.kernel import KernelStack
+        from tcpclose.testbed.kernel import KernelError, KernelStack
 
-        return KernelStack(scenario, name, addresses)
+        try:
+            return KernelStack(scenario, name, addresses)
+        except KernelError as error:
+            sys.exit(str(error))
     return OwnStack(scenario, name, addresses)
 
 

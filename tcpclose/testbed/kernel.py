@@ -1,8 +1,8 @@
 """The same timeline on the Linux kernel's TCP: `stack = "linux"`.
 
 CLOSE of the RFC gives up one direction, so it is `shutdown(SHUT_WR)`; the descriptor is closed when both directions
-are. ABORT is `close` with SO_LINGER on and zero. Segments are read off the wire. After each of them the kernel's
-sock_diag is asked for states, as `ss` does, so one that lasts no longer than a segment may be missed; none is inferred.
+are. With `half_duplex_close`, or to linger, both are given up at once, by `close`. ABORT is `close` with SO_LINGER on
+and zero. What the kernel then does is seen from outside (`watch.py`).
 """
 
 from __future__ import annotations
@@ -13,58 +13,70 @@ import os
 import socket
 import struct
 import termios
-import time
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
-
-from pyroute2 import DiagSocket
+from pathlib import Path
 
 from tcpclose.host import Ledger, Names, call_event
+from tcpclose.protocol.config import SECOND
 from tcpclose.protocol.connection import Notice
 from tcpclose.protocol.datagram import Endpoint
-from tcpclose.protocol.fsm import Cause, State
+from tcpclose.protocol.fsm import Event as Happening
 from tcpclose.protocol.stack import Pair
-from tcpclose.scenario import Scenario, Step, payload
-from tcpclose.trace.events import Change, Dropped, End, Event, Received, Sent, Told, segment_fields
-from tcpclose.wire import Malformed, decode_tcp
+from tcpclose.scenario import Host, Scenario, Step, payload
+from tcpclose.scenario.linux import HONOURED, SYSCTL
+from tcpclose.testbed.watch import Watch
+from tcpclose.trace.events import Event, Told
 
-_ETH_P_ALL = 0x0003
-_TCP = 6
 _LONGEST_PACKET = 65535
-_SO_TIMESTAMPNS = 35
-_POLL = 10_000  # us between looks at the kernel's states when nothing moves on the wire
-
-#: net/tcp_states.h
-_STATES = {
-    1: State.ESTABLISHED,
-    2: State.SYN_SENT,
-    3: State.SYN_RECEIVED,
-    4: State.FIN_WAIT_1,
-    5: State.FIN_WAIT_2,
-    6: State.TIME_WAIT,
-    7: State.CLOSED,
-    8: State.CLOSE_WAIT,
-    9: State.LAST_ACK,
-    11: State.CLOSING,
-    12: State.SYN_RECEIVED,
-}
+_SYSCTLS = Path("/proc/sys/net/ipv4")
 
 #: What the kernel's errors mean. Any other error is told by its name.
-_CAUSES = {
-    errno.ECONNREFUSED: Cause.REFUSED,
-    errno.ECONNRESET: Cause.RESET_BY_PEER,
-    errno.EPIPE: Cause.RESET_BY_PEER,
-    errno.ETIMEDOUT: Cause.USER_TIMEOUT,
-    errno.EHOSTUNREACH: Cause.UNREACHABLE,
-    errno.ENETUNREACH: Cause.UNREACHABLE,
+_ERRORS = {
+    errno.ECONNREFUSED: Happening.RST,
+    errno.ECONNRESET: Happening.RST,
+    errno.EPIPE: Happening.RST,
+    errno.EHOSTUNREACH: Happening.UNREACHABLE,
+    errno.ENETUNREACH: Happening.UNREACHABLE,
 }
 
 
-def _age(stamp: bytes) -> int:
-    """How long ago the kernel saw a packet (us): it has left before we read it, and may even be lost by now."""
-    seconds, nanoseconds = struct.unpack("qq", stamp)
-    age: int = time.time_ns() - seconds * 1_000_000_000 - nanoseconds
-    return max(age // 1000, 0)
+class KernelError(RuntimeError):
+    """This kernel cannot be set as the scenario says; the message is for people."""
+
+
+def _set_sysctls(host: str, settings: Host) -> None:
+    """Write the sysctls of this namespace, and see that they are what was written."""
+    wanted = {HONOURED[key].name: HONOURED[key].number(value) for key, value in settings.told.items()}
+    values: dict[str, int | str] = {
+        name.removeprefix(SYSCTL): number for name, number in wanted.items() if name.startswith(SYSCTL)
+    }
+    for name, value in {**values, **settings.sysctl}.items():
+        path = _SYSCTLS / name
+        try:
+            path.write_text(str(value))
+            found = path.read_text().split()
+        except FileNotFoundError:
+            raise KernelError(f"{host}: this kernel, or a namespace of it, has no {SYSCTL}{name}") from None
+        except OSError as error:
+            raise KernelError(f"{host}: {SYSCTL}{name} = {value}: {error.strerror}") from None
+        if found != str(value).split():
+            raise KernelError(f"{host}: {SYSCTL}{name} became {' '.join(found)} instead of {value}")
+
+
+def _options(settings: Host) -> dict[str, tuple[int, int, int, int]]:
+    """What every socket is told: level, option, number, and the number that the kernel then answers with."""
+    told = {key: HONOURED[key] for key in settings.told}
+    return {
+        means.name: (
+            socket.SOL_SOCKET if means.name.startswith("SO_") else socket.IPPROTO_TCP,
+            int(getattr(socket, means.name)),
+            means.number(settings.told[key]),
+            means.number(settings.told[key]) * means.factor,
+        )
+        for key, means in told.items()
+        if means.name.startswith(("SO_", "TCP_"))
+    }
 
 
 class _End:
@@ -76,12 +88,12 @@ class _End:
         self.connected = False
         self.waiting = bytearray()  # text that the kernel has not taken yet
         self.unsent_notice = False  # text was sent, and SENT is not told yet
-        self.closing = False  # the user has called CLOSE
+        self.closing = False  # the user has called CLOSE,
+        self.releasing = False  # of both directions,
+        self.linger = 0  # and waits so long for the peer (us)
         self.shut = False  # and the kernel has been told
         self.eof = False
-        self.state = State.CLOSED
-        self.cause: Cause | None = None
-        self.ended = False  # and the trace says so
+        self.error = 0  # why the kernel has given the connection up
 
     @property
     def open(self) -> bool:
@@ -89,22 +101,23 @@ class _End:
 
 
 class KernelStack:
-    """The driver of an agent (`agent.Driver`) whose TCP is the kernel's."""
+    """The driver of an agent (`agent.Driver`) whose TCP is the kernel's. Raises `KernelError`."""
 
     def __init__(self, scenario: Scenario, name: str, addresses: Mapping[str, str]) -> None:
         self._name = name
         self._names = Names(scenario, name, addresses)
-        self._reads_at_once = scenario.settings(name).receive == "auto"
+        settings = scenario.settings(name)
+        self._reads_at_once = settings.receive == "auto"
+        self._tcp = settings.tcp
+        self._told = settings.told
         self._address = addresses[name]
+        _set_sysctls(name, settings)
+        self._options = _options(settings)
+        self._new_socket().close()  # an option that this kernel does not have stops the run before its start
         self._ends: dict[str, _End] = {}
         self._listeners: list[socket.socket] = []
         self._events: list[Event] = []
-        self._look_at = 0
-        self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
-        self._wire.setblocking(False)
-        self._wire.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._diag = DiagSocket()
-        self._diag.bind()
+        self._watch = Watch(name, self._names, self._address, settings.tcp, self._why)
 
     # Calls
 
@@ -137,7 +150,7 @@ class KernelStack:
             case "receive":
                 return self._receive(self._ends[step.connection], now, step.bytes or _LONGEST_PACKET)
             case "close":
-                self._close(self._ends[step.connection], now)
+                self._close(self._ends[step.connection], now, step.linger or 0)
             case "abort":
                 self._abort(self._ends[step.connection], now)
         return None
@@ -161,27 +174,36 @@ class KernelStack:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for name, (level, option, number, answer) in self._options.items():
+            try:
+                sock.setsockopt(level, option, number)
+                found = sock.getsockopt(level, option)
+            except OSError as error:
+                raise KernelError(f"{self._name}: {name} = {number}: {error.strerror}") from None
+            if found != answer:
+                raise KernelError(f"{self._name}: {name} became {found} instead of {answer}")
         return sock
 
-    def _close(self, end: _End, now: int) -> None:
+    def _close(self, end: _End, now: int, linger: int) -> None:
         if not end.connected:  # 3.10.4: there is nothing to say goodbye to
-            end.cause = Cause.NOT_OPENED
+            self._watch.called(end.pair, Happening.CLOSE, now)
             end.sock.close()
             return
-        end.closing = True
+        end.closing, end.linger = True, linger
+        end.releasing = bool(linger or self._tcp.half_duplex_close)
         self._push(end, now)
 
     def _abort(self, end: _End, now: int) -> None:
+        self._watch.called(end.pair, Happening.ABORT, now)
         end.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         end.sock.close()
-        end.cause = Cause.ABORTED
 
     # What the sockets say
 
     def readers(self) -> Sequence[socket.socket]:
         """The wire, listeners, and ends that may have text or an end of it."""
         ends = [end.sock for end in self._ends.values() if end.open and not end.eof and self._reads_at_once]
-        return [self._wire, *self._listeners, *ends]
+        return [self._watch.wire, *self._listeners, *ends]
 
     def writers(self) -> Sequence[socket.socket]:
         """Ends that are connecting, or have text for the kernel."""
@@ -192,9 +214,7 @@ class KernelStack:
         ends = {end.sock: end for end in self._ends.values()}
         for sock in dict.fromkeys(sockets):
             now = clock()
-            if sock is self._wire:
-                self._hear(clock)
-            elif sock in self._listeners:
+            if sock in self._listeners:
                 self._accept(sock, now)
             elif sock in ends and ends[sock].open:
                 self._serve(ends[sock], now)
@@ -205,7 +225,6 @@ class KernelStack:
         sock.setblocking(False)
         pair = Pair(Endpoint(self._address, sock.getsockname()[1]), Endpoint(address, port))
         end = _End(self._names.of(pair), pair, sock)
-        end.state = State.LISTEN
         self._ends[end.name] = end
         self._connected(end, now)
 
@@ -226,10 +245,25 @@ class KernelStack:
 
     def _failed(self, end: _End, code: int, now: int) -> None:
         """The kernel has given the connection up, and says why."""
-        end.cause = _CAUSES.get(code)
-        if end.cause is None:
+        end.error = code
+        if code not in (*_ERRORS, errno.ETIMEDOUT):
             self._tell(end, Notice.ERROR, now, errno.errorcode.get(code, str(code)))
         end.sock.close()
+
+    def _why(self, pair: Pair) -> Happening | None:
+        """By what event the kernel has ended a connection. A user who was not reading has not heard why: ask."""
+        end = next((end for end in self._ends.values() if end.pair == pair), None)
+        if end is None:
+            return None
+        if end.open and (code := end.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+            end.error = code
+            end.sock.close()
+        if end.error != errno.ETIMEDOUT:
+            return _ERRORS.get(end.error)
+        # The kernel has one error for all of its patience.
+        if self._told.get("keepalive") and not self._watch.outstanding(pair):
+            return Happening.KEEPALIVE_TIMEOUT
+        return Happening.USER_TIMEOUT if "user_timeout" in self._told else Happening.RETRANSMISSION_LIMIT
 
     def _connected(self, end: _End, now: int) -> None:
         end.connected = True
@@ -247,8 +281,22 @@ class KernelStack:
             end.unsent_notice = True
         if end.closing and not end.shut:
             end.shut = True
-            end.sock.shutdown(socket.SHUT_WR)
-            self._close_when_done(end)
+            if end.releasing:
+                self._release(end, now)
+            else:
+                self._watch.called(end.pair, Happening.CLOSE, now)
+                end.sock.shutdown(socket.SHUT_WR)
+                self._close_when_done(end)
+
+    def _release(self, end: _End, now: int) -> None:
+        """Give up both directions. A kernel that lingers keeps the caller waiting, so somebody else calls."""
+        unread = struct.unpack("i", fcntl.ioctl(end.sock, termios.FIONREAD, b"\0" * 4))[0]
+        self._watch.called(end.pair, Happening.CLOSE_UNREAD if unread else Happening.CLOSE, now)
+        end.sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", int(end.linger > 0), end.linger // SECOND)
+        )
+        end.sock.setblocking(True)
+        threading.Thread(target=os.close, args=(end.sock.detach(),), daemon=True).start()
 
     def _receive(self, end: _End, now: int, octets: int) -> int:
         text = end.sock.recv(octets)
@@ -263,62 +311,15 @@ class KernelStack:
 
     def _close_when_done(self, end: _End) -> None:
         if end.eof and end.shut:
-            end.cause = Cause.GRACEFUL
             end.sock.close()
 
     def _tell(self, end: _End, notice: Notice, now: int, detail: str = "") -> None:
         self._events.append(Told(t=now, host=self._name, connection=end.name, signal=notice.value, detail=detail))
 
-    # What the wire and the kernel say
-
-    def _hear(self, clock: Callable[[], int]) -> None:
-        while True:
-            try:
-                octets, stamps, _, source = self._wire.recvmsg(_LONGEST_PACKET, socket.CMSG_SPACE(16))
-            except BlockingIOError:
-                return
-            if source[0] != "lo" and octets[:1] == b"\x45" and octets[9] == _TCP:
-                age = _age(stamps[0][2]) if stamps else 0
-                self._note(octets, source[2] == socket.PACKET_OUTGOING, clock() - age)
-
-    def _note(self, octets: bytes, outgoing: bool, now: int) -> None:
-        try:
-            packet = decode_tcp(octets)
-        except Malformed as error:
-            self._events.append(Dropped(t=now, host=self._name, reason=error.reason))
-            return
-        datagram = packet.datagram
-        pair = Pair(datagram.src, datagram.dst) if outgoing else Pair(datagram.dst, datagram.src)
-        if pair.local.address == self._address:
-            fields: dict[str, Any] = segment_fields(datagram, self._names.of(pair), packet.ident)
-            self._events.append((Sent if outgoing else Received)(t=now, host=self._name, **fields))
-
     def _look(self, now: int) -> None:
-        """Compare the kernel's states with those last seen."""
-        self._look_at = now + _POLL
-        states = self._kernel_states()
+        self._watch.look(now)
         for end in self._ends.values():
             self._look_at_queue(end, now)
-            state = states.get(end.pair, State.CLOSED)
-            if state is not end.state:
-                self._events.append(self._change(end, state, now))
-                end.state = state
-            elif end.open:
-                continue  # nothing has changed, or the handshake has not begun
-            if state is State.CLOSED and not end.ended:
-                self._ended(end, now)
-
-    def _change(self, end: _End, state: State, now: int) -> Change:
-        names = {"old": end.state.value, "new": state.value, "event": "sock_diag"}
-        return Change(t=now, host=self._name, connection=end.name, **names)
-
-    def _ended(self, end: _End, now: int) -> None:
-        """The kernel has forgotten the connection. A user who was not reading has not heard why: ask."""
-        end.ended = True
-        if end.cause is None and end.open:
-            self._failed(end, end.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), now)
-        if end.cause is not None:
-            self._events.append(End(t=now, host=self._name, connection=end.name, cause=end.cause.value))
 
     def _look_at_queue(self, end: _End, now: int) -> None:
         """SENT: the kernel's queue of text without acknowledgment is empty."""
@@ -328,34 +329,24 @@ class KernelStack:
                 end.unsent_notice = False
                 self._tell(end, Notice.SENT, now)
 
-    def _kernel_states(self) -> dict[Pair, State]:
-        states = {}
-        for seen in self._diag.get_sock_stats(family=socket.AF_INET):
-            local = Endpoint(seen["idiag_src"], seen["idiag_sport"])
-            remote = Endpoint(seen["idiag_dst"], seen["idiag_dport"])
-            if seen["idiag_state"] in _STATES:
-                states[Pair(local, remote)] = _STATES[seen["idiag_state"]]
-        return states
-
     # The rest of the driver
 
     def next_timeout(self) -> int | None:
-        """When to look again: as long as an end is alive, its state may change without a word on the wire."""
-        alive = any(end.state is not State.CLOSED or end.open for end in self._ends.values())
-        return self._look_at if alive else None
+        """When to look again."""
+        return self._watch.next_look
 
     def timeout(self, now: int) -> None:
         """Look again."""
         self._look(now)
 
     def quiet(self) -> bool:
-        """No end has anything to send or to wait for; the kernel's TIME-WAIT of a minute is not waited for."""
-        return all(end.state in (State.CLOSED, State.TIME_WAIT) for end in self._ends.values())
+        """No end has anything to send or to wait for."""
+        return self._watch.quiet
 
     def events(self) -> list[Event]:
         """What happened since the last call."""
         events, self._events = self._events, []
-        return events
+        return self._watch.events() + events
 
     def send(self, now: int) -> None:
         """The kernel has sent already: a fault that strikes at a state of this host comes after its segment."""

@@ -20,6 +20,9 @@ from tcpclose.protocol.segment import format_ctl
 
 E = TypeVar("E", bound="Event")
 
+#: The event of a change to a state that the packets seen do not lead to.
+DISAGREEMENT = "disagreement"
+
 
 @dataclass(slots=True, kw_only=True)
 class Event:
@@ -47,7 +50,11 @@ class Call(Event):
 
 @dataclass(slots=True, kw_only=True)
 class Change(Event):
-    """A row of the machine's table fired. `old` and `new` are equal for a row that keeps the state."""
+    """A row of the machine's table fired. `old` and `new` are equal for a row that keeps the state.
+
+    `source` is empty when the machine itself says so. Of a kernel's TCP it is inferred, and `source` says from what:
+    "packets", "call", "sock_diag", or two of them. The event is DISAGREEMENT where these contradict each other.
+    """
 
     kind: ClassVar[str] = "state"
     host: str
@@ -56,6 +63,12 @@ class Change(Event):
     new: str
     event: str
     rfc: str = ""
+    source: str = ""
+
+    @property
+    def inferred(self) -> bool:
+        """Seen from outside."""
+        return bool(self.source)
 
 
 @dataclass(slots=True, kw_only=True)

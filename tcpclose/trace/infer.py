@@ -95,11 +95,20 @@ class Observer:
         self._before = (0, self.state)
         return steps
 
+    @property
+    def outstanding(self) -> bool:
+        """Something was sent and is not acknowledged."""
+        return self._tcb.snd_una != self._tcb.snd_nxt
+
     def happened(self, event: Event, now: int) -> None:
         """Fire the row for `event`, as the engine does."""
         row = TABLE[self.state].get(event)
         if row is not None:
             self._go(row.next, row, now)
+
+    def correct(self, state: State, row: Row | None, now: int) -> None:
+        """Somebody knows better in which state the end is."""
+        self._go(state, row, now)
 
     def _go(self, state: State, row: Row | None, now: int) -> None:
         if state is not self.state:
