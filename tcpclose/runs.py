@@ -1,7 +1,8 @@
 """A run's folder: the resolved scenario before anything starts, the trace when all is over, the captures, the charts.
 
 scenario.toml    everything that was ordered, every default spelled out
-run.json         world, version, and status: "running", "complete" or "failed" with the reason
+run.json         world, version, and status: "running", "complete" or "failed" with the reason; of a complete run the
+                 captures' time of the trace's zero, in microseconds since 1970 (0 in virtual time)
 trace.jsonl      appears when the run is complete
 h1-eth0.pcap     one capture for each host interface
 ladder.png  states.png
@@ -96,10 +97,10 @@ def execute(
         _write_status(folder, world, "running")
         trace = _run_in(world, scenario, network, folder, watch)
         trace.save(folder / "trace.jsonl")
-        _write_status(folder, world, "complete")
+        _write_status(folder, world, "complete", zero=trace.zero)
     except BaseException as error:
         with contextlib.suppress(OSError):  # on a full disk there is no room even for this
-            _write_status(folder, world, "failed", str(error) or type(error).__name__)
+            _write_status(folder, world, "failed", reason=str(error) or type(error).__name__)
         if isinstance(error, OSError):
             raise RunError(f"{folder}: {error.strerror}") from None
         raise
@@ -161,8 +162,6 @@ def write_whole(path: Path, text: str) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _write_status(folder: Path, world: World, status: str, reason: str = "") -> None:
-    record = {"world": world, "version": __version__, "status": status}
-    if reason:
-        record["reason"] = reason
+def _write_status(folder: Path, world: World, status: str, **more: str | int) -> None:
+    record = {"world": world, "version": __version__, "status": status, **more}
     write_whole(folder / "run.json", json.dumps(record, indent=2) + "\n")

@@ -1,12 +1,13 @@
 """The conductor of an emulated run, inside its box: builds the network, starts the agents, keeps the timeline.
 
-It writes the run's events to standard output as they become known, one JSON line each, and its complaint, if any, to
-standard error. Whoever started the box collects both (`emulate.py`).
+It writes the run's events to standard output as they become known, one JSON line each, and last when the run began;
+its complaint, if any, to standard error. Whoever started the box collects both (`emulate.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import select
 import socket
 import subprocess
@@ -76,6 +77,7 @@ class Conductor:
         self.timeline = Timeline(scenario)
         self.agents = {host: AgentProcess(network, host, path) for host in network.plan.hosts}
         self.start = 0
+        self.zero = 0  # the same moment on the clock of the captures: microseconds since 1970
         self._quiet: set[str] = set()
         self._last_event = 0
         self._lull = _LULL + 2 * sum(link.settings.delay for link in network.plan.links.values())
@@ -87,6 +89,7 @@ class Conductor:
         """From the first agent's "ready" to the last one's "stopped"."""
         self._gather("ready", 30.0)
         self.start = time.monotonic_ns() // 1000 + _HEAD_START
+        self.zero = self.start + (time.time_ns() - time.monotonic_ns()) // 1000
         for agent in self.agents.values():
             agent.channel.tell(start=self.start)
         while (now := self._now()) < self._end():
@@ -206,7 +209,9 @@ def _main(folder: Path) -> int:
     linux = [name for name, host in scenario.host.items() if host.stack == "linux"]
     try:
         with EmulatedNetwork(network, scenario.seed, folder, ports, linux) as emulated:
-            Conductor(scenario, path, emulated).run()
+            conductor = Conductor(scenario, path, emulated)
+            conductor.run()
+            print(json.dumps({"zero": conductor.zero}), flush=True)
     except (NetworkError, RelayError, AgentError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

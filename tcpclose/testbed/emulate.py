@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ def emulate(folder: Path, watch: Callable[[Event], None] | None = None) -> Trace
     reason = box.why_no_box()
     if reason is not None:
         raise EmulationError(reason)
-    events = []
+    events, zero = [], 0
     with tempfile.TemporaryFile("w+") as complaints:
         command = box.box_command([sys.executable, "-m", "tcpclose.testbed.conductor", str(folder.resolve())])
         with subprocess.Popen(
@@ -33,6 +34,9 @@ def emulate(folder: Path, watch: Callable[[Event], None] | None = None) -> Trace
         ) as conductor:
             try:
                 for line in conductor.stdout or ():
+                    if line.startswith('{"zero"'):
+                        zero = json.loads(line)["zero"]
+                        continue
                     events.append(from_json(line))
                     if watch is not None:
                         watch(events[-1])
@@ -43,4 +47,4 @@ def emulate(folder: Path, watch: Callable[[Event], None] | None = None) -> Trace
             complaints.seek(0)
             words = complaints.read().strip().splitlines()
             raise EmulationError(words[-1] if words else f"the run ended with status {status}")
-    return Trace(events)
+    return Trace(events, zero)

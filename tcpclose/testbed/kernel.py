@@ -346,7 +346,7 @@ class KernelStack:
     def events(self) -> list[Event]:
         """What happened since the last call."""
         events, self._events = self._events, []
-        return self._watch.events() + events
+        return events + self._watch.events()
 
     def send(self, now: int) -> None:
         """The kernel has sent already: a fault that strikes at a state of this host comes after its segment."""

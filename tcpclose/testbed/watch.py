@@ -88,6 +88,7 @@ class Watch:
         self._connections: dict[Pair, _Connection] = {}
         self._events: list[TraceEvent] = []
         self._look_at = 0
+        self._zero = 1 << 63  # of the run, on CLOCK_MONOTONIC
         self.wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
         self.wire.setblocking(False)
         self.wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
@@ -139,7 +140,10 @@ class Watch:
     # The wire
 
     def _hear(self, now: int) -> None:
-        zero = time.time_ns() // 1000 - now
+        """Read what was on the wire. Its stamps are of another clock, the same for all captures."""
+        # `now` is a little old already: of all estimates of the run's zero, the earliest is the best.
+        self._zero = min(self._zero, time.monotonic_ns() // 1000 - now)
+        zero = self._zero + (time.time_ns() - time.monotonic_ns()) // 1000
         while True:
             try:
                 octets, stamps, _, source = self.wire.recvmsg(_LONGEST_PACKET, socket.CMSG_SPACE(16))
@@ -147,7 +151,7 @@ class Watch:
                 return
             if source[0] != "lo" and octets[:1] == b"\x45" and octets[9] == _TCP:
                 seconds, nanoseconds = struct.unpack("qq", stamps[0][2])
-                at = min(seconds * 1_000_000 + nanoseconds // 1000 - zero, now)
+                at = seconds * 1_000_000 + nanoseconds // 1000 - zero
                 self._note(octets, source[2] == socket.PACKET_OUTGOING, at)
 
     def _note(self, octets: bytes, outgoing: bool, now: int) -> None:
@@ -215,7 +219,7 @@ class Watch:
     def _tell(self, connection: _Connection, step: Step, row: Row | None, source: str) -> None:
         unknown = DISAGREEMENT if source == "sock_diag" else "unknown"
         change = {"old": step.old.value, "new": step.new.value, "event": row.event.name if row else unknown}
-        where = {"t": step.t, "host": self._host, "connection": connection.name}
+        where: dict[str, Any] = {"t": step.t, "host": self._host, "connection": connection.name}
         self._events.append(Change(**where, **change, rfc=row.rfc if row else "", source=source))
         if row is not None and row.cause is not None:
             self._events.append(End(**where, cause=row.cause.value, rfc=row.rfc))

@@ -226,9 +226,14 @@ def from_json(line: str) -> Event:
 
 
 class Trace:
-    """The events of one run, in order of time."""
+    """The events of one run, in order of time.
 
-    def __init__(self, events: Iterable[Event] = ()) -> None:
+    `zero` is what the clock of the captures showed when the run began, in microseconds: a packet's time is `zero` plus
+    the `t` of its event. It is kept in `run.json`; in virtual time both begin at 0.
+    """
+
+    def __init__(self, events: Iterable[Event] = (), zero: int = 0) -> None:
+        self.zero = zero
         self.events = sorted(events, key=attrgetter("t"))
 
     def __iter__(self) -> Iterator[Event]:
