@@ -124,6 +124,7 @@ class KernelStack:
     def perform(self, step: Step, now: int) -> None:
         """The user makes the call of a step; a refusal by the kernel is part of the trace."""
         octets, error = None, None
+        self._watch.clock(now)
         try:
             octets = self._call(step, now)
         except OSError as refusal:

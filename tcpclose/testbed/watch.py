@@ -105,6 +105,10 @@ class Watch:
         """The state that an end is in by all that is known."""
         return self._connections[pair].state if pair in self._connections else State.CLOSED
 
+    def clock(self, now: int) -> None:
+        """It is `now`, or a little later already: of all estimates of the run's zero, the earliest is the best."""
+        self._zero = min(self._zero, time.monotonic_ns() // 1000 - now)
+
     def outstanding(self, pair: Pair) -> bool:
         """The end has sent something that is not acknowledged."""
         return pair in self._connections and self._connections[pair].observer.outstanding
@@ -140,9 +144,8 @@ class Watch:
     # The wire
 
     def _hear(self, now: int) -> None:
-        """Read what was on the wire. Its stamps are of another clock, the same for all captures."""
-        # `now` is a little old already: of all estimates of the run's zero, the earliest is the best.
-        self._zero = min(self._zero, time.monotonic_ns() // 1000 - now)
+        """Read what was on the wire. Its stamps are of another clock, the one of the captures."""
+        self.clock(now)
         zero = self._zero + (time.time_ns() - time.monotonic_ns()) // 1000
         while True:
             try:
