@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from tcpclose.comparison import Outcome
+    from tcpclose.comparison import Table as ComparisonTable
     from tcpclose.runs import World
     from tcpclose.scenario import Scenario
     from tcpclose.trace.events import Event, Trace
@@ -49,6 +51,80 @@ def run(
 def demo(world: _World = None, seed: _Seed = None, override: _Overrides = None, out: _Out = None) -> None:
     """Run the demonstration: four connections, released in four ways."""
     _run("demo", world, seed, override or [], out)
+
+
+@app.command()
+def compare(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="A TOML file, or the name of a lab.")],
+    seed: _Seed = None,
+    override: _Overrides = None,
+    out: _Out = None,
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Run a scenario with our TCP and Linux's in every pairing, and in the simulator, and show what differs."""
+    from tcpclose import comparison, runs
+    from tcpclose.scenario import ScenarioError
+    from tcpclose.topology import TopologyError
+
+    overrides = [*(override or []), *([f"seed={seed}"] if seed is not None else [])]
+    try:
+        path = runs.find_scenario(scenario)
+        plan = comparison.plan_comparison(path, overrides, mininet=_choose_world(None) == "mininet")
+        folder = runs.new_folder(f"{runs.label_of(path)}-compare", out)
+        outcomes = comparison.run_comparison(plan, folder)
+    except (ScenarioError, TopologyError, runs.FolderError) as error:
+        _fail(error, 2)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    tables = comparison.compare(outcomes)
+    if json:
+        _print_json(comparison.as_record(outcomes, tables))
+    else:
+        _print_comparison(outcomes, tables, folder)
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _print_json(record: dict[str, Any]) -> None:
+    import json
+
+    typer.echo(json.dumps(record, indent=2))
+
+
+def _print_comparison(outcomes: Sequence[Outcome], tables: Sequence[ComparisonTable], folder: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for compared in tables:
+        table = Table(title=compared.connection, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("")
+        for outcome in outcomes:
+            table.add_column(outcome.variant.name, min_width=11)
+        host = ""
+        for row in compared.rows:
+            if row.host != host:
+                host = row.host
+                table.add_section()
+                table.add_row(Text(host, "bold"))
+            marked = (Text(cell.text + " !", "bold yellow") if cell.differs else Text(cell.text) for cell in row.cells)
+            table.add_row(f"  {row.what}" if host else row.what, *marked)
+        console.print(table)
+    for line in _comparison_notes(outcomes):
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(f"{folder}/", style="bold", soft_wrap=True)
+
+
+def _comparison_notes(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    first = next((outcome.variant.name for outcome in outcomes if outcome.trace is not None), "")
+    yield f"Seconds from the start of the run at which a state was entered, - where it was not; ! differs from {first}."
+    yield "own is our TCP, linux the kernel's, as CLIENT/SERVER. A run does not wait for the end of Linux's TIME-WAIT."
+    left_out = sorted({key for outcome in outcomes for key in outcome.variant.left_out})
+    if left_out:
+        yield f"Left out where the stack cannot honour it: {', '.join(left_out)}."
+    yield from (f"{outcome.variant.name} failed: {outcome.error}" for outcome in outcomes if outcome.error)
 
 
 @app.command()

@@ -21,7 +21,7 @@ from tcpclose import __version__
 from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.timeline import Timeline
 from tcpclose.topology import Network
-from tcpclose.trace.events import Call, Event, Trace
+from tcpclose.trace.events import DISAGREEMENT, Call, Change, Event, Trace
 
 World = Literal["sim", "mininet"]
 
@@ -136,17 +136,25 @@ def draw(trace: Trace, folder: Path) -> list[Path]:
 
 
 def complaints(scenario: Scenario, trace: Trace) -> list[str]:
-    """What was ordered and did not happen: calls that a TCP refused, steps whose time or condition never came."""
+    """What was ordered and did not happen: calls that a TCP refused, steps whose time or condition never came.
+
+    And what is in doubt: states in which a kernel was, and to which its packets do not lead.
+    """
     refused = [
         f"{call.host} {call.connection or call.port}: {call.call} was refused: {call.error}"
         for call in trace.of(Call)
         if call.error
     ]
+    contradicted = [
+        f"{change.host} {change.connection}: {change.old} by its packets, but {change.new} by its kernel"
+        for change in trace.of(Change)
+        if change.event == DISAGREEMENT
+    ]
     timeline = Timeline(scenario)
     for event in trace:
         timeline.observe(event)
     timeline.due(scenario.duration)
-    return refused + [
+    return [*refused, *contradicted] + [
         f"step {number} did not happen: it " + (f"waits for {step.when}" if step.when else "comes too late")
         for number, step in timeline.left()
     ]

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "charts": "protocol trace wire",
     "manual": "protocol units",
     "verify": "protocol trace",
+    "comparison": "protocol runs scenario topology trace",
     "runs": "__version__ charts scenario simulator testbed timeline topology trace",
 }
 

@@ -52,8 +52,14 @@ _STATES = {
     12: State.SYN_RECEIVED,
 }
 
-#: What ends a connection in silence when no user is there to be told.
-_IN_SILENCE = (Event.TIME_WAIT_TIMEOUT, Event.FIN_WAIT_2_TIMEOUT, Event.RETRANSMISSION_LIMIT)
+#: What no packet shows, at least not yet: a FIN behind text that cannot leave, an end when nobody is there to be told.
+_IN_SILENCE = (
+    Event.CLOSE,
+    Event.FIN_SENT,
+    Event.TIME_WAIT_TIMEOUT,
+    Event.FIN_WAIT_2_TIMEOUT,
+    Event.RETRANSMISSION_LIMIT,
+)
 
 
 class _Connection:
@@ -211,9 +217,8 @@ class Watch:
         """The kernel is in a state that no packet has shown. By a row that acts in silence, or against our rows."""
         connection.doubt = None
         old = connection.observer.state
-        event = None
-        if kernel is State.CLOSED:
-            event = self._why(pair) or next((event for event in _IN_SILENCE if event in TABLE[old]), None)
+        told = self._why(pair) if kernel is State.CLOSED else None
+        event = told or next((e for e in _IN_SILENCE if e in TABLE[old] and TABLE[old][e].next is kernel), None)
         row = None if event is None else TABLE[old].get(event)
         connection.observer.correct(kernel, row, now)
         for step in connection.observer.news():
