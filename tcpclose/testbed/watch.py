@@ -54,11 +54,11 @@ _STATES = {
 
 #: What no packet shows, at least not yet: a FIN behind text that cannot leave, an end when nobody is there to be told.
 _IN_SILENCE = (
-    Event.CLOSE,
     Event.FIN_SENT,
     Event.TIME_WAIT_TIMEOUT,
     Event.FIN_WAIT_2_TIMEOUT,
     Event.RETRANSMISSION_LIMIT,
+    Event.CLOSE,
 )
 
 
