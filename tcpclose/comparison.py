@@ -94,7 +94,7 @@ def plan_comparison(path: Path, overrides: Sequence[str] = (), mininet: bool = T
     return [
         own,
         *(
-            _variant(path, overrides, own.scenario, f"{client}/{server}", "mininet", stacks)
+            _variant(path, overrides, given, f"{client}/{server}", "mininet", stacks)
             for client, server in pairings
             for stacks in [{host: client if host in clients else server for host in hosts}]
         ),

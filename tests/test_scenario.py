@@ -182,7 +182,7 @@ REFUSED = [
     ),
     (
         HEAD + '[host.h1]\nstack = "linux"\ntcp.msl = "1s"',
-        'host.h1: the table `tcp` sets our own stack; stack = "linux" cannot honour it',
+        'host.h1: stack = "linux" cannot honour msl of `tcp`; it can: user_timeout, keepalive, keepalive_idle, ',
     ),
     # conditions
     (

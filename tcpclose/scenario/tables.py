@@ -98,7 +98,7 @@ class Host(Table):
         profile = PROFILES.get(str(table.get("profile")), TcpConfig())
         host = handler({**table, "tcp": {**_write_tcp(profile), **given}})
         if host.stack == "linux":
-            host._told = tuple(given)
+            host._told = tuple(sorted(given))
         if problems := list(host._problems()):
             raise ValueError("; ".join(problems))
         return host
