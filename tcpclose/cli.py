@@ -71,6 +71,7 @@ def compare(
         path = runs.find_scenario(scenario)
         plan = comparison.plan_comparison(path, overrides, mininet=_choose_world(None) == "mininet")
         folder = runs.new_folder(f"{runs.label_of(path)}-compare", out)
+        typer.echo(f"{len(plan)} runs, side by side: {', '.join(variant.name for variant in plan)}", err=True)
         outcomes = comparison.run_comparison(plan, folder)
     except (ScenarioError, TopologyError, runs.FolderError) as error:
         _fail(error, 2)

@@ -160,6 +160,8 @@ class Host:
 
     def next_timeout(self) -> int | None:
         """When `timeout` is to be called; None when no timer runs."""
+        if not self._lingering:
+            return self.stack.next_timeout()
         self._lingering = {pair: at for pair, at in self._lingering.items() if self._still_lingers(pair)}
         timers = (self.stack.next_timeout(), *self._lingering.values())
         return min((at for at in timers if at is not None), default=None)

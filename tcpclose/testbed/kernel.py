@@ -15,6 +15,7 @@ import struct
 import termios
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tcpclose.host import Ledger, Names, call_event
@@ -45,7 +46,7 @@ class KernelError(RuntimeError):
     """This kernel cannot be set as the scenario says; the message is for people."""
 
 
-def _set_sysctls(host: str, settings: Host) -> None:
+def _set_sysctls(settings: Host) -> None:
     """Write the sysctls of this namespace, and see that they are what was written."""
     wanted = {HONOURED[key].name: HONOURED[key].number(value) for key, value in settings.told.items()}
     values: dict[str, int | str] = {
@@ -57,11 +58,11 @@ def _set_sysctls(host: str, settings: Host) -> None:
             path.write_text(str(value))
             found = path.read_text().split()
         except FileNotFoundError:
-            raise KernelError(f"{host}: this kernel, or a namespace of it, has no {SYSCTL}{name}") from None
+            raise KernelError(f"this kernel, or a namespace of it, has no {SYSCTL}{name}") from None
         except OSError as error:
-            raise KernelError(f"{host}: {SYSCTL}{name} = {value}: {error.strerror}") from None
+            raise KernelError(f"{SYSCTL}{name} = {value}: {error.strerror}") from None
         if found != str(value).split():
-            raise KernelError(f"{host}: {SYSCTL}{name} became {' '.join(found)} instead of {value}")
+            raise KernelError(f"{SYSCTL}{name} became {' '.join(found)} instead of {value}")
 
 
 def _options(settings: Host) -> dict[str, tuple[int, int, int, int]]:
@@ -111,13 +112,16 @@ class KernelStack:
         self._tcp = settings.tcp
         self._told = settings.told
         self._address = addresses[name]
-        _set_sysctls(name, settings)
+        _set_sysctls(settings)
         self._options = _options(settings)
         self._new_socket().close()  # an option that this kernel does not have stops the run before its start
         self._ends: dict[str, _End] = {}
         self._listeners: list[socket.socket] = []
         self._events: list[Event] = []
-        self._watch = Watch(name, self._names, self._address, settings.tcp, self._why)
+        # What its packets leave open is asked of the kernel: a sysctl may have been set by either table.
+        ignores = (_SYSCTLS / "tcp_rfc1337").read_text().strip() != "0"
+        config = replace(settings.tcp, time_wait_rst="ignore" if ignores else "close")
+        self._watch = Watch(name, self._names, self._address, config, self._why)
 
     # Calls
 
@@ -180,9 +184,9 @@ class KernelStack:
                 sock.setsockopt(level, option, number)
                 found = sock.getsockopt(level, option)
             except OSError as error:
-                raise KernelError(f"{self._name}: {name} = {number}: {error.strerror}") from None
+                raise KernelError(f"{name} = {number}: {error.strerror}") from None
             if found != answer:
-                raise KernelError(f"{self._name}: {name} became {found} instead of {answer}")
+                raise KernelError(f"{name} became {found} instead of {answer}")
         return sock
 
     def _close(self, end: _End, now: int, linger: int) -> None:

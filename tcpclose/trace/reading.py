@@ -218,7 +218,7 @@ class _Numbers:
 def _fired(trace: Trace) -> dict[int, list[Change]]:
     """The rows that each arrival fired, by the identity of its event.
 
-    A change that cites no section is none: it was seen from outside, when somebody looked (a kernel's TCP).
+    A change that cites no section is none, and one that no packet shows was not fired by one: somebody asked the kernel.
     """
     fired: dict[int, list[Change]] = defaultdict(list)
     arrival: dict[str, Received] = {}  # the segment that a host is working on
@@ -228,7 +228,7 @@ def _fired(trace: Trace) -> dict[int, list[Change]]:
                 arrival[event.host] = event
             case Call():
                 arrival.pop(event.host, None)
-            case Change() if event.rfc:
+            case Change() if event.rfc and event.source != "sock_diag":
                 cause = arrival.get(event.host)
                 if cause and cause.connection in (None, event.connection) and event.t - cause.t <= MOMENT:
                     fired[id(cause)].append(event)

@@ -175,9 +175,12 @@ def test_traces_and_captures_have_one_clock(ran, case, host):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("sysctl.tcp_no_such_thing = 1", r"h2: this kernel, or a namespace of it, has no net\.ipv4\.tcp_no_such_thing"),
-        ("sysctl.tcp_retries2 = -1", r"h2: net\.ipv4\.tcp_retries2 = -1: Invalid argument"),
-        ('tcp.rcv_buffer = "100MB"', r"h2: SO_RCVBUF became \d+ instead of 200000000"),
+        (
+            "sysctl.tcp_no_such_thing = 1",
+            r"h2 failed: this kernel, or a namespace of it, has no net\.ipv4\.tcp_no_such_thing",
+        ),
+        ("sysctl.tcp_retries2 = -1", r"h2 failed: net\.ipv4\.tcp_retries2 = -1: Invalid argument"),
+        ('tcp.rcv_buffer = "100MB"', r"h2 failed: SO_RCVBUF became \d+ instead of 200000000"),
     ],
 )
 def test_what_this_kernel_cannot_be_told_stops_the_run_before_its_start(box, tmp_path, setting, message):

@@ -103,7 +103,8 @@ def test_every_checksum_is_right(world, host, folder, emulated, simulated, tshar
 
 def test_the_folder_tells_what_was_run(folder, emulated):
     made = folder / "mininet"
-    assert json.loads((made / "run.json").read_text())["status"] == "complete"
+    told = json.loads((made / "run.json").read_text())
+    assert (told["status"], told["zero"]) == ("complete", emulated.zero)
     assert Scenario.load(made / "scenario.toml") == Scenario.load(DEMO)
     assert Trace.load(made / "trace.jsonl").events == emulated.events
     assert not list(made.glob("*.part"))
