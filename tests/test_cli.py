@@ -81,7 +81,7 @@ port = 80
         (["run", "demo", "--set", "topology=three_hosts"], "demo/scenario.toml: there is no topology three_hosts"),
         (["run", "demo", "--set", "link.h1-s1.queue=5"], "link h1-s1: a queue limit needs a rate"),
         (["run", "demo", "--set", "link.h1-s9.delay=5ms"], "link.h1-s9: there is no link h1-s9 in two_hosts"),
-        (["run", "demo", "--set", "host.h2.stack=linux", "--world", "sim"], "`tcp` sets our own stack"),
+        (["run", "demo", "--set", "host.h2.stack=linux", "--world", "sim"], "cannot honour msl"),
         (
             ["run", "demo", "--set", "host.h2.tcp=", "--set", "host.h2.stack=linux", "--world", "sim"],
             'host.h2.stack = "linux": the simulator has no Linux kernel; use --world mininet',

@@ -16,7 +16,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyroute2 import DiagSocket
@@ -77,8 +77,11 @@ class _Connection:
         state = self.observer.state
         return State.CLOSED if state is State.LISTEN else state
 
-    def collect(self, source: str) -> None:
-        self.fresh += [(step, source) for step in self.observer.news()]
+    def collect(self, source: str) -> int:
+        """Take the steps since the last time, and count them."""
+        steps = self.observer.news()
+        self.fresh += [(step, source) for step in steps]
+        return len(steps)
 
 
 class Watch:
@@ -106,10 +109,6 @@ class Watch:
         """What was seen since the last call."""
         events, self._events = self._events, []
         return events
-
-    def state(self, pair: Pair) -> State:
-        """The state that an end is in by all that is known."""
-        return self._connections[pair].state if pair in self._connections else State.CLOSED
 
     def clock(self, now: int) -> None:
         """It is `now`, or a little later already: of all estimates of the run's zero, the earliest is the best."""
@@ -141,11 +140,18 @@ class Watch:
     def look(self, now: int) -> None:
         """Take what was on the wire, and compare with the kernel's own states."""
         self._look_at = now + _POLL
-        states = self._kernel_states()  # first: all that has led to them is on the wire by now
         self._hear(now)
+        said = [self._kernel_states()]
+        self._collect()
+        self._hear(now)  # all that has led to these states is on the wire by now
+        if self._collect():
+            said.append(self._kernel_states())
         for pair, connection in self._connections.items():
-            connection.collect("packets")
-            self._compare(pair, connection, states.get(pair, State.CLOSED), now)
+            self._compare(pair, connection, [states.get(pair, State.CLOSED) for states in said], now)
+
+    def _collect(self) -> bool:
+        """Whether packets have led to steps."""
+        return sum(connection.collect("packets") for connection in self._connections.values()) > 0
 
     # The wire
 
@@ -194,11 +200,12 @@ class Watch:
                 states[Pair(local, remote)] = _STATES[seen["idiag_state"]]
         return states
 
-    def _compare(self, pair: Pair, connection: _Connection, kernel: State, now: int) -> None:
+    def _compare(self, pair: Pair, connection: _Connection, said: Sequence[State], now: int) -> None:
         """Tell what is new. A kernel that says something else twice, and nothing moves meanwhile, is right."""
         fresh, connection.fresh = connection.fresh, []
+        kernel = said[-1]
         for step, source in fresh:
-            seen = ", sock_diag" if step.new is kernel and kernel is not State.CLOSED else ""
+            seen = ", sock_diag" if step.new in said and step.new is not State.CLOSED else ""
             self._tell(connection, step, self._explained(pair, step, source), source + seen)
         if fresh or kernel is connection.state:
             connection.doubt = None

@@ -218,7 +218,7 @@ class _Numbers:
 def _fired(trace: Trace) -> dict[int, list[Change]]:
     """The rows that each arrival fired, by the identity of its event.
 
-    A change that cites no section is none, and one that no packet shows was not fired by one: somebody asked the kernel.
+    A change that cites no section is none, and one that no packet shows was fired by none: the kernel was asked.
     """
     fired: dict[int, list[Change]] = defaultdict(list)
     arrival: dict[str, Received] = {}  # the segment that a host is working on

@@ -70,6 +70,8 @@ CASES = {
     "FIN-WAIT-2": (linux("tcp.half_duplex_close = true", 'tcp.fin_wait_2_timeout = "1s"') + call("h2", "close"), "4s"),
     "unread": (linux('receive = "manual"', "tcp.half_duplex_close = true")
                + call("h1", "send", "500ms") + "bytes = 100\n" + call("h2", "close"), "3s"),
+    "stuck": (linux() + call("h1", "close", "500ms") + down("700ms") + call("h2", "send") + "bytes = 30_000\n"
+              + call("h2", "close", "1200ms"), "2s"),
     "linger": (linux() + down() + call("h2", "close") + 'linger = "1s"\n' + call("h1", "send", "1500ms")
                + "bytes = 5\n", "3s"),
 }  # fmt: skip
@@ -133,6 +135,14 @@ def test_a_state_too_short_to_be_seen_is_inferred(ran):
     assert sources["CLOSING"].startswith("packets")
     assert sources["TIME-WAIT"] == "packets, sock_diag"  # and it is not over so soon
     assert sources["FIN-WAIT-1"].startswith("call")
+
+
+def test_what_no_packet_shows_the_kernel_is_asked(ran):
+    """Text that cannot leave holds up the FIN, and Linux is in LAST-ACK all the same."""
+    _, trace = ran["stuck"]
+    change = [change for change in trace.of(Change) if change.host == "h2"][-1]
+    assert (change.new, change.event, change.source) == ("LAST-ACK", "FIN_SENT", "sock_diag")
+    assert not [sent for sent in trace.of(Sent) if sent.host == "h2" and "FIN" in sent.ctl]
 
 
 def test_packets_and_kernel_never_contradict_each_other(ran):
