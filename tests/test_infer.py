@@ -247,6 +247,45 @@ def test_a_reset_within_the_window(validity, state):
     assert observe(OPENED, "<<SEQ=60><CTL=RST>", config=TcpConfig(reset_validity=validity)).state is state
 
 
+def test_a_reset_beyond_the_window_is_none():
+    assert observe(OPENED, "<<SEQ=5000><CTL=RST>", config=TcpConfig(reset_validity="window")).state is State.ESTABLISHED
+
+
+HALF_OPEN = "<<SEQ=49><CTL=SYN> ><SEQ=9><ACK=50><CTL=SYN,ACK> "
+
+
+def test_a_handshake_that_is_not_completed():
+    assert observe(HALF_OPEN).state is State.SYN_RECEIVED
+    assert observe(HALF_OPEN, "<<SEQ=40><ACK=10><CTL=ACK><DATA=3>").state is State.SYN_RECEIVED  # of another connection
+    assert observe(HALF_OPEN, "<<SEQ=55><CTL=SYN>").state is State.LISTEN
+    assert observe(HALF_OPEN, "<<SEQ=50><CTL=RST> <<SEQ=50><ACK=10><CTL=ACK> ><SEQ=10><CTL=RST>").state is State.LISTEN
+    assert observe(HALF_OPEN, "<<SEQ=50><CTL=RST> ><SEQ=99><CTL=RST>").state is State.LISTEN  # nothing of ours to end
+    other = "<<SEQ=77><CTL=SYN> "  # came in between, and was not answered
+    assert observe(HALF_OPEN.replace("> ", f"> {other}", 1), "<<SEQ=50><ACK=10><CTL=ACK>").state is State.ESTABLISHED
+    assert told(observe("><SEQ=9><ACK=50><CTL=SYN,ACK>").news()) == [("LISTEN", "SYN-RECEIVED")]  # its SYN was not seen
+
+
+def test_a_second_attempt_with_the_same_number():
+    refused = "><SEQ=9><CTL=SYN> <<SEQ=0><ACK=10><CTL=RST,ACK> "
+    assert [str(step.new) for step in observe(refused * 2).news()] == ["SYN-SENT", "CLOSED"] * 2
+
+
+def test_what_is_heard_of_a_segment():
+    """An ACK of what was never sent spoils it; the ACK on old text counts; a FIN may come with the SYN."""
+    assert observe(OPENED, "<<SEQ=50><ACK=99><CTL=FIN,ACK>").state is State.ESTABLISHED
+    text = "<<SEQ=50><ACK=10><CTL=ACK><DATA=3> ><SEQ=10><ACK=53><CTL=FIN,ACK> "
+    assert observe(OPENED, text, "<<SEQ=50><ACK=11><CTL=ACK><DATA=3>").state is State.FIN_WAIT_2
+    assert observe("><SEQ=9><CTL=SYN> <<SEQ=49><ACK=10><CTL=SYN,FIN,ACK>").state is State.CLOSE_WAIT
+
+
+def test_what_left_has_arrived_there_when_it_was_acknowledged():
+    lines = [*OPENED.split(), "><SEQ=10><ACK=50><CTL=FIN,ACK>"]
+    packets = [(0, "sent" if line[0] == ">" else "received", parse_segment(line[1:])) for line in lines]
+    assert infer(packets).there[-1].new is State.ESTABLISHED
+    packets.append((1, "received", parse_segment("<SEQ=50><ACK=11><CTL=ACK>")))
+    assert infer(packets).there[-1].new is State.CLOSE_WAIT
+
+
 def test_text_that_nobody_will_read():
     """The RST of such an end has the form of "no such connection", and FIN-WAIT-2 was passed nevertheless."""
     steps = observe(

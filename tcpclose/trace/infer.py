@@ -143,7 +143,7 @@ class Observer:
             edge = seq_add(segment.ack, segment.wnd << shift)
             if seq_diff(edge, tcb.rcv_edge) > 0 or segment.ctl & SYN:
                 tcb.rcv_edge = edge
-        if segment.ctl & FIN and self._fin_seq is None:
+        if segment.ctl & FIN:
             self._fin_seq = seq_add(segment.end, -1)
             self.happened(Event.CLOSE, now)
             self.happened(Event.FIN_SENT, now)
@@ -156,8 +156,8 @@ class Observer:
             self._vanish(now)
             self._new_tcb(segment)
             self.happened(Event.OPEN_ACTIVE, now)
-        elif self._syn is not None and segment.ack == self._syn[0].end:
-            syn, came = self._syn
+        else:
+            syn, came = self._answered(segment, now)
             self.happened(Event.REOPEN, came)
             self._vanish(came)
             self._new_tcb(segment)
@@ -165,6 +165,12 @@ class Observer:
             self._synchronize(syn)
             self.state = State.LISTEN
             self.happened(Event.SYN, came)
+
+    def _answered(self, segment: Segment, now: int) -> tuple[Segment, int]:
+        """The SYN that a SYN,ACK answers, and when it came; one that was not seen is known by its number."""
+        if self._syn is not None and segment.ack == self._syn[0].end:
+            return self._syn
+        return Segment(seq_add(segment.ack, -1), ctl=SYN), now
 
     def _sent_reset(self, segment: Segment, now: int) -> None:
         """A RST ends a connection, or says that there is none any more, or refuses an ACK of what was never sent."""
@@ -274,7 +280,7 @@ class Observer:
     def _ack_step(self, segment: Segment, now: int) -> bool:
         tcb = self._tcb
         new = self._acknowledges_new(segment)
-        if seq_diff(segment.ack, tcb.snd_nxt) > 0 or (self.state.handshaking and not new):
+        if seq_diff(segment.ack, tcb.snd_nxt) > 0:
             return False
         if new:
             tcb.snd_una = segment.ack
