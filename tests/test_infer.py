@@ -15,10 +15,10 @@ from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Scenario
 from tcpclose.simulator import simulate
 from tcpclose.topology import load_network
-from tcpclose.trace import figure
+from tcpclose.trace import playing
 from tcpclose.trace.events import Change
-from tcpclose.trace.figure import play_figure
 from tcpclose.trace.infer import Observer, infer
+from tcpclose.trace.playing import play_figure
 from tcpclose.wire import decode_ethernet, decode_tcp, read_pcap
 
 FIGURES = sorted((Path(__file__).parent / "figures").rglob("*.txt"))
@@ -58,11 +58,11 @@ class Watched(Stack):
 def test_figure(path, monkeypatch):
     """Each end of each figure, seen at its own host: the states, and the rows where a packet tells them."""
     Watched.all = []
-    monkeypatch.setattr(figure, "Stack", Watched)
+    monkeypatch.setattr(playing, "Stack", Watched)
     play_figure(path.read_text())
     assert len(Watched.all) >= 2
     for stack in Watched.all:
-        steps, rows = infer(stack.packets).here, stack.rows
+        steps, rows = infer(stack.packets, stack.config).here, stack.rows
         if rows and len(rows) == len(steps) + 1:
             assert rows.pop().event.name in SILENT
         assert told(steps) == [(row.state.value, row.next.value) for row in rows]
