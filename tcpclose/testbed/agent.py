@@ -137,7 +137,7 @@ class Agent:
         self._start = 0
         self._todo: list[dict[str, Any]] = []
         self._stopping = False
-        self._quiet = False
+        self._quiet: bool | None = False
 
     def run(self) -> None:
         """From "ready" to "stopped"."""
@@ -182,7 +182,8 @@ class Agent:
         for message in todo:
             if "step" in message:
                 self._driver.perform(self._steps[message["step"]], self._now())
-                self._quiet = False  # as the conductor takes it to be, until told otherwise
+                # To be told anew: what was told last may have crossed the step, and the conductor believe it still.
+                self._quiet = None
             elif "stop" in message:
                 self._stopping = True
 
