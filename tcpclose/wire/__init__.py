@@ -1,5 +1,6 @@
 """Octets to `Datagram` and back: Ethernet, IPv4, TCP and ICMP headers, and capture files."""
 
+from .damage import damage
 from .ethernet import ETHERTYPE_IPV4, Frame, decode_ethernet, ethernet_header
 from .icmp import IcmpError, decode_icmp, encode_icmp_error
 from .octets import Malformed
@@ -16,6 +17,7 @@ __all__ = [
     "Malformed",
     "Packet",
     "PcapWriter",
+    "damage",
     "decode_ethernet",
     "decode_icmp",
     "decode_tcp",
