@@ -10,6 +10,7 @@ import hashlib
 import random
 from collections.abc import Mapping
 
+from tcpclose.links import Parties
 from tcpclose.protocol.connection import Notice, Signal, TcpError
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.fsm import Row
@@ -40,6 +41,15 @@ class Names:
     def of(self, pair: tuple[Endpoint, Endpoint]) -> str:
         """The name of a connection; for one that the scenario does not name its sockets, the same at both ends."""
         return self._names.get(pair) or " ".join(sorted(map(str, pair)))
+
+
+def parties(scenario: Scenario, addresses: Mapping[str, str]) -> Parties:
+    """Hosts and connections as the fates of links know them; `addresses` are those of all hosts, by name."""
+    connections = {}
+    for name, connection in scenario.connection.items():
+        ends = (Endpoint(addresses[host], port) for host, port in connection.ends)
+        connections[frozenset(ends)] = name
+    return Parties({address: host for host, address in addresses.items()}, connections)
 
 
 class Ledger:

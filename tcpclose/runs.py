@@ -21,7 +21,7 @@ from tcpclose import __version__
 from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.timeline import Timeline
 from tcpclose.topology import Network
-from tcpclose.trace.events import DISAGREEMENT, Call, Change, Event, Trace
+from tcpclose.trace.events import DISAGREEMENT, Call, Change, Disturbed, Event, Lost, Trace
 
 World = Literal["sim", "mininet"]
 
@@ -136,9 +136,10 @@ def draw(trace: Trace, folder: Path) -> list[Path]:
 
 
 def complaints(scenario: Scenario, trace: Trace) -> list[str]:
-    """What was ordered and did not happen: calls that a TCP refused, steps whose time or condition never came.
+    """What was ordered and did not happen.
 
-    And what is in doubt: states in which a kernel was, and to which its packets do not lead.
+    Calls that a TCP refused, fates that struck no segment, steps whose time or condition never came. And what is in
+    doubt: states in which a kernel was, and to which its packets do not lead.
     """
     refused = [
         f"{call.host} {call.connection or call.port}: {call.call} was refused: {call.error}"
@@ -150,14 +151,22 @@ def complaints(scenario: Scenario, trace: Trace) -> list[str]:
         for change in trace.of(Change)
         if change.event == DISAGREEMENT
     ]
+    struck = {(event.link, event.rule) for event in trace if isinstance(event, Lost | Disturbed)}
+    idle = [
+        f"link {name}: {fate.action} has struck no segment: {fate}"
+        for name, link in scenario.link.items()
+        for fate in link.fates
+        if (name, str(fate)) not in struck
+    ]
     timeline = Timeline(scenario)
     for event in trace:
         timeline.observe(event)
     timeline.due(scenario.duration)
-    return [*refused, *contradicted] + [
+    late = [
         f"step {number} did not happen: it " + (f"waits for {step.when}" if step.when else "comes too late")
         for number, step in timeline.left()
     ]
+    return [*refused, *contradicted, *idle, *late]
 
 
 def write_whole(path: Path, text: str) -> None:

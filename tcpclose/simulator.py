@@ -10,9 +10,10 @@ import heapq
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from tcpclose.host import Host
-from tcpclose.links import Line, link_random
+from tcpclose.host import Host, parties
+from tcpclose.links import Deed, FateBook, Line, link_random
 from tcpclose.protocol.datagram import Datagram
 from tcpclose.protocol.options import options_length
 from tcpclose.protocol.stack import Pair
@@ -20,25 +21,43 @@ from tcpclose.scenario import Fault, Scenario, ScenarioError, Step
 from tcpclose.scenario.faults import Cut
 from tcpclose.timeline import Timeline
 from tcpclose.topology import Network
-from tcpclose.trace.events import Event, FaultTaken, Lost, Trace, segment_fields
-from tcpclose.wire import EN10MB, PcapWriter, encode_tcp, ethernet_header
+from tcpclose.trace.events import Disturbed, Dropped, Event, FaultTaken, Lost, Trace, segment_fields
+from tcpclose.wire import (
+    EN10MB,
+    Malformed,
+    PcapWriter,
+    damage,
+    decode_ethernet,
+    decode_tcp,
+    encode_tcp,
+    ethernet_header,
+)
 
 _HEADERS = 14 + 20 + 20  # octets of Ethernet, IPv4 and TCP in front of the text
 
 
-class _Frame:
-    """A datagram on its way: `ident` is its IPv4 identification, `hops` the lines still ahead, by their links."""
+class _Frame(NamedTuple):
+    """A datagram on its way: `ident` is its IPv4 identification, `hops` the lines still ahead, by their links.
 
-    __slots__ = ("datagram", "hops", "ident", "octets")
+    `damages` are the places, from 0 to 1, where links have flipped a bit.
+    """
 
-    def __init__(self, datagram: Datagram, ident: int, hops: Iterable[_Hop]) -> None:
-        self.datagram = datagram
-        self.ident = ident
-        self.hops = iter(hops)
-        self.octets = _HEADERS + options_length(datagram.segment) + len(datagram.segment.data)
+    datagram: Datagram
+    ident: int
+    octets: int
+    hops: tuple[tuple[str, Line[_Frame]], ...]
+    damages: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, datagram: Datagram, ident: int, hops: tuple[tuple[str, Line[_Frame]], ...]) -> _Frame:
+        """A new one, as long as on a wire."""
+        return cls(datagram, ident, _HEADERS + options_length(datagram.segment) + len(datagram.segment.data), hops)
+
+    def damaged(self, place: float) -> _Frame:
+        """The same, with one more bit flipped."""
+        return self._replace(damages=(*self.damages, place))
 
 
-_Hop = tuple[str, Line[_Frame]]
 _Party = Line[_Frame] | Host | Timeline
 _Entry = tuple[int, int, int]  # time, how often it has gone round at that time, rank of the party
 
@@ -122,12 +141,14 @@ class _Simulation:
         self.owners = {address: name for name, address in addresses.items()}
         self.hosts = {name: Host(scenario, name, addresses) for name in network.hosts}
         self.lines: dict[tuple[str, str], Line[_Frame]] = {
-            (link.name, way): Line(link.settings, link_random(scenario.seed, link.name, way))
+            (link.name, way): Line(settings, link_random(scenario.seed, link.name, way), _Frame.damaged)
             for link in network.links.values()
-            for way in link.directions
+            for way, settings in zip(link.directions, link.both, strict=True)
         }
         self.agenda = _Agenda(self.lines.values(), self.hosts.values(), self.timeline)
-        self.path = cache(lambda src, dst: [(link, self.lines[link, way]) for link, way in network.path(src, dst)])
+        known = parties(scenario, addresses)
+        self.fates = {link.name: FateBook(link.fates, known) for link in network.links.values() if link.fates}
+        self.path = cache(lambda src, dst: tuple((link, self.lines[link, way]) for link, way in network.path(src, dst)))
         self.captures = self._open_captures(captures)
 
     def run(self) -> Trace:
@@ -166,7 +187,7 @@ class _Simulation:
             match fault.kind:
                 case "link_down":
                     for frame in line.cut():
-                        self._note_lost(frame, link, "down")
+                        self._note_deed(frame, link, Deed("down"))
                 case "link_up":
                     line.restore()
                 case "silent" | "speaking":
@@ -192,10 +213,12 @@ class _Simulation:
         frames = host.datagrams_to_send(self.now)
         self._note(host.events())
         for ident, datagram in frames:
-            self._capture(host.name, datagram, ident)
             destination = self.owners.get(datagram.dst.address)
-            if destination is not None:
-                self._forward(_Frame(datagram, ident, self.path(host.name, destination)))
+            hops = () if destination is None else self.path(host.name, destination)
+            frame = _Frame.of(datagram, ident, hops)
+            self._capture(host.name, frame)
+            if hops:
+                self._forward(frame)
         self.agenda.stir(host)
         for step in due:
             if not step.fault:
@@ -203,21 +226,32 @@ class _Simulation:
 
     def _forward(self, frame: _Frame) -> None:
         """A frame goes on to its next line; behind the last one is the host that it is for."""
-        hop = next(frame.hops, None)
-        if hop is None:
+        datagram, ident, octets, hops, damages = frame
+        if not hops:
             self._arrive(frame)
             return
-        link, line = hop
-        reason = line.offer(frame, frame.octets, self.now)
+        link, line = hops[0]
+        fates = self.fates.get(link)
+        orders = fates.judge(datagram) if fates and not damages else ()
+        for deed in line.offer(_Frame(datagram, ident, octets, hops[1:], damages), octets, self.now, orders):
+            self._note_deed(frame, link, deed)
         self.agenda.stir(line)
-        if reason is not None:
-            self._note_lost(frame, link, reason)
 
     def _arrive(self, frame: _Frame) -> None:
         host = self.hosts[self.owners[frame.datagram.dst.address]]
-        self._capture(host.name, frame.datagram, frame.ident)
+        self._capture(host.name, frame)
+        if frame.damages:
+            self._drop(host, frame)
+            return
         host.segment_arrives(frame.datagram, frame.ident, self.now)
         self._flush(host)
+
+    def _drop(self, host: Host, frame: _Frame) -> None:
+        """A damaged segment is read as from a wire, which says what is wrong with it."""
+        try:
+            decode_tcp(decode_ethernet(self._octets(frame)).payload)
+        except Malformed as error:
+            self._note([Dropped(t=self.now, host=host.name, reason=error.reason)])
 
     # The record
 
@@ -229,11 +263,14 @@ class _Simulation:
             if self.watch is not None:
                 self.watch(event)
 
-    def _note_lost(self, frame: _Frame, link: str, reason: str) -> None:
+    def _note_deed(self, frame: _Frame, link: str, deed: Deed) -> None:
+        if frame.damages:
+            return  # no whole segment any more: what became of it has been told
         datagram = frame.datagram
         name = self.hosts[self.owners[datagram.src.address]].names.of(Pair(datagram.src, datagram.dst))
         fields = segment_fields(datagram, name, frame.ident)
-        self._note([Lost(t=self.now, link=link, reason=reason, **fields)])
+        kind = Lost if deed.loses else Disturbed
+        self._note([kind(t=self.now, link=link, reason=deed.what, rule=deed.rule, **fields)])
 
     def _open_captures(self, folder: Path | None) -> dict[str, PcapWriter]:
         if folder is None:
@@ -243,10 +280,16 @@ class _Simulation:
             for name, interface in self.network.hosts.items()
         }
 
-    def _capture(self, host: str, datagram: Datagram, ident: int) -> None:
-        if host not in self.captures:
-            return
+    def _capture(self, host: str, frame: _Frame) -> None:
+        if host in self.captures:
+            self.captures[host].write(self.now * 1000, self._octets(frame))
+
+    def _octets(self, frame: _Frame) -> bytes:
+        datagram = frame.datagram
         macs = {interface.address: interface.mac for interface in self.network.hosts.values()}
         header = ethernet_header(macs[datagram.dst.address], macs[datagram.src.address])
         layout = self.hosts[self.owners[datagram.src.address]].stack.config.option_layout
-        self.captures[host].write(self.now * 1000, header + encode_tcp(datagram, ident, layout=layout))
+        octets = header + encode_tcp(datagram, frame.ident, layout=layout)
+        for place in frame.damages:
+            octets = damage(octets, place)
+        return octets

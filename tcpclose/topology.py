@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from tcpclose.links import LinkSettings, direction
+from tcpclose.links import Fate, LinkSettings, direction
 from tcpclose.scenario import Scenario
 
 TOPOLOGIES = Path(__file__).resolve().parent.parent / "topologies"
@@ -44,12 +44,19 @@ class Interface:
 
 @dataclass(frozen=True)
 class LinkPlan:
-    """A link between two nodes, in the order of the `Topo`, with the port number that each node knows it by."""
+    """A link between two nodes, in the order of the `Topo`, with the port number that each node knows it by.
+
+    `settings` are those of both directions, but for those `to` one of the nodes. `made_by` the relay, or by Mininet's
+    TCLink where the topology asks for it.
+    """
 
     name: str
     ends: tuple[str, str]
     ports: tuple[int, int]
     settings: LinkSettings
+    to: Mapping[str, LinkSettings] = field(default_factory=dict)
+    fates: tuple[Fate, ...] = ()
+    made_by: Literal["relay", "TCLink"] = "relay"
 
     @property
     def interfaces(self) -> tuple[str, str]:
@@ -61,6 +68,18 @@ class LinkPlan:
         """The names of both directions, ("h1>s1", "s1>h1")."""
         first, second = self.ends
         return direction(first, second), direction(second, first)
+
+    @property
+    def both(self) -> tuple[LinkSettings, LinkSettings]:
+        """The settings of both directions, in the order of `directions`."""
+        first, second = self.ends
+        return self.to.get(second, self.settings), self.to.get(first, self.settings)
+
+    @property
+    def longest_way(self) -> int:
+        """The microseconds that a frame may take, as far as one can tell."""
+        held = sum(fate.hold for fate in self.fates)
+        return held + max(settings.longest_way for settings in self.both)
 
 
 @dataclass(frozen=True)
@@ -100,14 +119,27 @@ class Network:
     def override(self, settings: Mapping[str, Mapping[str, Any]]) -> Network:
         """The same network with some fields of `LinkSettings` changed on some links.
 
-        Raises `TopologyError` for a link that does not exist or settings that cannot be.
+        Beside these, `to` has what else differs towards a node, and `fates` is that of the plan. Raises
+        `TopologyError` for a link that does not exist or settings that cannot be.
         """
         links = dict(self.links)
         for name, fields in settings.items():
             if name not in links:
                 raise TopologyError(f"there is no link {name}; the links are {', '.join(links)}")
-            links[name] = replace(links[name], settings=_settings(name, replace, links[name].settings, **fields))
+            links[name] = _override(links[name], **fields)
         return replace(self, links=links)
+
+
+def _override(
+    link: LinkPlan, to: Mapping[str, Any] | None = None, fates: tuple[Fate, ...] = (), **fields: Any
+) -> LinkPlan:
+    settings = _settings(link.name, replace, link.settings, **fields)
+    differing = {}
+    for node, its_own in (to or {}).items():
+        if node not in link.ends:
+            raise TopologyError(f"link {link.name} does not lead to {node}; its ends are {' and '.join(link.ends)}")
+        differing[node] = _settings(f"{link.name} to {node}", replace, settings, **its_own)
+    return replace(link, settings=settings, to=differing, fates=fates)
 
 
 def load_network(scenario: Scenario, source: str = "scenario") -> Network:
@@ -192,6 +224,7 @@ def _read_links(topo: Any) -> dict[str, LinkPlan]:
     for first, second, info in topo.links(withInfo=True):
         name = f"{first}-{second}"
         options = {key: value for key, value in info.items() if key not in ("node1", "node2", "port1", "port2")}
+        made_by = _maker(name, options.pop("cls", None))
         _refuse_unknown(f"link {name}", options, set(_LINK_OPTIONS), topo.lopts)
         if name in links or f"{second}-{first}" in links:
             raise TopologyError(f"there are two links between {first} and {second}")
@@ -199,8 +232,17 @@ def _read_links(topo: Any) -> dict[str, LinkPlan]:
             _LINK_OPTIONS[key][0]: _option(name, key, value) for key, value in options.items() if value is not None
         }
         ports = (info["port1"], info["port2"])
-        links[name] = LinkPlan(name, (first, second), ports, _settings(name, LinkSettings, **fields))
+        links[name] = LinkPlan(name, (first, second), ports, _settings(name, LinkSettings, **fields), made_by=made_by)
     return links
+
+
+def _maker(link: str, cls: Any) -> Literal["relay", "TCLink"]:
+    """Who makes a link of this class. It is known by its name: Mininet is not imported here."""
+    makers: dict[str, Literal["relay", "TCLink"]] = {"Link": "relay", "TCLink": "TCLink"}
+    name = "Link" if cls is None else getattr(cls, "__name__", str(cls))
+    if name not in makers:
+        raise TopologyError(f"link {link}: class {name} cannot be honoured; honoured are {', '.join(makers)}")
+    return makers[name]
 
 
 def _delay(value: Any) -> int:
@@ -214,6 +256,7 @@ def _delay(value: Any) -> int:
 _LINK_OPTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "delay": ("delay", _delay),
     "bw": ("rate", lambda value: round(float(value) * 1_000_000)),
+    "jitter": ("jitter", _delay),
     "loss": ("loss", lambda value: float(value) / 100),
     "max_queue_size": ("queue", int),
 }

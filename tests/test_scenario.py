@@ -138,7 +138,7 @@ REFUSED = [
     ('topology = "x"', "duration: missing"),
     (HEAD + "sead = 1", "sead: unknown key; did you mean seed?"),
     (HEAD + "[host.h1.tcp]\nuser_timout = 1", "host.h1.tcp.user_timout: unknown key; did you mean user_timeout?"),
-    (HEAD + "[link.a-b]\nmtu = 1", "link.a-b.mtu: unknown key; known keys: delay, rate, loss, queue"),
+    (HEAD + "[link.a-b]\nrat = 1", "link.a-b.rat: unknown key; did you mean rate?"),
     (step(f'atr = "1s"\nat = "1s"\n{OPEN}'), "step 1: atr: unknown key; did you mean at?"),
     (HEAD + '[host."h 1"]', 'host.h 1 = "h 1": expected a name of letters, digits, - and _'),
     # kinds of values

@@ -177,7 +177,7 @@ def test_linux_is_refused():
 )
 def test_a_frame_is_as_long_as_on_the_wire(segment):
     datagram = Datagram(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), segment)
-    assert _Frame(datagram, 1, ()).octets == 14 + len(encode_tcp(datagram, 1))
+    assert _Frame.of(datagram, 1, ()).octets == 14 + len(encode_tcp(datagram, 1))
 
 
 def test_captures_hold_what_each_host_sent_and_heard(tmp_path):
@@ -213,13 +213,13 @@ def test_nobody_is_asked_for_the_time_to_whom_nothing_happens(monkeypatch):
 
 def test_at_one_instant_it_goes_round():
     """Without delay two hosts may talk for long in one instant: others get their turn, and steps are taken."""
-    first, second = (Line(LinkSettings(), link_random(1, "h1-s1", way)) for way in ("h1>s1", "s1>h1"))
+    first, second = (Line(LinkSettings(), link_random(1, "h1-s1", way), _Frame.damaged) for way in ("h1>s1", "s1>h1"))
     steps = Timeline(talk())
     agenda = _Agenda([first, second], [], steps)
     turns = []
     for _ in range(5):
         for line in (first, second):
-            line.offer(_Frame(Datagram(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), Segment(1)), 1, ()), 54, 0)
+            line.offer(_Frame.of(Datagram(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), Segment(1)), 1, ()), 54, 0)
             agenda.stir(line)
         now, party = agenda.take()
         party.due(now)

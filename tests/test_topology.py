@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mininet.topo import LinearTopo, Topo
 
-from tcpclose.links import LinkSettings
+from tcpclose.links import LinkSettings, read_fate
 from tcpclose.topology import Interface, TopologyError, load_topology, read_topo
 
 
@@ -108,14 +108,14 @@ def test_an_unknown_parameter_is_told():
     ("options", "words"),
     [
         (
-            {"jitter": "1ms"},
-            "link h1-h2: option 'jitter' cannot be honoured; honoured are bw, delay, loss, max_queue_size",
+            {"use_hfsc": True},
+            "link h1-h2: option 'use_hfsc' cannot be honoured; honoured are bw, delay, jitter, loss, max_queue_size",
         ),
         ({"delay": 5}, "link h1-h2: delay=5 cannot be read: a number with its unit"),
         ({"delay": "5 parsecs"}, "link h1-h2: delay='5 parsecs'"),
         ({"bw": "fast"}, "link h1-h2: bw='fast'"),
         ({"bw": 0}, "link h1-h2: a rate must be positive"),
-        ({"loss": 101}, "link h1-h2: a loss must be from 0 % to 100 %: 101%"),
+        ({"loss": 101}, "link h1-h2: loss must be from 0 % to 100 %: 101%"),
         ({"max_queue_size": 9}, "link h1-h2: a queue limit needs a rate"),
     ],
 )
@@ -192,5 +192,22 @@ def test_links_are_overridden_by_name():
     assert network.links["h2-s1"].settings == LinkSettings(delay=10_000)
     with pytest.raises(TopologyError, match="there is no link s1-h1; the links are h1-s1, h2-s1"):
         network.override({"s1-h1": {}})
-    with pytest.raises(TopologyError, match="link h1-s1: a loss"):
+    with pytest.raises(TopologyError, match="link h1-s1: loss"):
         network.override({"h1-s1": {"loss": 2}})
+
+
+def test_one_direction_may_differ():
+    plan = load_topology("two_hosts").override({"h1-s1": {"loss": 0.1, "to": {"s1": {"delay": 50_000}}}}).links["h1-s1"]
+    assert plan.directions == ("h1>s1", "s1>h1")
+    assert plan.both == (LinkSettings(delay=50_000, loss=0.1), LinkSettings(delay=10_000, loss=0.1))
+    with pytest.raises(TopologyError, match="link h1-s1 does not lead to h2; its ends are h1 and s1"):
+        load_topology("two_hosts").override({"h1-s1": {"to": {"h2": {}}}})
+    with pytest.raises(TopologyError, match="link h1-s1 to s1: loss must be"):
+        load_topology("two_hosts").override({"h1-s1": {"to": {"s1": {"loss": 2}}}})
+
+
+def test_the_longest_way_counts_what_fates_hold():
+    fates = tuple(read_fate(f"FIN for {hold}", "hold") for hold in ("1s", "2s"))
+    plan = load_topology("two_hosts").override({"h1-s1": {"fates": fates, "to": {"h1": {"delay": 20_000}}}})
+    assert plan.links["h1-s1"].longest_way == 3_020_000
+    assert plan.links["h2-s1"].longest_way == 10_000

@@ -75,7 +75,8 @@ def label(arrow: Arrow) -> list[Piece]:
     numbers = f"SEQ={flight.seq}" + ("" if flight.ack is None else f" ACK={flight.ack}")
     numbers += f" LEN={flight.segment.len}" if flight.segment.len else ""
     mark = "↻ " if flight.retransmission else ""
-    return [(mark + (flight.segment.ctl or "no flags"), BOLD), (numbers, {})]
+    copy = [("copy", SLOPED)] if flight.copy else []
+    return [(mark + (flight.segment.ctl or "no flags"), BOLD), (numbers, {}), *copy]
 
 
 def label_width(arrow: Arrow) -> float:

@@ -3,8 +3,9 @@
 from tcpclose.scenario.errors import ScenarioError
 from tcpclose.scenario.faults import Fault
 from tcpclose.scenario.file import Scenario
+from tcpclose.scenario.links import Link
 from tcpclose.scenario.steps import Step, payload
-from tcpclose.scenario.tables import Connection, Host, Link
+from tcpclose.scenario.tables import Connection, Host
 from tcpclose.scenario.values import Condition, read_condition, signal_name
 
 __all__ = [

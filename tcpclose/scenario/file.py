@@ -20,10 +20,11 @@ from pydantic import Field, StrictInt, ValidationError, field_validator, model_v
 from tcpclose import units
 from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.scenario.errors import ScenarioError, guess
+from tcpclose.scenario.links import Link
 from tcpclose.scenario.messages import explain
 from tcpclose.scenario.overrides import override
 from tcpclose.scenario.steps import Step
-from tcpclose.scenario.tables import DEFAULT_HOST, Connection, Host, Link
+from tcpclose.scenario.tables import DEFAULT_HOST, Connection, Host
 from tcpclose.scenario.values import Duration, Name, Table, between
 
 
@@ -88,9 +89,9 @@ class Scenario(Table):
         """The settings of a host's TCP: its profile and what overrides it."""
         return self.settings(host).tcp
 
-    def link_settings(self) -> dict[str, dict[str, int | float]]:
-        """What the file says about links, by the names of the fields of `LinkSettings`."""
-        return {name: {key: value for key, value in link if value is not None} for name, link in self.link.items()}
+    def link_settings(self) -> dict[str, dict[str, Any]]:
+        """What the file says about links, as `Network.override` takes it."""
+        return {name: link.plan() for name, link in self.link.items()}
 
     @field_validator("connection")
     @classmethod
@@ -102,7 +103,7 @@ class Scenario(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [*self._connection_problems(), *self._step_problems()]
+        problems = [*self._connection_problems(), *self._fate_problems(), *self._step_problems()]
         if problems:
             raise ScenarioError(problems)
         for _, name in self._hosts_used():
@@ -122,6 +123,13 @@ class Scenario(Table):
                     yield f"{where}: port {port} is left to the kernel of {host} (kernel_ports)"
                 if getattr(connection, iss) is not None and self.settings(host).stack == "linux":
                     yield f'{where}: {iss} cannot be honoured, {host} has stack = "linux"'
+
+    def _fate_problems(self) -> Iterator[str]:
+        for name, link in self.link.items():
+            for fate in link.fates:
+                if fate.connection and fate.connection not in self.connection:
+                    hint = guess(fate.connection, self.connection, "connections")
+                    yield f"link.{name}.{fate.action}: there is no connection {fate.connection}; {hint}"
 
     def _step_problems(self) -> Iterator[str]:
         opened: dict[str, int] = {}
@@ -167,6 +175,8 @@ class Scenario(Table):
             yield f"connection.{name}.server", connection.server
         yield from ((f"step {number}: host", step.host) for number, step in enumerate(self.step, 1) if step.host)
         yield from self._named_by_faults("host")
+        for name, link in self.link.items():
+            yield from ((f"link.{name}.{key}", host) for key, host in link.hosts())
         yield from ((f"host.{name}", name) for name in self.host)
 
     def _links_used(self) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The tables of a scenario that describe what is there: hosts, links, connections."""
+"""The tables of a scenario that describe what is there: hosts and connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tcpclose import units
 from tcpclose.protocol.config import PROFILES, TcpConfig
 from tcpclose.scenario.errors import guess
 from tcpclose.scenario.linux import linux_problems
-from tcpclose.scenario.values import Count, Duration, Name, Port, Rate, SequenceNumber, Share, Size, Table, between
+from tcpclose.scenario.values import Duration, Name, Port, SequenceNumber, Size, Table, between
 
 SysctlName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
@@ -120,16 +120,6 @@ class Host(Table):
 
 
 DEFAULT_HOST = Host()  # frozen, and not cheap to make
-
-
-class Link(Table):
-    """`[link.NAME]`: what is said here overrides the topology's; None leaves it."""
-
-    delay: Duration | None = None
-    rate: Rate | None = None
-    loss: Share | None = None
-    #: Frames that may wait in each direction.
-    queue: Count | None = None
 
 
 class Connection(Table):

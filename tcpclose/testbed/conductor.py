@@ -18,15 +18,16 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
-from tcpclose.host import Names
+from tcpclose.host import Names, parties
 from tcpclose.protocol.stack import Pair
 from tcpclose.scenario import Fault, Scenario, Step
+from tcpclose.testbed import tclink
 from tcpclose.testbed.channel import Channel
 from tcpclose.testbed.network import EmulatedNetwork, NetworkError
-from tcpclose.testbed.relay import LostFrame, RelayError
+from tcpclose.testbed.relay import FAULTS, RelayError, Report
 from tcpclose.timeline import Timeline
-from tcpclose.topology import load_network
-from tcpclose.trace.events import Event, FaultTaken, Lost, from_json, segment_fields, to_json
+from tcpclose.topology import TopologyError, load_network
+from tcpclose.trace.events import Disturbed, Event, FaultTaken, Lost, from_json, segment_fields, to_json
 from tcpclose.wire import Malformed, decode_ethernet, decode_tcp
 
 _HEAD_START = 50_000  # us between the last agent's "ready" and the zero of the clock
@@ -80,7 +81,7 @@ class Conductor:
         self.zero = 0  # the same moment on the clock of the captures: microseconds since 1970
         self._quiet: set[str] = set()
         self._last_event = 0
-        self._lull = _LULL + 2 * sum(link.settings.delay for link in network.plan.links.values())
+        self._lull = _LULL + 2 * sum(link.longest_way for link in network.plan.links.values())
         self._indices = {id(step): index for index, step in enumerate(scenario.step)}
         self._names = self._names_by_address()
         self._waiting: deque[Step] = deque()
@@ -99,7 +100,7 @@ class Conductor:
             agent.channel.tell(stop=True)
         self._gather("stopped", _LAST_WORDS)
         self.network.stop_captures()  # before the agents end: a kernel closes what its agent leaves open
-        self._note_losses()
+        self._note_reports()
         self._check_overruns()
 
     def _now(self) -> int:
@@ -134,7 +135,7 @@ class Conductor:
             if descriptor in agents:
                 self._hear(agents[descriptor])
             else:
-                self._note_losses()
+                self._note_reports()
 
     def _hear(self, agent: AgentProcess) -> list[dict[str, str]]:
         messages = agent.hear()
@@ -178,18 +179,20 @@ class Conductor:
         self.timeline.observe(event)
         print(to_json(event), flush=True)
 
-    def _note_losses(self) -> None:
-        for lost in self.network.losses():
+    def _note_reports(self) -> None:
+        for report in self.network.reports():
             with contextlib.suppress(Malformed):  # what is no whole TCP segment is not ours to tell
-                self._note(self._lost(lost))
+                self._note(self._event_of(report))
 
-    def _lost(self, lost: LostFrame) -> Lost:
-        packet = decode_tcp(decode_ethernet(lost.frame).payload)
+    def _event_of(self, report: Report) -> Lost | Disturbed:
+        packet = decode_tcp(decode_ethernet(report.frame).payload)
         datagram = packet.datagram
         pair = Pair(datagram.src, datagram.dst)
         names = self._names.get(datagram.src.address)
         fields = segment_fields(datagram, names.of(pair) if names else None, packet.ident)
-        return Lost(t=lost.t - self.start, link=lost.link, reason=lost.reason, **fields)
+        kind = Lost if report.deed.loses else Disturbed
+        what, rule = report.deed
+        return kind(t=report.t - self.start, link=report.link, reason=what, rule=rule, **fields)
 
     def _names_by_address(self) -> dict[str, Names]:
         addresses = {name: interface.address for name, interface in self.network.plan.hosts.items()}
@@ -207,12 +210,16 @@ def _main(folder: Path) -> int:
     network = load_network(scenario)
     ports = {name: host.kernel_ports for name, host in scenario.host.items()}
     linux = [name for name, host in scenario.host.items() if host.stack == "linux"]
+    struck = [(step.fault.kind, step.fault.target) for step in scenario.step if step.fault]
     try:
-        with EmulatedNetwork(network, scenario.seed, folder, ports, linux) as emulated:
+        addresses = {name: interface.address for name, interface in network.hosts.items()}
+        known = parties(scenario, addresses)
+        tclink.check(network, (strike for strike in struck if strike[0] in FAULTS))
+        with EmulatedNetwork(network, scenario.seed, folder, ports, linux, known) as emulated:
             conductor = Conductor(scenario, path, emulated)
             conductor.run()
             print(json.dumps({"zero": conductor.zero}), flush=True)
-    except (NetworkError, RelayError, AgentError, OSError) as error:
+    except (NetworkError, TopologyError, RelayError, AgentError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -15,12 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mininet.link import Link
+from mininet.link import Link, TCLink
 from mininet.net import Mininet
 from mininet.node import Host
 from mininet.nodelib import LinuxBridge
 
-from tcpclose.testbed.relay import Joint, LostFrame, Relay
+from tcpclose.links import ETHERNET_MTU, Parties
+from tcpclose.testbed import tclink
+from tcpclose.testbed.relay import Joint, Relay, Report
 from tcpclose.topology import Network
 from tcpclose.wire import Malformed, read_pcap
 
@@ -93,9 +95,10 @@ class EmulatedNetwork:
     """A running network: Mininet hosts, Linux bridges, links through the relay, a capture of every host interface.
 
     The kernel of a host drops all TCP except to its `kernel_ports`, so that a TCP of ours can own the rest; the kernels
-    of `linux_hosts` are left alone. Captures are `run_dir`/INTERFACE.pcap. `net` is Mininet's own object. Leaving the
-    context ends captures and relay; hosts and switches end with the box, so one box holds one network. Raises
-    `NetworkError` or `RelayError` when the network is not as ordered.
+    of `linux_hosts` are left alone. `parties` are who is who in the fates of links. Captures are
+    `run_dir`/INTERFACE.pcap. `net` is Mininet's own object. Leaving the context ends captures and relay; hosts and
+    switches end with the box, so one box holds one network. Raises `NetworkError` or `RelayError` when the network is
+    not as ordered.
     """
 
     def __init__(
@@ -105,12 +108,14 @@ class EmulatedNetwork:
         run_dir: Path,
         kernel_ports: Mapping[str, Collection[int]] | None = None,
         linux_hosts: Collection[str] = (),
+        parties: Parties | None = None,
     ) -> None:
         self.plan = plan
         self.seed = seed
         self.run_dir = run_dir
         self._kernel_ports = kernel_ports or {}
         self._linux_hosts = linux_hosts
+        self._parties = parties
         self._captures: dict[str, subprocess.Popen[str]] = {}
         for host in (*self._kernel_ports, *linux_hosts):
             if host not in plan.hosts:
@@ -129,7 +134,8 @@ class EmulatedNetwork:
         for host in self.plan.hosts:
             self._prepare_host(host)
         self._prepare_switches(joints)
-        self._relay = Relay(self.seed, joints)
+        self._check_tclinks()
+        self._relay = Relay(self.seed, joints, self._parties)
         self._start_captures()
         return self
 
@@ -154,16 +160,16 @@ class EmulatedNetwork:
         """Let a fault of `relay.FAULTS` strike a link or a host; when it took effect (us, CLOCK_MONOTONIC)."""
         return self._relay.fault(name, target)
 
-    def losses(self) -> list[LostFrame]:
-        """The TCP segments that links lost since the last call."""
-        return self._relay.losses()
+    def reports(self) -> list[Report]:
+        """The TCP segments that links lost since the last call, or to which they did something else."""
+        return self._relay.reports()
 
     def overruns(self) -> dict[str, int]:
         """Frames lost because this machine was too slow, by direction; a run with any did not go as ordered."""
         return self._relay.overruns()
 
     def fileno(self) -> int:
-        """Readable when `losses` has something new, for `select`."""
+        """Readable when `reports` has something new, for `select`."""
         return self._relay.fileno()
 
     # ---- Building
@@ -171,13 +177,15 @@ class EmulatedNetwork:
     def _add_links(self) -> Iterator[Joint]:
         for number, link in enumerate(self.plan.links.values()):
             inner = (f"relay-{number}a", f"relay-{number}b")  # a node's name has no "-"
-            params: dict[str, Any] = {"inner": inner}
+            ours = link.made_by == "relay"
+            params: dict[str, Any] = {"inner": inner} if ours else {"cls": TCLink, **tclink.parameters(link)}
             for side, (node, port) in enumerate(zip(link.ends, link.ports, strict=True), 1):
                 params[f"port{side}"] = port
                 of_switch = f"02:00:00:{number >> 8:02x}:{number & 255:02x}:{side:02x}"
                 params[f"addr{side}"] = self.plan.hosts[node].mac if node in self.plan.hosts else of_switch
             self.net.addLink(*link.ends, **params)
-            yield Joint(link.name, link.ends, inner, link.settings)
+            if ours:
+                yield Joint(link.name, link.ends, inner, link.both, link.fates)
 
     def _prepare_host(self, host: str) -> None:
         own = self.plan.hosts[host]
@@ -189,9 +197,14 @@ class EmulatedNetwork:
         rules = [f"{_INPUT} -m tcp --dport {port} -j ACCEPT" for port in ports] + [f"{_INPUT} -j DROP"]
         if host in self._linux_hosts:
             rules = []
+        mtu = self._widest
+        if host in self._linux_hosts:  # the others do as they are told, and the link loses what is too long for it
+            link = self.plan.links[own.link]
+            mtu = link.both[link.ends.index(host)].mtu
         script = [
             _NO_CHATTER,
             _NO_OFFLOADS.format(names=own.name),
+            f"ip link set {own.name} mtu {mtu}",
             _NEIGHBOURS.format(entries=entries),
             *(f"iptables -w {rule}" for rule in rules),
             f"ip -4 -o address show dev {own.name}; ip neigh show nud permanent; iptables -w -S INPUT",
@@ -217,7 +230,26 @@ class EmulatedNetwork:
             if bridged != set(ports):
                 raise NetworkError(f"switch {switch} joins {sorted(bridged)} instead of {sorted(ports)}")
             names += ports
-        _shell(_NO_OFFLOADS.format(names=" ".join(names)))
+        # As wide as the widest link: what is too long for a narrower one is lost by the relay, which says so.
+        widths = [f"ip link set {name} mtu {self._widest}" for name in names if self._widest != ETHERNET_MTU]
+        _shell("\n".join([_NO_OFFLOADS.format(names=" ".join(names)), *widths]))
+
+    def _check_tclinks(self) -> None:
+        for link in self.plan.links.values():
+            if link.made_by == "TCLink":
+                for node, name, settings in zip(link.ends, link.interfaces, link.both, strict=True):
+                    qdiscs, classes = (
+                        _shell(f"tc {what} show dev {name}", self._on(node, [])) for what in ("-j qdisc", "class")
+                    )
+                    if lack := tclink.lacks(settings, qdiscs, classes):
+                        raise NetworkError(
+                            f"link {link.name}: this kernel does not do what its TCLink asks of {name}: {lack}; "
+                            "without cls=TCLink our own relay does it"
+                        )
+
+    @property
+    def _widest(self) -> int:
+        return max(ETHERNET_MTU, *(settings.mtu for link in self.plan.links.values() for settings in link.both))
 
     def _on(self, host: str, argv: Sequence[str]) -> list[str]:
         return ["mnexec", "-da", str(self.net.get(host).pid), *argv]

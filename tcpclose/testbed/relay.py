@@ -6,10 +6,11 @@ the other. That gives delay, rate and loss on any kernel, as root or not, and ex
 One process (`python -m tcpclose.testbed.relay FD`) serves all links of a network. `Relay` is the object that starts and
 commands it. They exchange JSON messages over a socket pair that keeps message borders:
 
-    first     {"seed": 1, "joints": [...]}                      answered {"ready": true}
+    first     {"seed": 1, "joints": [...], "parties": {...}}    answered {"ready": true}
     order     {"order": "link_down", "target": "h1-s1"}         answered {"t": us} when it has taken effect
     order     {"order": "overruns"}                             answered {"overruns": {"h1>s1": frames}}
-    report    {"lost": reason, "link": name, "t": us, "frame": hex}, at any time, for each TCP segment that a link lost
+    report    {"deed": what, "rule": text, "link": name, "t": us, "frame": hex}, at any time, for each TCP segment that
+              a link lost, or to which it did something else (`links.Deed`)
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tcpclose.links import Line, LinkSettings, direction, link_random
+from tcpclose.links import Burst, Deed, Fate, FateBook, Line, LinkSettings, Order, Parties, direction, link_random
+from tcpclose.protocol.datagram import Endpoint
+from tcpclose.wire import Malformed, damage, decode_ethernet, decode_tcp
 
 #: What can be ordered of a link or, the last two, of all links of a host.
 FAULTS = ("link_down", "link_up", "silent", "speaking")
@@ -42,6 +45,7 @@ _RECEIVE_BUFFER = 4 << 20  # octets; the frames of a moment in which the machine
 _BATCH = 32  # frames taken from one end before the others, and what is due, have their turn
 _LARGEST_FRAME = 65550
 _LARGEST_MESSAGE = 1 << 20
+_PATIENCE = 30.0  # s for an answer, or for the end
 
 
 class RelayError(RuntimeError):
@@ -50,22 +54,43 @@ class RelayError(RuntimeError):
 
 @dataclass(frozen=True)
 class Joint:
-    """A link as the relay sees it: its name, the nodes it joins, and the interface that leads to each."""
+    """A link as the relay sees it: its name, the nodes it joins, and the interface that leads to each.
+
+    `settings` are those of the direction from the first node to the second, then of that back.
+    """
 
     link: str
     ends: tuple[str, str]
     interfaces: tuple[str, str]
-    settings: LinkSettings
+    settings: tuple[LinkSettings, LinkSettings]
+    fates: tuple[Fate, ...] = ()
 
 
 @dataclass(frozen=True)
-class LostFrame:
-    """An Ethernet `frame` with a TCP segment that `link` lost at `t` (us, CLOCK_MONOTONIC), and why."""
+class Report:
+    """What `link` did at `t` (us, CLOCK_MONOTONIC) to an Ethernet `frame` with a TCP segment, as it was before."""
 
     t: int
     link: str
-    reason: str
+    deed: Deed
     frame: bytes
+
+
+def _read_joint(written: dict[str, Any]) -> Joint:
+    """The inverse of `asdict`, through JSON."""
+    both = [LinkSettings(**way | {"burst": way["burst"] and Burst(**way["burst"])}) for way in written["settings"]]
+    fates = tuple(Fate(**fate) for fate in written["fates"])
+    return Joint(**written | {"settings": tuple(both), "fates": fates})
+
+
+def _write_parties(parties: Parties) -> dict[str, Any]:
+    connections = [(name, *map(str, ends)) for ends, name in parties.connections.items()]
+    return {"hosts": dict(parties.hosts), "connections": connections}
+
+
+def _read_parties(written: dict[str, Any]) -> Parties:
+    connections = {frozenset(map(Endpoint.parse, ends)): name for name, *ends in written["connections"]}
+    return Parties(written["hosts"], connections)
 
 
 # ---- The side of the one who commands
@@ -74,17 +99,19 @@ class LostFrame:
 class Relay:
     """A running relay. Raises `RelayError` from any method once the process is gone."""
 
-    def __init__(self, seed: int, joints: Iterable[Joint]) -> None:
+    def __init__(self, seed: int, joints: Iterable[Joint], parties: Parties | None = None) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._losses: list[LostFrame] = []
+        self._control.settimeout(_PATIENCE)
+        self._reports: list[Report] = []
         with theirs:
             command = [sys.executable, "-m", __name__, str(theirs.fileno())]
             # In a session of its own: Ctrl-C is for the one who commands.
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True)
-        self._ask({"seed": seed, "joints": [asdict(joint) for joint in joints]})
+        known = _write_parties(parties or Parties())
+        self._ask({"seed": seed, "joints": [asdict(joint) for joint in joints], "parties": known})
 
     def fileno(self) -> int:
-        """Readable when `losses` has something new, for `select`."""
+        """Readable when `reports` has something new, for `select`."""
         return self._control.fileno()
 
     def fault(self, name: str, target: str) -> int:
@@ -97,17 +124,21 @@ class Relay:
         overruns: dict[str, int] = self._ask({"order": "overruns"})["overruns"]
         return overruns
 
-    def losses(self) -> list[LostFrame]:
-        """The losses reported since the last call."""
+    def reports(self) -> list[Report]:
+        """What has been reported since the last call."""
         while select.select([self._control], [], [], 0)[0]:
             self._take()
-        losses, self._losses = self._losses, []
-        return losses
+        reports, self._reports = self._reports, []
+        return reports
 
     def close(self) -> None:
         """End the relay, and so all links."""
         self._control.close()
-        self._process.wait()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(ConnectionError):  # a relay that is gone is told by `_take`
@@ -120,16 +151,19 @@ class Relay:
 
     def _take(self) -> dict[str, Any] | None:
         """Wait for one message: the answer to an order, or None when it was a report, which is kept."""
-        octets = b""
-        with contextlib.suppress(ConnectionResetError):  # as the end of the file: the relay is gone
+        try:
             octets = self._control.recv(_LARGEST_MESSAGE)
+        except TimeoutError:
+            raise RelayError(f"the relay has not answered for {_PATIENCE:.0f} s") from None
+        except ConnectionResetError:  # as the end of the file: the relay is gone
+            octets = b""
         if not octets:
             raise RelayError(f"the relay has ended (exit status {self._process.wait()})")
         message: dict[str, Any] = json.loads(octets)
-        if "lost" not in message:
+        if "deed" not in message:
             return message
-        frame = bytes.fromhex(message["frame"])
-        self._losses.append(LostFrame(message["t"], message["link"], message["lost"], frame))
+        deed, frame = Deed(message["deed"], message["rule"]), bytes.fromhex(message["frame"])
+        self._reports.append(Report(message["t"], message["link"], deed, frame))
         return None
 
 
@@ -159,10 +193,19 @@ def _open(interface: str) -> socket.socket:
 class _Lane:
     """One direction of a link: where its frames come in, the line they take, where they go out."""
 
-    def __init__(self, seed: int, joint: Joint, entry: socket.socket, exit: socket.socket, sender: int) -> None:
+    def __init__(
+        self,
+        seed: int,
+        joint: Joint,
+        sender: int,
+        entry: socket.socket,
+        exit: socket.socket,
+        fates: FateBook | None,
+    ) -> None:
         self.link, self.sender = joint.link, joint.ends[sender]
         self.name = direction(self.sender, joint.ends[1 - sender])
-        self.line: Line[bytes] = Line(joint.settings, link_random(seed, joint.link, self.name))
+        self.line: Line[bytes] = Line(joint.settings[sender], link_random(seed, joint.link, self.name), damage)
+        self.fates = fates
         self.receive, self.send = entry.recv, exit.send
         self.entry = entry
         self.overruns = 0
@@ -173,19 +216,28 @@ class _Lane:
         self.overruns += dropped
         return self.overruns
 
+    def offer(self, frame: bytes, now: int) -> tuple[Deed, ...]:
+        """As `Line.offer`. Only where there are fates is a frame looked into; damaged segments have none."""
+        orders: Iterable[Order] = ()
+        if self.fates is not None:
+            with contextlib.suppress(Malformed):
+                orders = self.fates.judge(decode_tcp(decode_ethernet(frame).payload).datagram)
+        return self.line.offer(frame, len(frame), now, orders)
+
 
 class _Process:
     """The loop: frames in, frames out when they are due, orders in between."""
 
-    def __init__(self, control: socket.socket, seed: int, joints: Iterable[Joint]) -> None:
+    def __init__(self, control: socket.socket, seed: int, joints: Iterable[Joint], parties: Parties) -> None:
         self._control = control
         self._unsent: deque[bytes] = deque()
         self._lanes: dict[socket.socket, _Lane] = {}
         self._busy: set[_Lane] = set()  # the lanes with frames under way
         for joint in joints:
             first, second = (_open(interface) for interface in joint.interfaces)
-            self._lanes[first] = _Lane(seed, joint, first, second, 0)
-            self._lanes[second] = _Lane(seed, joint, second, first, 1)
+            fates = FateBook(joint.fates, parties) if joint.fates else None
+            self._lanes[first] = _Lane(seed, joint, 0, first, second, fates)
+            self._lanes[second] = _Lane(seed, joint, 1, second, first, fates)
         self._tell({"ready": True})
 
     def run(self) -> None:
@@ -203,6 +255,7 @@ class _Process:
                     self._accept(self._lanes[source])
                 elif not self._obey():
                     return
+            self._deliver()  # a link without delay need not wait for another round
             if writable:
                 self._flush()
 
@@ -220,8 +273,8 @@ class _Process:
                 frame = lane.receive(_LARGEST_FRAME, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 break
-            if reason := lane.line.offer(frame, len(frame), _now()):
-                self._report(reason, lane, frame, _now())
+            for deed in lane.offer(frame, _now()):
+                self._report(deed, lane, frame, _now())
         if lane.line.next_due() is not None:
             self._busy.add(lane)
 
@@ -258,12 +311,13 @@ class _Process:
     def _cut(self, lane: _Lane) -> None:
         now = _now()
         for frame in lane.line.cut():
-            self._report("down", lane, frame, now)
+            self._report(Deed("down"), lane, frame, now)
         self._busy.discard(lane)
 
-    def _report(self, reason: str, lane: _Lane, frame: bytes, now: int) -> None:
+    def _report(self, deed: Deed, lane: _Lane, frame: bytes, now: int) -> None:
         if frame[12:14] == b"\x08\x00" and frame[23:24] == b"\x06":  # TCP in IPv4
-            self._tell({"lost": reason, "link": lane.link, "t": now, "frame": frame.hex()})
+            told = {"deed": deed.what, "rule": deed.rule, "link": lane.link, "t": now}
+            self._tell(told | {"frame": frame.hex()})
 
     def _tell(self, message: dict[str, Any]) -> None:
         self._unsent.append(json.dumps(message).encode())
@@ -282,15 +336,12 @@ class _Process:
 def _main(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as control:
         start = json.loads(control.recv(_LARGEST_MESSAGE))
-        joints = []
-        for joint in start["joints"]:
-            settings = LinkSettings(**joint.pop("settings"))
-            joints.append(Joint(**joint, settings=settings))
+        joints, parties = [_read_joint(joint) for joint in start["joints"]], _read_parties(start["parties"])
         # Sleep to the microsecond, not to the 50 us that the kernel rounds by.
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
         try:
             with contextlib.suppress(ConnectionError):  # nobody commands us any more: done
-                _Process(control, start["seed"], joints).run()
+                _Process(control, start["seed"], joints, parties).run()
         except RelayError as error:
             control.send(json.dumps({"error": str(error)}).encode())
 

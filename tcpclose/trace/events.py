@@ -107,11 +107,25 @@ class Received(SegmentEvent):
 
 @dataclass(slots=True, kw_only=True)
 class Lost(SegmentEvent):
-    """A link lost a segment: `reason` is loss, queue, down or silent."""
+    """A link lost a segment: `reason` is down, silent, mtu, loss, burst, queue, or fate by the `rule` of a scenario."""
 
     kind: ClassVar[str] = "lost"
     link: str
     reason: str
+    rule: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Disturbed(SegmentEvent):
+    """A link did not lose a segment, but: `reason` is duplicate, corrupt, reorder, or hold; `rule` as in `Lost`.
+
+    A corrupt segment goes on, and its receiver drops it.
+    """
+
+    kind: ClassVar[str] = "disturbed"
+    link: str
+    reason: str
+    rule: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -168,7 +182,7 @@ class FaultTaken(Event):
 
 
 _KINDS: dict[str, type[Event]] = {
-    cls.kind: cls for cls in (Call, Change, Sent, Received, Lost, Dropped, Told, End, Text, FaultTaken)
+    cls.kind: cls for cls in (Call, Change, Sent, Received, Lost, Disturbed, Dropped, Told, End, Text, FaultTaken)
 }
 #: What stands behind `t` and `kind` in the file, in this order.
 _FIELDS = {kind: tuple(field.name for field in fields(cls) if field.name != "t") for kind, cls in _KINDS.items()}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tcpclose.protocol.segment import seq_add, seq_diff
-from tcpclose.trace.events import Call, Change, End, FaultTaken, Lost, Received, SegmentEvent, Sent, Trace
+from tcpclose.trace.events import Call, Change, Disturbed, End, FaultTaken, Lost, Received, SegmentEvent, Sent, Trace
 
 #: States in which an end has nothing left to do for its peer but to answer a repeated FIN (3.3.2).
 OVER = ("TIME-WAIT", "CLOSED", "LISTEN")
@@ -37,11 +37,14 @@ class Flight:
     target: str
     sent: Sent | None
     arrived: Received | None
-    lost: Lost | None
+    #: By a link; or it arrived with a bit flipped there, and was dropped.
+    lost: Lost | Disturbed | None
     seq: int
     ack: int | None
     #: It occupies sequence space that this end had sent before.
     retransmission: bool
+    #: A duplicate that a link made: nobody sent it.
+    copy: bool = False
     #: The rows that its arrival fired, also those that keep the state.
     fired: tuple[Change, ...] = ()
 
@@ -80,7 +83,7 @@ class _Journey:
 
     sent: Sent | None = None
     arrived: Received | None = None
-    lost: Lost | None = None
+    lost: Lost | Disturbed | None = None
     #: The link made it: nobody sent it again.
     copy: bool = False
 
@@ -150,6 +153,7 @@ def flights(trace: Trace) -> list[Flight]:
                 seq=seq,
                 ack=ack,
                 retransmission=again and not journey.copy,
+                copy=journey.copy,
                 fired=tuple(fired.get(id(arrived), ())),
             )
         )
@@ -166,7 +170,7 @@ def _journeys(trace: Trace) -> list[_Journey]:
     under_way: dict[tuple[object, ...], deque[_Journey]] = defaultdict(deque)
     over: dict[tuple[object, ...], _Journey] = {}
     for event in trace:
-        if not isinstance(event, SegmentEvent):
+        if not isinstance(event, SegmentEvent) or (isinstance(event, Disturbed) and event.reason != "corrupt"):
             continue
         key = (event.src, event.dst, event.id, event.seq, event.ack, event.ctl, event.len)
         if isinstance(event, Sent):
@@ -182,7 +186,7 @@ def _journeys(trace: Trace) -> list[_Journey]:
         over[key] = journey
         if isinstance(event, Received):
             journey.arrived = event
-        elif isinstance(event, Lost):
+        elif isinstance(event, Lost | Disturbed):
             journey.lost = event
     return sorted(journeys, key=lambda journey: journey.seen[0].t)
 

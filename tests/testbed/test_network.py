@@ -22,6 +22,7 @@ import pytest
 from inside import ROOT, InBox, call
 from mininet.topo import LinearTopo, Topo
 
+from tcpclose.links import Deed
 from tcpclose.testbed.box import box_command
 from tcpclose.testbed.network import EmulatedNetwork, NetworkError
 from tcpclose.topology import Network, load_topology, read_topo
@@ -130,11 +131,11 @@ def a_silenced_kernel_answers_on_its_ports_only() -> None:
 def lost_segments_are_reported() -> None:
     with two_hosts(linux_hosts=["h1", "h2"]) as network:
         network.fault("link_down", "h1-s1")
-        assert network.losses() == []
+        assert network.reports() == []
         assert connect(network, 80) == "TimeoutError"
         assert select.select([network], [], [], 5)[0]
-        first = network.losses()[0]
-        assert (first.link, first.reason) == ("h1-s1", "down")
+        first = network.reports()[0]
+        assert (first.link, first.deed) == ("h1-s1", Deed("down"))
         assert first.frame[26:34] == socket.inet_aton("10.0.0.2") + socket.inet_aton("10.0.0.1")
         assert first.frame[47] == 2  # SYN
         assert network.overruns() == {}
@@ -162,6 +163,30 @@ def segments_and_checksums_are_real() -> None:
             octets = frame[26:34] + b"\0\6" + (length - 20).to_bytes(2) + segment
             total = sum(int.from_bytes(octets[i : i + 2]) for i in range(0, len(octets), 2))
             assert total % 0xFFFF == 0
+
+
+def a_narrow_link_is_known_to_linux_and_loses_what_others_send() -> None:
+    """A kernel learns the MTU of its own interface; a frame too long for another link is lost there, and reported."""
+    plan = load_topology("two_hosts").override({"h2-s1": {"mtu": 600, "to": {"s1": {"mtu": 700}}}})
+    with running(plan, linux_hosts=["h2"]) as network:
+        mtus = {host: network.net.get(host).cmd(f"cat /sys/class/net/{host}-eth0/mtu").strip() for host in ("h1", "h2")}
+        assert mtus == {"h1": "1500", "h2": "700"}
+        said = network.net.get("h1").cmd("ping -c 1 -W 1 -s 572 10.0.0.2; ping -c 1 -W 1 -s 573 10.0.0.2")
+        assert re.findall(r"(\d) received", said) == ["1", "0"]
+
+
+def a_wide_link_is_wide_everywhere() -> None:
+    plan = load_topology("two_hosts").override({name: {"mtu": 9000} for name in ("h1-s1", "h2-s1")})
+    with running(plan, linux_hosts=["h2"]) as network:
+        assert "1 received" in network.net.get("h1").cmd("ping -M do -c 1 -W 1 -s 8972 10.0.0.2")
+
+
+def linux_drops_what_a_link_damages() -> None:
+    plan = load_topology("two_hosts").override({"h1-s1": {"corrupt": 1.0}})
+    with running(plan, linux_hosts=["h1", "h2"]) as network:
+        assert connect(network, 80) == "TimeoutError"
+        counters = network.net.get("h1").cmd("nstat -asz TcpInCsumErrors TcpInSegs")
+        assert int(re.search(r"TcpInCsumErrors +(\d+)", counters)[1]) >= 1
 
 
 def two_hosts_joined_directly() -> None:
@@ -206,6 +231,9 @@ def a_kernel_that_cannot_be_silenced_stops_the_run(folder: str) -> None:
         a_silenced_kernel_answers_on_its_ports_only,
         lost_segments_are_reported,
         segments_and_checksums_are_real,
+        a_narrow_link_is_known_to_linux_and_loses_what_others_send,
+        a_wide_link_is_wide_everywhere,
+        linux_drops_what_a_link_damages,
         two_hosts_joined_directly,
         a_tree_of_switches,
         wrong_orders_are_told,

@@ -1,20 +1,26 @@
-"""The relay: it does to real frames what `links.Line` says, and reports the segments that it loses."""
+"""The relay: it does to real frames what `links.Line` says, and reports what it does to segments."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from inside import InBox
 
-from tcpclose.links import Line, LinkSettings, direction, link_random
+from tcpclose.links import Deed, Line, LinkSettings, Parties, direction, link_random, read_fate
+from tcpclose.protocol.datagram import Datagram, Endpoint
+from tcpclose.protocol.segment import ACK, FIN, Segment
 from tcpclose.testbed.relay import Joint, Relay, RelayError
+from tcpclose.wire import Malformed, decode_ethernet, decode_tcp, encode_tcp, ethernet_header
 
 pytestmark = pytest.mark.testbed
 
@@ -28,12 +34,14 @@ done
 """
 
 
-def joint(settings: LinkSettings) -> Joint:
-    return Joint("h1-h2", ("h1", "h2"), ("relay-a", "relay-b"), settings)
+ENDS = Endpoint("10.0.0.1", 40001), Endpoint("10.0.0.2", 80)
+PARTIES = Parties({"10.0.0.1": "h1", "10.0.0.2": "h2"}, {frozenset(ENDS): "c1"})
 
 
 @contextmanager
-def pair(settings: LinkSettings) -> Iterator[tuple[Relay, socket.socket, socket.socket]]:
+def pair(
+    settings: LinkSettings, back: LinkSettings | None = None, **fates: str
+) -> Iterator[tuple[Relay, socket.socket, socket.socket]]:
     """A relay between two interfaces, and packet sockets on these."""
     subprocess.run(["sh", "-ec", PAIR], check=True)
     first, second = (socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) for _ in range(2))
@@ -41,7 +49,10 @@ def pair(settings: LinkSettings) -> Iterator[tuple[Relay, socket.socket, socket.
         end.setsockopt(263, 23, 1)  # PACKET_IGNORE_OUTGOING
         end.bind((name, 3))
         end.settimeout(5)
-    relay = Relay(7, [joint(settings)])
+    rules: Any = fates
+    read = tuple(read_fate(text, action) for action, text in rules.items())
+    joint = Joint("h1-h2", ("h1", "h2"), ("relay-a", "relay-b"), (settings, back or settings), read)
+    relay = Relay(7, [joint], PARTIES)
     yield relay, first, second
     relay.close()
 
@@ -58,13 +69,24 @@ def number(frame: bytes) -> int:
 
 def take(end: socket.socket, pause: float = 0.3) -> list[int]:
     """The numbers of the frames that come until nothing has come for `pause` seconds."""
+    return [number(frame) for frame in takes(end, pause)]
+
+
+def segment(text: bytes, ctl: int = ACK, back: bool = False) -> bytes:
+    """An Ethernet frame with a real TCP segment between h1 and h2."""
+    src, dst = reversed(ENDS) if back else ENDS
+    octets = encode_tcp(Datagram(src, dst, Segment(100, 300, ctl, 1000, text)), 1)
+    return ethernet_header("02:00:00:00:00:02", "02:00:00:00:00:01") + octets
+
+
+def takes(end: socket.socket, pause: float = 0.3) -> list[bytes]:
+    """The frames that come until nothing has come for `pause` seconds."""
     end.settimeout(pause)
-    numbers = []
-    while True:
-        try:
-            numbers.append(number(end.recv(2000)))
-        except TimeoutError:
-            return numbers
+    frames = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            frames.append(end.recv(2000))
+    return frames
 
 
 def now() -> int:
@@ -85,14 +107,14 @@ def the_fate_is_the_one_that_the_seed_gives() -> None:
     settings = LinkSettings(loss=0.3)
     with pair(settings) as (relay, first, second):
         for sender, receiver, way in ((first, second, direction("h1", "h2")), (second, first, direction("h2", "h1"))):
-            line: Line[int] = Line(settings, link_random(7, "h1-h2", way))
+            line: Line[int] = Line(settings, link_random(7, "h1-h2", way), lambda frame, place: frame)
             lost = [count for count in range(200) if line.offer(count, 74, 0)]
             for count in range(200):
                 sender.send(frame(count))
             assert take(receiver) == [count for count in range(200) if count not in lost]
-            reports = relay.losses()
+            reports = relay.reports()
             assert [number(report.frame) for report in reports] == lost
-            assert {(report.link, report.reason) for report in reports} == {("h1-h2", "loss")}
+            assert {(report.link, report.deed) for report in reports} == {("h1-h2", Deed("loss"))}
             assert all(0 <= now() - report.t < 60_000_000 for report in reports)
 
 
@@ -103,7 +125,7 @@ def a_rate_lets_frames_queue_and_lose() -> None:
             first.send(frame(count))
         assert take(second) == list(range(10))
         assert now() - start >= 100_000
-        assert {(number(report.frame), report.reason) for report in relay.losses()} == {
+        assert {(number(report.frame), report.deed.what) for report in relay.reports()} == {
             (count, "queue") for count in range(10, 15)
         }
 
@@ -123,7 +145,7 @@ def a_cut_loses_what_is_in_flight() -> None:
         first.send(frame(5))
         assert take(second, 1) == [5]
         # What is no TCP segment is lost in silence.
-        assert {(number(report.frame), report.reason) for report in relay.losses()} == {
+        assert {(number(report.frame), report.deed.what) for report in relay.reports()} == {
             (count, "down") for count in (1, 2, 4)
         }
 
@@ -138,7 +160,7 @@ def a_silent_host_hears_but_is_not_heard() -> None:
         relay.fault("speaking", "h1")
         first.send(frame(3))
         assert take(second) == [3]
-        assert [(number(report.frame), report.reason) for report in relay.losses()] == [(1, "silent")]
+        assert [(number(report.frame), report.deed.what) for report in relay.reports()] == [(1, "silent")]
 
 
 def errors_are_told() -> None:
@@ -147,10 +169,22 @@ def errors_are_told() -> None:
             with pytest.raises(RelayError, match=fault):
                 relay.fault(fault, target)
         with pytest.raises(RelayError, match="interface gone: No such device"):
-            Relay(1, [Joint("a-b", ("a", "b"), ("gone", "relay-b"), LinkSettings())])
+            Relay(1, [Joint("a-b", ("a", "b"), ("gone", "relay-b"), (LinkSettings(), LinkSettings()))])
         relay._process.kill()
         with pytest.raises(RelayError, match=r"the relay has ended \(exit status -9\)"):
             relay.fault("link_down", "h1-h2")
+
+
+def a_relay_that_hangs_is_told_and_ended() -> None:
+    module = sys.modules[Relay.__module__]
+    with pair(LinkSettings()) as (relay, _, _):
+        module._PATIENCE = 0.2
+        relay._control.settimeout(0.2)
+        os.kill(relay._process.pid, signal.SIGSTOP)
+        with pytest.raises(RelayError, match="the relay has not answered for 0 s"):
+            relay.overruns()
+        relay.close()
+        assert relay._process.returncode == -signal.SIGKILL
 
 
 def nobody_need_read_the_reports() -> None:
@@ -160,7 +194,7 @@ def nobody_need_read_the_reports() -> None:
             if count % 100 == 0:
                 time.sleep(0.005)
         relay.fault("link_down", "h1-h2")  # answered behind 3000 reports
-        assert [number(report.frame) for report in relay.losses()] == list(range(3000))
+        assert [number(report.frame) for report in relay.reports()] == list(range(3000))
 
 
 def frames_that_come_too_fast_are_counted() -> None:
@@ -177,6 +211,75 @@ def frames_that_come_too_fast_are_counted() -> None:
         assert relay.overruns() == overruns
 
 
+def each_direction_has_its_own_settings() -> None:
+    with pair(LinkSettings(delay=100_000), LinkSettings(mtu=100)) as (_, first, second):
+        sent = now()
+        second.send(frame(1))
+        second.send(bytes(115))
+        first.send(frame(2))
+        assert takes(first, 0.05) == [frame(1)]
+        assert take(second) == [2]
+        assert now() - sent >= 100_000
+
+
+def chance_meets_the_frames_that_the_seed_gives() -> None:
+    """Each in a box of its own would take longer: the options of the whole line at once, one direction."""
+    settings = LinkSettings(loss=0.1, duplicate=0.2, reorder=0.2, reorder_by=20_000, corrupt=0.2)
+    line: Line[int] = Line(settings, link_random(7, "h1-h2", "h1>h2"), lambda frame, place: -1)
+    frames = [segment(b"%03d" % count) for count in range(100)]
+    deeds = [line.offer(count, len(frames[count]), 0) for count in range(100)]
+    expected = line.due(0) + line.due(20_000)
+    with pair(settings) as (relay, first, second):
+        for octets in frames:
+            first.send(octets)
+        whole, damaged = [], 0
+        for octets in takes(second):
+            if octets in frames:
+                whole.append(frames.index(octets))
+            else:
+                damaged += 1
+                with pytest.raises(Malformed, match="bad TCP checksum"):
+                    decode_tcp(decode_ethernet(octets).payload)
+        assert sorted(whole) == sorted(count for count in expected if count >= 0)
+        assert damaged == expected.count(-1) > 5
+        assert whole != sorted(whole)
+        told = [(report.frame, report.deed) for report in relay.reports()]
+        assert told == [(frames[count], deed) for count in range(100) for deed in deeds[count]]
+
+
+def fates_strike_the_segments_that_they_name() -> None:
+    fates = {"drop": "FIN from h1, first", "hold": "segment containing 'wait' for 200ms", "duplicate": "only ACK to h1"}
+    with pair(LinkSettings(), **fates, corrupt="segment on c1 with data, 2nd") as (relay, first, second):
+        fin, wait, plain = segment(b"", FIN | ACK), segment(b"please wait"), segment(b"text")
+        start = now()
+        for octets in (wait, fin, frame(1), fin, plain):
+            first.send(octets)
+        *at_once, broken, last = takes(second)
+        assert (at_once, last) == ([frame(1), fin], wait)
+        assert now() - start >= 200_000
+        assert len(broken) == len(plain)
+        with pytest.raises(Malformed, match="bad TCP checksum"):
+            decode_tcp(decode_ethernet(broken).payload)
+        back = segment(b"", ACK, back=True)
+        second.send(back)
+        assert takes(first) == [back, back]
+        assert [(report.frame, *report.deed) for report in relay.reports()] == [
+            (wait, "hold", "segment containing 'wait' for 200ms, all"),
+            (fin, "fate", "FIN from h1, first"),
+            (plain, "corrupt", "segment on c1 with data, second"),
+            (back, "duplicate", "only ACK to h1, all"),
+        ]
+
+
+def a_cut_loses_what_is_held_too() -> None:
+    with pair(LinkSettings(delay=10_000), hold="FIN for 60s") as (relay, first, second):
+        fin = segment(b"", FIN | ACK)
+        first.send(fin)
+        assert takes(second, 0.1) == []
+        relay.fault("link_down", "h1-h2")
+        assert [report.deed.what for report in relay.reports()] == ["hold", "down"]
+
+
 @pytest.mark.parametrize(
     "what",
     [
@@ -186,8 +289,13 @@ def frames_that_come_too_fast_are_counted() -> None:
         a_cut_loses_what_is_in_flight,
         a_silent_host_hears_but_is_not_heard,
         errors_are_told,
+        a_relay_that_hangs_is_told_and_ended,
         nobody_need_read_the_reports,
         frames_that_come_too_fast_are_counted,
+        each_direction_has_its_own_settings,
+        chance_meets_the_frames_that_the_seed_gives,
+        fates_strike_the_segments_that_they_name,
+        a_cut_loses_what_is_held_too,
     ],
 )
 def test_relay(in_box: InBox, what: Callable[[], None]):
