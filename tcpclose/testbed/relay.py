@@ -6,7 +6,8 @@ the other. That gives delay, rate and loss on any kernel, as root or not, and ex
 One process (`python -m tcpclose.testbed.relay FD`) serves all links of a network. `Relay` is the object that starts and
 commands it. They exchange JSON messages over a socket pair that keeps message borders:
 
-    first     {"seed": 1, "joints": [...], "parties": {...}}    answered {"ready": true}
+    first     {"joint": {...}}                                  for each link
+    then      {"seed": 1, "parties": {...}}                     answered {"ready": true}
     order     {"order": "link_down", "target": "h1-s1"}         answered {"t": us} when it has taken effect
     order     {"order": "overruns"}                             answered {"overruns": {"h1>s1": frames}}
     report    {"deed": what, "rule": text, "link": name, "t": us, "frame": hex}, at any time, for each TCP segment that
@@ -25,7 +26,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,8 +84,9 @@ def _read_joint(written: dict[str, Any]) -> Joint:
     return Joint(**written | {"settings": tuple(both), "fates": fates})
 
 
-def _write_parties(parties: Parties) -> dict[str, Any]:
-    connections = [(name, *map(str, ends)) for ends, name in parties.connections.items()]
+def _write_parties(parties: Parties, named: Collection[str]) -> dict[str, Any]:
+    """All hosts, and the connections that are `named` by some fate."""
+    connections = [(name, *map(str, ends)) for ends, name in parties.connections.items() if name in named]
     return {"hosts": dict(parties.hosts), "connections": connections}
 
 
@@ -107,8 +109,11 @@ class Relay:
             command = [sys.executable, "-m", __name__, str(theirs.fileno())]
             # In a session of its own: Ctrl-C is for the one who commands.
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True)
-        known = _write_parties(parties or Parties())
-        self._ask({"seed": seed, "joints": [asdict(joint) for joint in joints], "parties": known})
+        named = set()
+        for joint in joints:  # one by one: a message has a largest size, a network has none
+            self._tell({"joint": asdict(joint)})
+            named |= {fate.connection for fate in joint.fates}
+        self._ask({"seed": seed, "parties": _write_parties(parties or Parties(), named)})
 
     def fileno(self) -> int:
         """Readable when `reports` has something new, for `select`."""
@@ -140,9 +145,12 @@ class Relay:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _tell(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(ConnectionError):  # a relay that is gone is told by `_take`
             self._control.send(json.dumps(message).encode())
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        self._tell(message)
         while (answer := self._take()) is None:
             pass
         if "error" in answer:
@@ -335,8 +343,10 @@ class _Process:
 
 def _main(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as control:
-        start = json.loads(control.recv(_LARGEST_MESSAGE))
-        joints, parties = [_read_joint(joint) for joint in start["joints"]], _read_parties(start["parties"])
+        joints = []
+        while "joint" in (start := json.loads(control.recv(_LARGEST_MESSAGE))):
+            joints.append(_read_joint(start["joint"]))
+        parties = _read_parties(start["parties"])
         # Sleep to the microsecond, not to the 50 us that the kernel rounds by.
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
         try:

@@ -169,7 +169,7 @@ def errors_are_told() -> None:
             with pytest.raises(RelayError, match=fault):
                 relay.fault(fault, target)
         with pytest.raises(RelayError, match="interface gone: No such device"):
-            Relay(1, [Joint("a-b", ("a", "b"), ("gone", "relay-b"), (LinkSettings(), LinkSettings()))])
+            Relay(1, [Joint("a-b", ("a", "b"), ("gone", "relay-b"), (LinkSettings(), LinkSettings()))] * 1000)
         relay._process.kill()
         with pytest.raises(RelayError, match=r"the relay has ended \(exit status -9\)"):
             relay.fault("link_down", "h1-h2")
