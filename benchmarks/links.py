@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import socket
 import subprocess
@@ -228,7 +229,8 @@ def run(scale: float) -> dict[str, object]:
         raise RuntimeError(reason)
     command = box_command([sys.executable, "-m", "benchmarks.links", "--inside", "--scale", str(scale)])
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return {"machine": machine(), "results": json.loads(said.splitlines()[-1])}
+    load = os.getloadavg()[0]  # these are seconds by the wall: with others at work on the machine they tell little
+    return {"machine": machine() | {"load": load}, "results": json.loads(said.splitlines()[-1])}
 
 
 def main() -> None:
@@ -250,7 +252,7 @@ def main() -> None:
         assert isinstance(results, dict)
         console = Console(width=max(Console().width, 100))
         console.print(table(results))
-        console.print(f"{machine()}", style="dim", soft_wrap=True, highlight=False)
+        console.print(f"{report['machine']}", style="dim", soft_wrap=True, highlight=False)
         console.print(options.json, soft_wrap=True, highlight=False)
 
 
