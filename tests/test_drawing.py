@@ -178,7 +178,7 @@ def test_a_figure_that_is_drawn_is_read_and_happens_again(steps, loss, seed):
     text = format_figure(lines)
     assert parse_figure(text) == lines
     event(f"{len(lines) // 10 * 10} lines or more")
-    ended = {end.host: end.t for end in trace.of(End)}
+    ended = {end.host: end.t for end in reversed(trace.of(End))}  # the first end of each
     if any(change.old == "LISTEN" and change.t > ended.get(change.host, change.t) for change in trace.of(Change)):
         return  # in a figure a passive OPEN is for one connection
     try:
