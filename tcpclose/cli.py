@@ -283,7 +283,7 @@ def _words(event: Event) -> str:
         case End():
             return f"{event.host}.{event.connection} ended: {event.cause}"
         case FaultTaken():
-            return f"{event.fault} {event.target}"
+            return f"{event.fault} {event.target} {event.detail}".rstrip()
     return ""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping
+from typing import Any
 
 from tcpclose.links import Parties
 from tcpclose.protocol.connection import Notice, Signal, TcpError
@@ -16,7 +17,8 @@ from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.fsm import Row
 from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Scenario, Step, payload
-from tcpclose.trace.events import Call, Event, Received, Sent, Text, Told, row_events, segment_fields
+from tcpclose.trace.events import Call, Dropped, Event, Received, Sent, Text, Told, row_events, segment_fields
+from tcpclose.wire import Malformed, decode_tcp
 
 _MTU = 1500  # every link of a run is an Ethernet
 
@@ -92,15 +94,23 @@ def call_event(step: Step, now: int, octets: int | None, error: str | None) -> C
 class Host:
     """A host with our stack. `addresses` are those of all hosts, by name."""
 
-    def __init__(self, scenario: Scenario, name: str, addresses: Mapping[str, str]) -> None:
+    def __init__(self, scenario: Scenario, name: str, addresses: Mapping[str, str], boot: int = 0) -> None:
         self.name = name
         self.names = Names(scenario, name, addresses)
-        secret = random.Random(f"{scenario.seed}/secret/{name}").randbytes(16)
-        self.stack = Stack(scenario.tcp_config(name), secret, self.names.iss.get, lambda address: _MTU)
+        self._config = scenario.tcp_config(name)
+        self._seed = scenario.seed
         self._reads_at_once = scenario.settings(name).receive == "auto"
+        self._kernel_ports = frozenset(scenario.settings(name).kernel_ports)
+        self._events: list[Event] = []
+        self.start(boot)
+
+    def start(self, boot: int) -> None:
+        """Begin with nothing known of what was before; `boot` counts how often, and gives other numbers each time."""
+        life = f"{self.name}/boot {boot}" if boot else self.name
+        secret = random.Random(f"{self._seed}/secret/{life}").randbytes(16)
+        self.stack = Stack(self._config, secret, self.names.iss.get, lambda address: _MTU)
         self._ledgers: dict[str, Ledger] = {}
         self._lingering: dict[Pair, int] = {}  # users who wait for their CLOSE to be completed, and until when
-        self._events: list[Event] = []
         self._next_ident = 0
 
     def perform(self, step: Step, now: int) -> None:
@@ -158,6 +168,18 @@ class Host:
         self.stack.invalid_segment_arrives(datagram, reason, now)
         self._listen_to_news(now)
 
+    def packet_arrives(self, octets: bytes, now: int) -> None:
+        """An IP packet that carries TCP came in, right or wrong."""
+        try:
+            packet = decode_tcp(octets)
+        except Malformed as error:
+            self._events.append(Dropped(t=now, host=self.name, reason=error.reason))
+            if error.datagram is not None and error.datagram.dst.port not in self._kernel_ports:
+                self.invalid_segment_arrives(error.datagram, error.reason, now)
+            return
+        if packet.datagram.dst.port not in self._kernel_ports:
+            self.segment_arrives(packet.datagram, packet.ident, now)
+
     def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int) -> None:
         """An ICMP error about a segment of ours came in."""
         self.stack.icmp_arrives(pair, seq, type, code, now)
@@ -166,6 +188,11 @@ class Host:
     def no_route(self, pair: Pair, now: int) -> None:
         """A segment could not be sent, because no route leads to its destination."""
         self.stack.no_route(pair, now)
+        self._listen_to_news(now)
+
+    def limit(self, changes: Mapping[str, Any], now: int) -> None:
+        """There is so much room from now on: settings by name, and `backlog` for those who listen."""
+        self.stack.limit(now, **changes)
         self._listen_to_news(now)
 
     def next_timeout(self) -> int | None:
@@ -224,7 +251,7 @@ class Host:
             return  # told by the row that ended it
         connection = self.names.of(pair)
         self._events.append(Told(t=now, host=self.name, connection=connection, signal=notice.value, detail=detail))
-        if notice is Notice.TEXT and self._reads_at_once and self.stack.find(pair):
+        if notice is Notice.TEXT and self._reads_at_once and self.stack.accepted(pair):
             self._read(pair, now)
 
     def _note_row(self, pair: Pair, row: Row, now: int) -> None:

@@ -27,7 +27,7 @@ class Timeline:
     """The steps of one run. Times are microseconds from its start; steps of one time come in the file's order."""
 
     def __init__(self, scenario: Scenario) -> None:
-        self._steps = scenario.step
+        self._steps = list(scenario.step)
         self._queue: list[tuple[int, int, int]] = []  # (time, place in the file, how often it still fires), a heap
         self._waiting: dict[int, Condition] = {}  # by place in the file; each stands in one of the next two as well,
         self._awaited: dict[_Sight, list[int]] = {}  # so that an event finds the places that wait for it:
@@ -46,6 +46,11 @@ class Timeline:
             self._thirsty.setdefault((host, connection), {})[place] = int(condition.value)
         else:
             self._awaited.setdefault((host, connection, verb, condition.value), []).append(place)
+
+    def add(self, time: int, step: Step) -> None:
+        """A step that the scenario does not have: what a fault brings on later."""
+        heapq.heappush(self._queue, (time, len(self._steps), 1))
+        self._steps.append(step)
 
     def due(self, now: int) -> list[Step]:
         """Take the steps that are to happen by `now`, in order; a repeated one as often as its times have passed."""

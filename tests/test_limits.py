@@ -179,6 +179,62 @@ def test_an_orphan_too_many_is_reset():
     assert host.state(2) == "FIN-WAIT-1"
 
 
+# Limits that come later
+
+
+def test_when_memory_gets_short_those_who_hold_most_go():
+    host = listening().established(0).established(1).established(2)
+    for n, octets in enumerate((300, 600, 100)):
+        host.hear(f"<SEQ=301><ACK=101><CTL=ACK><DATA={octets}>", n)
+    host.stack.datagrams_to_send()
+    host.stack.news()
+    host.stack.limit(0, max_memory=400)
+    host.sends("<SEQ=101><ACK=901><CTL=RST,ACK>", n=1)
+    assert host.causes() == ["no resources"]
+    host.hear("<SEQ=601><ACK=101><CTL=ACK><DATA=100>", n=0)  # and from now on they are counted
+    assert host.causes() == ["no resources"]
+
+
+def test_memory_that_is_enough_costs_nobody_anything():
+    host = listening().established()
+    host.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=300>")
+    host.stack.limit(0, max_memory=300)
+    assert host.state() == "ESTABLISHED"
+    with pytest.raises(TcpError, match="insufficient resources"):
+        host.stack.send(host.pair(), b"x", 0)
+    host.stack.limit(0, max_memory=0)
+    host.stack.send(host.pair(), b"x", 0)
+
+
+def test_orphans_too_many_go_the_youngest_first():
+    host = listening().established(0).established(1).established(2)
+    for n in (0, 1, 2):
+        host.stack.release(host.pair(n), 0)
+    host.stack.limit(0, max_orphans=1)
+    assert [host.state(n) for n in range(3)] == ["FIN-WAIT-1", "CLOSED", "CLOSED"]
+    assert host.causes() == ["no resources", "no resources"]
+
+
+def test_newcomers_find_no_place_and_those_who_are_there_stay():
+    host = listening().established(0)
+    host.stack.limit(0, max_connections=1, overload="reset")
+    host.hear("<SEQ=300><CTL=SYN>", n=1)
+    host.sends(REFUSED, n=1)
+    assert host.state(0) == "ESTABLISHED"
+
+
+def test_users_who_stop_accepting():
+    host = listening().established(0)
+    host.stack.limit(0, backlog=1)
+    host.half_open(2).established(1).hear("<SEQ=301><ACK=101><CTL=ACK>", 2)
+    assert host.state(2) == "SYN-RECEIVED"
+    assert [host.stack.accepted(host.pair(n)) for n in range(4)] == [True, False, True, False]
+    assert host.stack.accept(80) == host.pair(1)
+    assert host.stack.accepted(host.pair(1))
+    host.stack.open(host.pair(9)._replace(local=host.pair().local._replace(port=81)), 0)
+    assert host.stack.accepted(host.pair(9)._replace(local=host.pair().local._replace(port=81)))
+
+
 # Invalid headers
 
 
@@ -305,7 +361,7 @@ LIMITS = st.fixed_dictionaries(
     }
 )
 HEARD = [0x02, 0x10, 0x10, 0x11, 0x14, 0x12, 0x04, 0x110, 0x13]
-CALLED = ["accept", "send", "receive", "close", "release", "abort", "half_close", "open", "listener", "time"]
+CALLED = ["accept", "send", "receive", "close", "release", "abort", "half_close", "open", "listener", "time", "limit"]
 HAPPENINGS = st.lists(
     st.tuples(
         st.one_of(st.sampled_from(HEARD), st.sampled_from(CALLED)),
@@ -331,6 +387,8 @@ def happen(host: Hosted, what: str | int, n: int, off: int, octets: int) -> None
     elif what == "listener":
         stack.close_listener(80, host.now)
         stack.listen(80, 1)
+    elif what == "limit":
+        stack.limit(host.now, backlog=1, max_orphans=1, max_memory=50)
     elif what == "send":
         stack.send(pair, bytes(octets), host.now)
     else:
@@ -341,11 +399,11 @@ def happen(host: Hosted, what: str | int, n: int, off: int, octets: int) -> None
 @given(LIMITS, st.sampled_from([None, 1]), HAPPENINGS)
 def test_limits_hold_and_books_balance(limits, backlog, happenings):
     host = listening(backlog, **limits)
-    stack, config = host.stack, host.stack.config
+    stack = host.stack
     for happening in happenings:
         with contextlib.suppress(TcpError):
             happen(host, *happening)
-        connections = stack.connections
+        connections, config = stack.connections, stack.config
         assert not config.max_memory or sum(c.octets for c in connections.values()) == stack._memory <= 50
         assert not config.time_wait_limit or len(stack.time_wait) <= 1
         assert not config.max_orphans or len(stack._orphans) <= 1

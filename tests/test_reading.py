@@ -145,13 +145,13 @@ def test_a_state_that_the_user_leaves_at_once_is_shown() -> None:
 
 def test_outages_are_joined_with_what_ends_them() -> None:
     tale = Tale().fault("link_down", "h1-s1").wait(5).fault("silent", "h2").wait(5).fault("link_up", "h1-s1")
-    tale.wait(5).fault("link_down", "h1-s1").wait(5).fault("reboot", "h2")
+    tale.wait(5).fault("link_down", "h1-s1").wait(5).fault("limit", "h2")
     found = [(outage.name, outage.start, outage.end) for outage in outages(tale.trace())]
     assert found == [
         ("link h1-s1 down", 0, 10),
         ("h2 silent", 5, None),
         ("link h1-s1 down", 15, None),
-        ("h2 reboot", 20, 20),
+        ("h2 limit", 20, 20),
     ]
 
 

@@ -37,6 +37,7 @@ def step(text: str) -> str:
 
 
 OPEN = 'host = "h1"\nconnection = "c1"\ncall = "open"\n'
+INJECT = 'fault = "inject"\nhost = "h1"\nconnection = "c1"\nsource = "h1"\n'
 SEND = 'host = "h1"\nconnection = "c1"\ncall = "send"\n'
 
 
@@ -223,6 +224,55 @@ REFUSED = [
     (
         step('at = "1s"\nfault = "link_dawn"\nlink = "a"'),
         "step 1: fault: there is no fault link_dawn; did you mean link_down?",
+    ),
+    (
+        step('at = "1s"\nfault = "silent"\nhost = "h1"\nway = "up"'),
+        'step 1: way = "up": expected "out", "in" or "both"',
+    ),
+    (
+        step('at = "1s"\nfault = "limit"\nhost = "h1"'),
+        "step 1: limit needs at least one of max_connections, max_half_open, max_orphans, max_memory, overload,",
+    ),
+    (
+        step(f'at = "1s"\n{INJECT}ctl = "RSTT"\nseq = 1'),
+        "step 1: ctl = \"RSTT\": 'RSTT' is no control bit; there are SYN, FIN, RST, PSH, ACK, URG, ECE, CWR",
+    ),
+    (
+        step(f'at = "1s"\n{INJECT}ctl = "RST"\nseq = "nxt"'),
+        'step 1: seq = "nxt": expected a number from 0 to 4294967295, or "next", "window" or "iss" with + or - octets',
+    ),
+    (
+        step(f'at = "1s"\n{INJECT}ctl = "RST"\nseq = true'),
+        'step 1: seq = true: expected a number from 0 to 4294967295, or "next", "window" or "iss" with + or - octets',
+    ),
+    (step(f'at = "1s"\n{INJECT}ctl = "RST"\nseq = 1\nack = 2'), "step 1: `ack` counts only with ACK in `ctl`"),
+    (
+        step(f'at = "1s"\n{INJECT}ctl = "RST"\nseq = 1\nguesses = 100\ncount = 11'),
+        "step 1: inject sends at most 1000 segments at a time; use `repeat` and `every`",
+    ),
+    (
+        step(f'at = "1s"\n{INJECT}ctl = "RST"\nseq = 1'.replace('source = "h1"', 'source = "h3"')),
+        "step 1: source: h3 is no end of c1, which joins h1 and h2",
+    ),
+    (
+        step(f'at = "1s"\n{INJECT}ctl = "RST"\nseq = 1'.replace("c1", "c2")),
+        "step 1: source: there is no connection c2; connections: c1",
+    ),
+    *(
+        (
+            step(f'at = "1s"\nfault = "{kind}"\nhost = "h2"{keys}') + '[host.h2]\nstack = "linux"\n',
+            f'step 1: {kind} cannot strike h2, which has stack = "linux": {reason}',
+        )
+        for kind, keys, reason in (
+            ("crash", "", "the kernel tells the peer with a FIN or a RST when the process is gone"),
+            ("reboot", "", "the kernel tells the peer with a FIN or a RST when the process is gone"),
+            ("pause", "", "its TCP would go on answering while the process sleeps"),
+            ("limit", "\nmax_memory = 1", "its limits are sysctls, which are set before the run"),
+        )
+    ),
+    (
+        step(f'at = "1s"\n{INJECT}ctl = "RST"\nseq = "window-1"') + '[host.h2]\nstack = "linux"\n',
+        'step 1: nobody tells the window scale of a host with stack = "linux": say a number instead',
     ),
     (step('at = "1s"\nfault = 1'), "step 1: fault = 1: expected the name of a fault"),
     (step('at = "1s"\ncall = "listen"\nhost = "h2"'), "step 1: listen needs `port`"),

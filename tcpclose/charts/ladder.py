@@ -26,6 +26,7 @@ from tcpclose.charts.rows import LINE, LOST_AT, lay_out
 from tcpclose.charts.story import Note, Story, duration, names, stories
 from tcpclose.charts.style import BOLD, SLOPED
 from tcpclose.trace.events import Trace
+from tcpclose.trace.reading import CRASH
 
 #: Panels in one picture; a run with more connections shows the first ones and says so.
 PANELS = 12
@@ -74,7 +75,7 @@ def label(arrow: Arrow) -> list[Piece]:
         return [(f"… {summary(arrow.flights)} …", SLOPED)]
     numbers = f"SEQ={flight.seq}" + ("" if flight.ack is None else f" ACK={flight.ack}")
     numbers += f" LEN={flight.segment.len}" if flight.segment.len else ""
-    mark = "↻ " if flight.retransmission else ""
+    mark = "forged " if flight.forged else "↻ " if flight.retransmission else ""
     copy = [("copy", SLOPED)] if flight.copy else []
     return [(mark + (flight.segment.ctl or "no flags"), BOLD), (numbers, {}), *copy]
 
@@ -298,7 +299,7 @@ class _Panel:
                     self._draw_line(axes, host, x, state, start, end)
 
     def _draw_line(self, axes: Axes, host: str, x: float, state: str, top: float, bottom: float) -> None:
-        thin = state in ("", "CLOSED")
+        thin = state in ("", "CLOSED", CRASH)
         width = 0.02 if thin else BAR
         bar = Rectangle((x - width / 2, top), width, bottom - top, zorder=2, gid=f"{self.name}-line-{host}")
         bar.set(

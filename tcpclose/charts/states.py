@@ -58,12 +58,16 @@ class _Bars:
         self.told: dict[tuple[str, str], list[End]] = defaultdict(list)
         for end in trace.of(End):
             self.told[end.host, end.connection].append(end)
+        for (host, name), states in ends.items():  # nobody could tell of these
+            crashes = [interval.end for interval in states if interval.crashed]
+            self.told[host, name] += [End(t=t, host=host, connection=name, cause="crashed") for t in crashes]
         self.start = min(states[0].start for states in ends.values())
         self.stop = max(max(_lifetime(states) for states in ends.values()), self.start + 1)
         self.faults = [f for f in outages(trace) if f.start <= self.stop and (f.end is None or f.end >= self.start)]
         self.missing = missing
         self.left = max(style.measure(f"{host}.{name}", _NAME) for host, name in ends) + 0.12
         reach = [self.x(e.t) + 0.12 + _wide(e.cause) for end in ends for e in self.told[end]]
+        reach += [self.x(fault.start) + 0.1 + _wide(fault.name) for fault in self.faults]
         self.width = max([self.left + SCALE, *reach]) + 0.1
         self.fault_rows = self._fault_rows()
         self.top = 0.1 + 0.16 * (max(self.fault_rows, default=-1) + 1)
@@ -144,7 +148,7 @@ class _Bars:
         self._draw_cells(axes, living, y)
         for end in told:
             self._draw_cause(axes, end, next((i.start for i in living if i.start > end.t), None), y)
-        if states[-1].state != "CLOSED":
+        if states[-1].state != "CLOSED" and not states[-1].crashed:
             x = self.x(states[-1].end) + 0.05
             axes.add_artist(Line2D([x], [y + BAR / 2], marker=">", markersize=4, color=style.INK))
 

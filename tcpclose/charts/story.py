@@ -15,6 +15,7 @@ from typing import Literal
 from tcpclose.charts.condense import Arrow, Elision, condense
 from tcpclose.trace.events import Call, Change, Received, Trace
 from tcpclose.trace.reading import (
+    CRASH,
     Flight,
     Interval,
     Outage,
@@ -144,10 +145,11 @@ class _Teller:
 
 
 def _endpoints(flown: list[Flight]) -> dict[str, str]:
-    """The address and port that each host used first."""
+    """The address and port that each host used first, if they were its own."""
     endpoints: dict[str, str] = {}
     for flight in flown:
-        endpoints.setdefault(flight.source, flight.segment.src)
+        if not flight.forged:
+            endpoints.setdefault(flight.source, flight.segment.src)
         endpoints.setdefault(flight.target, flight.segment.dst)
     return endpoints
 
@@ -169,7 +171,7 @@ def subtitle(release: Release | None) -> str:
     """As "h1 closed first, released in 240 ms"; empty when nothing released the connection."""
     if release is None or release.first is None or release.action is None:
         return ""
-    done = {"close": "closed first", "abort": "aborted", "timeout": "timed out first"}
+    done = {"close": "closed first", "abort": "aborted", "timeout": "timed out first", "crash": "crashed"}
     done |= {"FIN": "sent the first FIN", "RST": "sent a RST"}
     begun = f"{release.first} {done.get(release.action, f'ended it ({release.action})')}"
     if release.duration is not None:
@@ -195,6 +197,8 @@ def _state_notes(passed: dict[str, list[Interval]], release: Release | None, ord
             if expired:
                 yield Note(interval.start, host, expired, "call", (place, 0))
             yield Note(interval.start, host, interval.state, "state", (place, 1))
+            if interval.crashed:
+                yield Note(interval.end, host, CRASH, "state", (len(order), 0))
         cause = release.causes.get(host) if release else None
         if cause and states[-1].state == "CLOSED":
             yield Note(states[-1].start, host, cause, "cause", (order[id(states[-1].entered)], 2))

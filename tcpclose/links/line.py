@@ -15,7 +15,7 @@ from .settings import LinkSettings
 Frame = TypeVar("Frame")
 
 #: Why a line loses a frame.
-LOSSES = ("down", "silent", "mtu", "fate", "loss", "burst", "queue")
+LOSSES = ("down", "silent", "off", "mtu", "fate", "loss", "burst", "queue")
 
 _SECOND = 1_000_000
 _MIDDLE = 0.5  # where a fate damages a segment
@@ -51,6 +51,8 @@ class Line(Generic[Frame]):
         self.settings = settings
         self.up = True
         self.silent = False  # the sender is mute: what it offers is lost, what is under way arrives
+        self.deaf = False  # the receiver hears nothing: what arrives is lost
+        self.unattended = False  # there is nobody to hear it: the receiver is off
         self.longest_frame = settings.longest_frame
         dice = Dice(settings, streams)
         self._dice = None if dice.loaded else dice
@@ -152,6 +154,18 @@ class Line(Generic[Frame]):
                 arrived.append(heapq.heappop(self._strays))
             arrived.sort(key=itemgetter(0, 1))
         return [frame for _, _, frame in arrived]
+
+    def silence(self, way: str | None, speaks: bool, hears: bool) -> None:
+        """The host that `speaks` into it, or `hears` at its end, is silent "out", "in" or "both"; None ends that."""
+        if speaks:
+            self.silent = way is not None and (self.silent or way != "in")
+        if hears:
+            self.deaf = way is not None and (self.deaf or way != "out")
+
+    @property
+    def loss_on_arrival(self) -> str | None:
+        """Why what arrives now is lost all the same: "off" or "silent"; None when it is received."""
+        return "off" if self.unattended else "silent" if self.deaf else None
 
     def cut(self) -> list[Frame]:
         """The line goes down. Returns the frames that were under way: they are lost too."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tcpclose.protocol.addresses import LONGEST_PACKET, individual, largest_text
 from tcpclose.protocol.config import TcpConfig
@@ -105,6 +105,11 @@ class Stack:
         if pair is not None:
             del queue[pair]
         return pair
+
+    def accepted(self, pair: Pair) -> bool:
+        """There is a connection, and it does not wait in a listener's queue for its user."""
+        listener = self.listening.get(pair.local.port)
+        return self.find(pair) is not None and (listener is None or pair not in listener.queue)
 
     def close_listener(self, port: int, now: int) -> None:
         """CLOSE in LISTEN. What is half-open vanishes silently, what nobody has accepted gets a RST."""
@@ -494,6 +499,31 @@ class Stack:
             connection.held = held
             while self._memory > config.max_memory:
                 self._take_back(self._greediest(), now)
+
+    def limit(self, now: int, *, backlog: int | None = None, **changes: Any) -> None:
+        """Other limits from now on, and another `backlog` for all listeners.
+
+        Connections that there are may stay, unless they hold more memory than there is, or are too many orphans: then
+        those that came last are reset.
+        """
+        self.config = config = replace(self.config, **changes)
+        if backlog is not None:
+            for listener in self.listening.values():
+                listener.backlog = backlog
+        if 0 < config.max_orphans < len(self._orphans):
+            orphans = [pair for pair in self.connections if pair in self._orphans]
+            for pair in orphans[config.max_orphans :]:
+                self._take_back(pair, now)
+        if config.max_memory:
+            self._weigh_all()
+            while self._memory > config.max_memory:
+                self._take_back(self._greediest(), now)
+
+    def _weigh_all(self) -> None:
+        """While there was no limit, nobody counted."""
+        for connection in self.connections.values():
+            connection.held = connection.octets
+        self._memory = sum(connection.held for connection in self.connections.values())
 
     def _greediest(self) -> Pair:
         """Who holds most text; one whose user is gone before all others."""

@@ -20,6 +20,7 @@ from pydantic import Field, StrictInt, ValidationError, field_validator, model_v
 from tcpclose import units
 from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.scenario.errors import ScenarioError, guess
+from tcpclose.scenario.faults import Fault, Injection
 from tcpclose.scenario.links import Link
 from tcpclose.scenario.messages import explain
 from tcpclose.scenario.overrides import override
@@ -138,6 +139,8 @@ class Scenario(Table):
                 yield f"step {number}: {step.connection} is opened a second time; that needs a name of its own"
             if step.connection:
                 yield from self._end_problems(f"step {number}: connection", step.host, step.connection)
+            if step.fault:
+                yield from self._fault_problems(f"step {number}", step.fault)
             if step.when:
                 yield from self._end_problems(f"step {number}: when", step.when.host, step.when.connection)
             if step.at is not None and (last := step.at + (step.repeat - 1) * step.every) > self.duration:
@@ -150,6 +153,19 @@ class Scenario(Table):
                 yield f"step {number}: linger = {json.dumps(units.write_duration(step.linger))}: Linux counts seconds"
             if step.call == "receive" and settings.receive == "auto":
                 yield f'step {number}: {step.host} takes text by itself; set host.{step.host}.receive = "manual"'
+
+    def _fault_problems(self, where: str, fault: Fault) -> Iterator[str]:
+        if isinstance(fault, Injection):
+            yield from self._end_problems(f"{where}: source", fault.source, fault.connection)
+            numbers = f"{fault.seq} {fault.ack}"
+            ends = {name: self.settings(name).stack for name, _ in self._ends_of(fault.connection)}
+            if "window" in numbers and "linux" in ends.values():
+                yield f'{where}: nobody tells the window scale of a host with stack = "linux": say a number instead'
+        elif fault.not_on_linux and self.settings(fault.target).stack == "linux":
+            yield f'{where}: {fault.kind} cannot strike {fault.target}, which has stack = "linux": {fault.not_on_linux}'
+
+    def _ends_of(self, name: str) -> tuple[tuple[str, int], ...]:
+        return self.connection[name].ends if name in self.connection else ()
 
     def _end_problems(self, where: str, host: str, name: str) -> Iterator[str]:
         connection = self.connection.get(name)

@@ -64,7 +64,7 @@ def _key_of(loc: Sequence[str | int]) -> str:
     head, *rest = [part for part in loc if part != "[key]"]
     if head == "step" and rest:
         head, rest = f"step {int(rest[0]) + 1}", rest[1:]
-        if len(rest) > 2 and rest[0] == "fault":
+        if len(rest) > 1 and rest[0] == "fault":
             rest = rest[2:]  # a fault's keys stand beside the step's
         return ": ".join(filter(None, (head, ".".join(map(str, rest)))))
     return "".join(f" item {part + 1}" if isinstance(part, int) else f".{part}" for part in (head, *rest))[1:]

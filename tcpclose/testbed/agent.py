@@ -8,7 +8,11 @@ leaves through a raw socket, so that routes and neighbours are the kernel's busi
     conductor: {"step": index}      the user makes a call
     agent:     {"event": {...}}     a line of the trace
     agent:     {"quiet": true}      no timer runs here: without a step or a segment, nothing will happen
-    agent:     {"hold": true}       a fault is to strike now; output waits until      conductor: {"go": true}
+    agent:     {"hold": true}       a fault is to strike now; it stands still until      conductor: {"go": true}
+    conductor: {"halt": true}       a fault is to strike here; it stands still as soon as it can, and says
+    agent:     {"halted": true}     until                                             conductor: {"go": true}
+    conductor: {"limit": {...}}     while it stands still: other limits;              agent: {"done": us}
+    conductor: {"emit": [hex]}      while it stands still: forged packets, sent now;  agent: {"done": us}
     conductor: {"stop": true}       agent: the last events, then {"stopped": true}
     conductor closes the channel    agent: ends, and its sockets with it, when no capture runs any more
 """
@@ -21,6 +25,7 @@ import select
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -30,7 +35,7 @@ from tcpclose.scenario import Scenario, Step
 from tcpclose.testbed.channel import Channel
 from tcpclose.timeline import Timeline
 from tcpclose.trace.events import Dropped, Event, to_json
-from tcpclose.wire import Malformed, decode_icmp, decode_tcp, encode_tcp
+from tcpclose.wire import Malformed, decode_icmp, encode_tcp
 
 ETH_P_IP = 0x0800
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
@@ -47,7 +52,7 @@ class Driver(Protocol):
     def perform(self, step: Step, now: int) -> None: ...
     def readers(self) -> Sequence[socket.socket]: ...
     def writers(self) -> Sequence[socket.socket]: ...
-    def ready(self, sockets: Iterable[socket.socket], clock: Callable[[], int]) -> None: ...
+    def ready(self, sockets: Iterable[socket.socket], clock: Callable[[], int]) -> bool | None: ...
     def next_timeout(self) -> int | None: ...
     def timeout(self, now: int) -> None: ...
     def quiet(self) -> bool: ...
@@ -59,14 +64,14 @@ class Driver(Protocol):
 class OwnStack:
     """Our TCP on this host: a packet socket, a `Host`, a raw socket."""
 
-    def __init__(self, scenario: Scenario, name: str, addresses: Mapping[str, str]) -> None:
-        self.host = Host(scenario, name, addresses)
+    def __init__(self, scenario: Scenario, name: str, addresses: Mapping[str, str], boot: int) -> None:
+        self.host = Host(scenario, name, addresses, boot)
         self.perform, self.timeout = self.host.perform, self.host.timeout
         self.next_timeout, self.texts = self.host.next_timeout, self.host.texts
         self._name = name
         self._address = socket.inet_aton(addresses[name])
-        self._kernel_ports = frozenset(scenario.settings(name).kernel_ports)
         self._dropped: list[Event] = []
+        self.burst = _BURST
         self._in = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
         self._in.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         self._in.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
@@ -80,31 +85,28 @@ class OwnStack:
     def writers(self) -> Sequence[socket.socket]:
         return ()
 
-    def ready(self, sockets: Iterable[socket.socket], clock: Callable[[], int]) -> None:
-        """Take what has arrived."""
-        for _ in range(_BURST):
+    def ready(self, sockets: Iterable[socket.socket], clock: Callable[[], int]) -> bool:
+        """Take what has arrived, at most a `burst`. True when there may be more."""
+        for _ in range(self.burst):
             try:
                 octets = self._in.recv(_LONGEST_PACKET)
             except BlockingIOError:
-                return
+                return False
             if octets[16:20] == self._address and octets[9] in (_TCP, _ICMP):
                 self._arrive(octets, clock())
+        return True
 
     def _arrive(self, octets: bytes, now: int) -> None:
-        try:
-            if octets[9] == _ICMP:
-                error = decode_icmp(octets)
-                if error is not None:
-                    self.host.icmp_arrives(Pair(error.local, error.remote), error.seq, error.type, error.code, now)
-                return
-            packet = decode_tcp(octets)
-        except Malformed as error:
-            self._dropped.append(Dropped(t=now, host=self._name, reason=error.reason))
-            if error.datagram is not None and error.datagram.dst.port not in self._kernel_ports:
-                self.host.invalid_segment_arrives(error.datagram, error.reason, now)
+        if octets[9] == _TCP:
+            self.host.packet_arrives(octets, now)
             return
-        if packet.datagram.dst.port not in self._kernel_ports:
-            self.host.segment_arrives(packet.datagram, packet.ident, now)
+        try:
+            error = decode_icmp(octets)
+        except Malformed as damage:
+            self._dropped.append(Dropped(t=now, host=self._name, reason=damage.reason))
+            return
+        if error is not None:
+            self.host.icmp_arrives(Pair(error.local, error.remote), error.seq, error.type, error.code, now)
 
     def quiet(self) -> bool:
         return self.host.next_timeout() is None
@@ -133,9 +135,10 @@ class Agent:
         self._channel = channel
         self._steps = scenario.step
         self._timeline = Timeline(scenario)
-        self._driver = _driver(scenario, hello["host"], hello["addresses"])
+        self._name = hello["host"]
+        self._driver = _driver(scenario, self._name, hello["addresses"], hello["boot"])
         self._start = 0
-        self._todo: list[dict[str, Any]] = []
+        self._todo: deque[dict[str, Any]] = deque()
         self._stopping = False
         self._quiet: bool | None = False
 
@@ -150,10 +153,10 @@ class Agent:
                     self._todo.append(message)
         while not self._stopping and not self._channel.closed:
             self._wait()
-            self._obey()
             at = self._driver.next_timeout()
             if at is not None and at <= self._now():
                 self._driver.timeout(self._now())
+            self._obey()
             self._flush()
         for event in self._driver.texts(self._now()):
             self._report(event)
@@ -175,24 +178,38 @@ class Agent:
             self._todo += self._channel.hear()
             readable.remove(self._channel.stream)
         if readable or writable:
-            self._driver.ready([*readable, *writable], self._now)
+            self._take([*readable, *writable])
+
+    def _take(self, sockets: Sequence[socket.socket]) -> None:
+        """Where a fault waits for something to be seen, each segment is handled, and told of, by itself."""
+        if isinstance(self._driver, OwnStack):
+            self._driver.burst = 1 if self._timeline.watched(self._name) else _BURST
+        for _ in range(_BURST):
+            if not self._driver.ready(sockets, self._now) or self._stopping:
+                return
+            self._flush()
 
     def _obey(self) -> None:
-        todo, self._todo = self._todo, []
-        for message in todo:
+        while self._todo and not self._stopping:
+            message = self._todo.popleft()
             if "step" in message:
                 self._driver.perform(self._steps[message["step"]], self._now())
                 # To be told anew: what was told last may have crossed the step, and the conductor believe it still.
                 self._quiet = None
             elif "stop" in message:
                 self._stopping = True
+            elif "halt" in message:
+                self._channel.tell(halted=True)
+                self._stand_still()
+                return  # what has waited on the wire comes before what the user wants
 
     def _flush(self) -> None:
         """Tell what happened; if that brings on a fault, wait for it; only then send."""
-        strikes = [self._report(event) for event in self._driver.events()]
-        if any(strikes):
+        while sum(self._report(event) for event in self._driver.events()):
             self._channel.tell(hold=True)
-            self._hold()
+            self._stand_still()
+        if self._stopping:
+            return
         self._driver.send(self._now())
         for event in self._driver.events():
             self._report(event)
@@ -205,15 +222,35 @@ class Agent:
         self._channel.tell(event=to_json(event))
         return any(step.fault and not step.after for step in self._timeline.observe(event))
 
-    def _hold(self) -> None:
-        while not self._channel.closed:
-            messages = self._channel.hear()
-            self._todo += [message for message in messages if "go" not in message]
-            if any("go" in message for message in messages):
-                return
+    def _stand_still(self) -> None:
+        """Until "go", or the end of the run. What the conductor orders of a host that stands still is done at once."""
+        still = True
+        while still and not self._channel.closed and not self._stopping:
+            for message in self._channel.hear():
+                if "go" in message:
+                    still, self._quiet = False, None
+                elif "stop" in message:
+                    self._stopping = True
+                elif "halt" in message:
+                    self._channel.tell(halted=True)
+                elif "limit" in message and isinstance(self._driver, OwnStack):
+                    self._driver.host.limit(message["limit"], now := self._now())
+                    self._channel.tell(done=now)
+                elif "emit" in message:
+                    self._channel.tell(done=self._emit(message["emit"]))
+                else:
+                    self._todo.append(message)
+
+    def _emit(self, packets: list[str]) -> int:
+        """Packets as they are, whoever they say they are from; when they began to leave."""
+        now = self._now()
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as wire:
+            for packet in map(bytes.fromhex, packets):
+                wire.sendto(packet, (socket.inet_ntoa(packet[16:20]), 0))
+        return now
 
 
-def _driver(scenario: Scenario, name: str, addresses: Mapping[str, str]) -> Driver:
+def _driver(scenario: Scenario, name: str, addresses: Mapping[str, str], boot: int) -> Driver:
     if scenario.settings(name).stack == "linux":
         from tcpclose.testbed.kernel import KernelError, KernelStack
 
@@ -221,7 +258,7 @@ def _driver(scenario: Scenario, name: str, addresses: Mapping[str, str]) -> Driv
             return KernelStack(scenario, name, addresses)
         except KernelError as error:
             sys.exit(str(error))
-    return OwnStack(scenario, name, addresses)
+    return OwnStack(scenario, name, addresses, boot)
 
 
 def _main(descriptor: int) -> None:

@@ -9,21 +9,23 @@ from __future__ import annotations
 import contextlib
 import json
 import select
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-from tcpclose.host import Names, parties
+from tcpclose.forging import Forger
+from tcpclose.host import Names, call_event, parties
+from tcpclose.hostfaults import OFF, Faults
 from tcpclose.protocol.stack import Pair
-from tcpclose.scenario import Fault, Scenario, Step
+from tcpclose.scenario import Fault, Scenario, ScenarioError, Step
+from tcpclose.scenario.faults import Crash, Injection, Limit, Pause, Reboot, Silent
 from tcpclose.testbed import tclink
-from tcpclose.testbed.channel import Channel
+from tcpclose.testbed.faults import ProcessHands
 from tcpclose.testbed.network import EmulatedNetwork, NetworkError
+from tcpclose.testbed.process import AgentError, AgentProcess
 from tcpclose.testbed.relay import FAULTS, RelayError, Report
 from tcpclose.timeline import Timeline
 from tcpclose.topology import TopologyError, load_network
@@ -35,40 +37,6 @@ _LAST_WORDS = 5.0  # s that an agent has to stop
 _LULL = 250_000  # us of silence, beyond what a segment may still be on its way, after which a quiet run is over
 
 
-class AgentError(RuntimeError):
-    """An agent ended by itself, or could not start; the message is for people."""
-
-
-class AgentProcess:
-    """The agent on one host, seen from the conductor."""
-
-    def __init__(self, network: EmulatedNetwork, host: str, scenario: Path) -> None:
-        self.host = host
-        ours, theirs = socket.socketpair()
-        self._complaints: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the agent
-        with theirs:
-            argv = [sys.executable, "-m", "tcpclose.testbed.agent", str(theirs.fileno())]
-            fds = [theirs.fileno()]
-            self.process = network.popen(host, argv, pass_fds=fds, stdin=subprocess.DEVNULL, stderr=self._complaints)
-        self.channel = Channel(ours)
-        addresses = {name: interface.address for name, interface in network.plan.hosts.items()}
-        self.channel.tell(scenario=str(scenario), host=host, addresses=addresses)
-
-    def fileno(self) -> int:
-        return self.channel.stream.fileno()
-
-    def hear(self) -> list[dict[str, str]]:
-        messages = self.channel.hear()
-        if self.channel.closed:
-            raise self.failure()
-        return messages
-
-    def failure(self) -> AgentError:
-        self._complaints.seek(0)
-        words = self._complaints.read().strip().splitlines() or ["it ended without a word"]
-        return AgentError(f"the agent on {self.host} failed: {words[-1]}")
-
-
 class Conductor:
     """One run on a network that is up."""
 
@@ -76,15 +44,20 @@ class Conductor:
         self.scenario = scenario
         self.network = network
         self.timeline = Timeline(scenario)
-        self.agents = {host: AgentProcess(network, host, path) for host in network.plan.hosts}
+        self.agents = {host: AgentProcess(network, host) for host in network.plan.hosts}
+        for agent in self.agents.values():
+            agent.greet(path)
+        self._forger = Forger(scenario, {name: interface.address for name, interface in network.plan.hosts.items()})
+        self._faults = Faults(ProcessHands(self, path), self._forger, self.timeline, self._note)
         self.start = 0
         self.zero = 0  # the same moment on the clock of the captures: microseconds since 1970
-        self._quiet: set[str] = set()
+        self.quiet: set[str] = set()
         self._last_event = 0
         self._lull = _LULL + 2 * sum(link.longest_way for link in network.plan.links.values())
         self._indices = {id(step): index for index, step in enumerate(scenario.step)}
         self._names = self._names_by_address()
         self._waiting: deque[Step] = deque()
+        self._striking = False
 
     def run(self) -> None:
         """From the first agent's "ready" to the last one's "stopped"."""
@@ -93,22 +66,23 @@ class Conductor:
         self.zero = self.start + (time.time_ns() - time.monotonic_ns()) // 1000
         for agent in self.agents.values():
             agent.channel.tell(start=self.start)
-        while (now := self._now()) < self._end():
+        while (now := self.now()) < self._end():
             self._take_steps(now)
-            self._wait(self._next_time() - self._now())
+            self._wait(self._next_time() - self.now())
         for agent in self.agents.values():
             agent.channel.tell(stop=True)
+            agent.resume()
         self._gather("stopped", _LAST_WORDS)
         self.network.stop_captures()  # before the agents end: a kernel closes what its agent leaves open
         self._note_reports()
         self._check_overruns()
 
-    def _now(self) -> int:
+    def now(self) -> int:
         return time.monotonic_ns() // 1000 - self.start
 
     def _end(self) -> int:
         """The hard end, or sooner when no step is due, no timer runs and no segment can be on its way."""
-        if self.timeline.next_time() is None and self._quiet == set(self.agents):
+        if self.timeline.next_time() is None and self.quiet == set(self.agents):
             return min(self._last_event + self._lull, self.scenario.duration)
         return self.scenario.duration
 
@@ -128,6 +102,15 @@ class Conductor:
                 if any(word in message for message in self._hear(agent)):
                     missing.discard(agent.host)
 
+    def hear_from(self, agent: AgentProcess, word: str, seconds: float) -> dict[str, Any]:
+        """Wait until an agent has said `word`; that message."""
+        deadline = time.monotonic() + seconds
+        while select.select([agent], [], [], max(deadline - time.monotonic(), 0))[0]:
+            for message in self._hear(agent):
+                if word in message:
+                    return message
+        raise AgentError(f"no answer from the agent on {agent.host}")
+
     def _wait(self, us: int) -> None:
         agents = {agent.fileno(): agent for agent in self.agents.values()}
         readable, _, _ = select.select([*agents, self.network.fileno()], [], [], max(us, 0) / 1e6)
@@ -137,16 +120,17 @@ class Conductor:
             else:
                 self._note_reports()
 
-    def _hear(self, agent: AgentProcess) -> list[dict[str, str]]:
+    def _hear(self, agent: AgentProcess) -> list[dict[str, Any]]:
         messages = agent.hear()
         for message in messages:
             if "event" in message:
                 self._note(from_json(message["event"]))
             elif "hold" in message:
-                self._strike_due()
-                agent.channel.tell(go=True)
+                agent.still = True
+                self.quiet.discard(agent.host)  # until it says so again
+                self._strike([])
             elif "quiet" in message:
-                (self._quiet.add if message["quiet"] else self._quiet.discard)(agent.host)
+                (self.quiet.add if message["quiet"] else self.quiet.discard)(agent.host)
         return messages
 
     # Steps
@@ -156,27 +140,47 @@ class Conductor:
         while self._waiting:
             step = self._waiting.popleft()
             if step.fault:
-                self._strike(step.fault)
+                self._strike([step.fault])
+            elif step.host not in self.agents:
+                self._note(call_event(step, self.now(), None, OFF))
             else:
-                self._quiet.discard(step.host)
+                self.quiet.discard(step.host)
                 self.agents[step.host].channel.tell(step=self._indices[id(step)])
 
-    def _strike_due(self) -> None:
-        """An agent holds its output for a fault: that comes first, calls keep their order."""
-        due = [*self._waiting, *self.timeline.due(self._now())]
-        for fault in (step.fault for step in due if step.fault):
-            self._strike(fault)
-        self._waiting = deque(step for step in due if not step.fault)
+    def _strike(self, faults: Iterable[Fault]) -> None:
+        """Faults, and then those for which agents hold their output: these go on when all have taken effect.
 
-    def _strike(self, fault: Fault) -> None:
-        at = self.network.fault(fault.kind, fault.target)
-        self._note(FaultTaken(t=at - self.start, fault=fault.kind, target=fault.target))
+        Calls keep their order. An agent that begins to hold while faults strike is served in the same round.
+        """
+        if self._striking:
+            return
+        self._striking = True
+        todo = deque(faults)
+        while todo or any(agent.waits for agent in self.agents.values()):
+            for fault in todo:
+                self._apply(fault)
+            due = [*self._waiting, *self.timeline.due(self.now())]
+            self._waiting = deque(step for step in due if not step.fault)
+            todo = deque(step.fault for step in due if step.fault)
+            if not todo:
+                for agent in self.agents.values():
+                    agent.go()
+        self._striking = False
+
+    def _apply(self, fault: Fault) -> None:
+        if isinstance(fault, Crash | Reboot | Pause | Limit | Injection):
+            self._wait(0)  # what has been said and not been heard counts
+            self._faults.strike(fault, self.now())
+            return
+        at = self.network.fault(fault.kind, fault.target, fault.way if isinstance(fault, Silent) else "out")
+        self._note(FaultTaken(t=at - self.start, fault=fault.kind, target=fault.target, detail=fault.detail))
 
     # The record
 
     def _note(self, event: Event) -> None:
         self._last_event = max(self._last_event, event.t)
         self.timeline.observe(event)
+        self._forger.observe(event)
         print(to_json(event), flush=True)
 
     def _note_reports(self) -> None:
@@ -204,13 +208,18 @@ class Conductor:
             raise NetworkError(f"this machine was too slow for the run: frames were lost in the relay ({overruns})")
 
 
+def _ordered(fault: Fault) -> tuple[str, str]:
+    """What a fault orders of the relay, and of whom."""
+    return "off" if isinstance(fault, Crash | Reboot) else fault.kind, fault.target
+
+
 def _main(folder: Path) -> int:
     path = folder / "scenario.toml"
     scenario = Scenario.load(path)
     network = load_network(scenario)
     ports = {name: host.kernel_ports for name, host in scenario.host.items()}
     linux = [name for name, host in scenario.host.items() if host.stack == "linux"]
-    struck = [(step.fault.kind, step.fault.target) for step in scenario.step if step.fault]
+    struck = [_ordered(step.fault) for step in scenario.step if step.fault]
     try:
         addresses = {name: interface.address for name, interface in network.hosts.items()}
         known = parties(scenario, addresses)
@@ -219,7 +228,7 @@ def _main(folder: Path) -> int:
             conductor = Conductor(scenario, path, emulated)
             conductor.run()
             print(json.dumps({"zero": conductor.zero}), flush=True)
-    except (NetworkError, TopologyError, RelayError, AgentError, OSError) as error:
+    except (NetworkError, TopologyError, RelayError, AgentError, ScenarioError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -156,9 +156,9 @@ class EmulatedNetwork:
         """Start a process in the namespaces of a host, in a session of its own; `kwargs` are those of `Popen`."""
         return subprocess.Popen(self._on(host, argv), **kwargs)
 
-    def fault(self, name: str, target: str) -> int:
+    def fault(self, name: str, target: str, way: str = "out") -> int:
         """Let a fault of `relay.FAULTS` strike a link or a host; when it took effect (us, CLOCK_MONOTONIC)."""
-        return self._relay.fault(name, target)
+        return self._relay.fault(name, target, way)
 
     def reports(self) -> list[Report]:
         """The TCP segments that links lost since the last call, or to which they did something else."""

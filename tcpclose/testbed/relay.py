@@ -9,6 +9,7 @@ commands it. They exchange JSON messages over a socket pair that keeps message b
     first     {"joint": {...}}                                  for each link
     then      {"seed": 1, "parties": {...}}                     answered {"ready": true}
     order     {"order": "link_down", "target": "h1-s1"}         answered {"t": us} when it has taken effect
+    order     {"order": "silent", "target": "h1", "way": "in"}  the same; "speaking", "off" and "on" without a way
     order     {"order": "overruns"}                             answered {"overruns": {"h1>s1": frames}}
     report    {"deed": what, "rule": text, "link": name, "t": us, "frame": hex}, at any time, for each TCP segment that
               a link lost, or to which it did something else (`links.Deed`)
@@ -34,8 +35,8 @@ from tcpclose.links import Burst, Deed, Fate, FateBook, Line, LinkSettings, Orde
 from tcpclose.protocol.datagram import Endpoint
 from tcpclose.wire import Malformed, damage, decode_ethernet, decode_tcp
 
-#: What can be ordered of a link or, the last two, of all links of a host.
-FAULTS = ("link_down", "link_up", "silent", "speaking")
+#: What can be ordered of a link or, the last four, of all links of a host. One that is "off" hears nothing.
+FAULTS = ("link_down", "link_up", "silent", "speaking", "off", "on")
 
 _ETH_P_ALL = 0x0003
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_QDISC_BYPASS, _PACKET_IGNORE_OUTGOING = 263, 6, 20, 23
@@ -119,9 +120,9 @@ class Relay:
         """Readable when `reports` has something new, for `select`."""
         return self._control.fileno()
 
-    def fault(self, name: str, target: str) -> int:
+    def fault(self, name: str, target: str, way: str = "out") -> int:
         """Let a fault of `FAULTS` strike a link or host; when it took effect (us, CLOCK_MONOTONIC)."""
-        taken: int = self._ask({"order": name, "target": target})["t"]
+        taken: int = self._ask({"order": name, "target": target, "way": way})["t"]
         return taken
 
     def overruns(self) -> dict[str, int]:
@@ -210,8 +211,8 @@ class _Lane:
         exit: socket.socket,
         fates: FateBook | None,
     ) -> None:
-        self.link, self.sender = joint.link, joint.ends[sender]
-        self.name = direction(self.sender, joint.ends[1 - sender])
+        self.link, self.sender, self.receiver = joint.link, joint.ends[sender], joint.ends[1 - sender]
+        self.name = direction(self.sender, self.receiver)
         self.line: Line[bytes] = Line(joint.settings[sender], link_random(seed, joint.link, self.name), damage)
         self.fates = fates
         self.receive, self.send = entry.recv, exit.send
@@ -271,7 +272,10 @@ class _Process:
         now = _now()
         for lane in list(self._busy):
             for frame in lane.line.due(now):
-                lane.send(frame)
+                if reason := lane.line.loss_on_arrival:
+                    self._report(Deed(reason), lane, frame, now)
+                else:
+                    lane.send(frame)
             if lane.line.next_due() is None:
                 self._busy.discard(lane)
 
@@ -296,15 +300,27 @@ class _Process:
                 counts = {lane.name: lane.count_overruns() for lane in self._lanes.values()}
                 self._tell({"overruns": {name: count for name, count in counts.items() if count}})
             else:
-                self._strike(message["order"], message["target"])
+                self._strike(message["order"], message["target"], message["way"])
         return bool(octets)
 
-    def _strike(self, fault: str, target: str) -> None:
+    def _strike(self, fault: str, target: str, way: str) -> None:
+        def of_host(lane: _Lane) -> bool:
+            return target in (lane.sender, lane.receiver)
+
+        def silence(lane: _Lane) -> None:
+            lane.line.silence(way if fault == "silent" else None, lane.sender == target, lane.receiver == target)
+
+        def attend(lane: _Lane) -> None:
+            if lane.receiver == target:
+                lane.line.unattended = fault == "off"
+
         strikes: dict[str, tuple[Callable[[_Lane], bool], Callable[[_Lane], None]]] = {
             "link_down": (lambda lane: lane.link == target, self._cut),
             "link_up": (lambda lane: lane.link == target, lambda lane: lane.line.restore()),
-            "silent": (lambda lane: lane.sender == target, lambda lane: setattr(lane.line, "silent", True)),
-            "speaking": (lambda lane: lane.sender == target, lambda lane: setattr(lane.line, "silent", False)),
+            "silent": (of_host, silence),
+            "speaking": (of_host, silence),
+            "off": (of_host, attend),
+            "on": (of_host, attend),
         }
         if fault not in strikes:
             return self._tell({"error": f"there is no fault {fault}; there are {', '.join(strikes)}"})

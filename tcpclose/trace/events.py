@@ -107,7 +107,7 @@ class Received(SegmentEvent):
 
 @dataclass(slots=True, kw_only=True)
 class Lost(SegmentEvent):
-    """A link lost a segment: `reason` is down, silent, mtu, loss, burst, queue, or fate by the `rule` of a scenario."""
+    """A link lost a segment: `reason` is down, silent, off, mtu, loss, burst, queue, or fate by a scenario's `rule`."""
 
     kind: ClassVar[str] = "lost"
     link: str
@@ -179,6 +179,7 @@ class FaultTaken(Event):
     kind: ClassVar[str] = "fault"
     fault: str
     target: str
+    detail: str = ""
 
 
 _KINDS: dict[str, type[Event]] = {

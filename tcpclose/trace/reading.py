@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tcpclose.protocol.segment import seq_add, seq_diff
 from tcpclose.trace.events import Call, Change, Disturbed, End, FaultTaken, Lost, Received, SegmentEvent, Sent, Trace
@@ -16,11 +16,23 @@ from tcpclose.trace.events import Call, Change, Disturbed, End, FaultTaken, Lost
 #: States in which an end has nothing left to do for its peer but to answer a repeated FIN (3.3.2).
 OVER = ("TIME-WAIT", "CLOSED", "LISTEN")
 
+#: What stands on a lifeline from where its host crashed: it is in no state any more.
+CRASH = "(Crash)"
+
 #: Changes of one end this close together, with no call and no arrival between, come from one event (microseconds).
 MOMENT = 1_000
 
 #: The fault that ends each lasting fault.
-REMEDY = {"link_down": "link_up", "carrier_down": "carrier_up", "silent": "speaking"}
+REMEDY = {
+    "link_down": "link_up",
+    "carrier_down": "carrier_up",
+    "silent": "speaking",
+    "crash": "reboot",
+    "pause": "resume",
+}
+
+#: What people call them while they last.
+_LASTING = {"crash": "off", "pause": "paused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,8 @@ class Flight:
     copy: bool = False
     #: The rows that its arrival fired, also those that keep the state.
     fired: tuple[Change, ...] = ()
+    #: It says that it is from another host than that which sent it.
+    forged: bool = False
 
     @property
     def segment(self) -> SegmentEvent:
@@ -141,7 +155,8 @@ def flights(trace: Trace) -> list[Flight]:
             recent[pair] = owner
         sent, arrived = journey.sent, journey.arrived
         source = sent.host if sent else names.get(address(first.src), address(first.src))
-        seq, ack, again = numbers.read(owner, source, first)
+        forged = sent is not None and names.get(address(first.src), source) != source
+        seq, ack, again = numbers.read(owner, source, first, forged)
         result.append(
             Flight(
                 connection=owner,
@@ -155,6 +170,7 @@ def flights(trace: Trace) -> list[Flight]:
                 retransmission=again and not journey.copy,
                 copy=journey.copy,
                 fired=tuple(fired.get(id(arrived), ())),
+                forged=forged,
             )
         )
     return result
@@ -198,12 +214,17 @@ class _Numbers:
         self.iss: dict[tuple[str | None, str, str], int] = {}
         self.sent_to: dict[tuple[str | None, str, str, str], int] = {}
 
-    def read(self, connection: str | None, source: str, segment: SegmentEvent) -> tuple[int, int | None, bool]:
-        """The segment's relative SEQ, its relative ACK if it has one, and whether it is a retransmission."""
+    def read(
+        self, connection: str | None, source: str, segment: SegmentEvent, forged: bool
+    ) -> tuple[int, int | None, bool]:
+        """The segment's relative SEQ, its relative ACK if it has one, and whether it is a retransmission.
+
+        A forged SYN begins nothing.
+        """
         bits = controls(segment)
         this, other = (connection, segment.src, segment.dst), (connection, segment.dst, segment.src)
         here = (connection, source, segment.src, segment.dst)
-        if "SYN" in bits and self.iss.get(this) != segment.seq:  # a first SYN, or a new incarnation
+        if "SYN" in bits and not forged and self.iss.get(this) != segment.seq:  # a first SYN, or a new incarnation
             self.iss[this] = segment.seq
             self.sent_to.pop(here, None)
         seq = seq_add(segment.seq, -self.iss.setdefault(this, segment.seq))
@@ -248,6 +269,8 @@ class Interval:
     end: int
     previous: str
     entered: Change
+    #: The host crashed in it: nobody left it.
+    crashed: bool = False
 
     @property
     def length(self) -> int:
@@ -256,7 +279,7 @@ class Interval:
 
 
 def intervals(trace: Trace) -> dict[tuple[str, str], list[Interval]]:
-    """The states of each end, by (host, connection), from its first change to the end of the trace.
+    """The states of each end, by (host, connection), from its first change to the end of the trace, or to a crash.
 
     A segment that fires two rows, FIN-WAIT-1 to FIN-WAIT-2 to TIME-WAIT, leads straight to the last state: nobody
     could see the one between.
@@ -264,10 +287,13 @@ def intervals(trace: Trace) -> dict[tuple[str, str], list[Interval]]:
     steps: dict[tuple[str, str], list[tuple[Change, Change]]] = defaultdict(list)  # first and last row of each step
     stirred: dict[str, int] = defaultdict(int)  # how often something happened to a host
     stirred_at: dict[tuple[str, str], int] = {}
+    crashes: dict[str, list[int]] = defaultdict(list)
     for event in trace:
         match event:
             case Call() | Received():
                 stirred[event.host] += 1
+            case FaultTaken(fault="crash"):
+                crashes[event.target].append(event.t)
             case Change() if event.old != event.new:
                 end = (event.host, event.connection)
                 passed = steps[end]
@@ -277,13 +303,15 @@ def intervals(trace: Trace) -> dict[tuple[str, str], list[Interval]]:
                 passed.append((first, event))
                 stirred_at[end] = stirred[event.host]
     until = trace.events[-1].t if len(trace) else 0
-    return {end: list(_intervals_of(passed, until)) for end, passed in steps.items()}
+    return {end: list(_intervals_of(passed, until, crashes[end[0]])) for end, passed in steps.items()}
 
 
-def _intervals_of(steps: list[tuple[Change, Change]], until: int) -> Iterator[Interval]:
-    ends = [first.t for first, _ in steps[1:]] + [until]
+def _intervals_of(steps: list[tuple[Change, Change]], until: int, crashes: list[int]) -> Iterator[Interval]:
+    ends = [first.t for first, _ in steps[1:]] + [until + 1]
     for (first, last), end in zip(steps, ends, strict=True):
-        yield Interval(last.new, first.t, end, first.old, last)
+        crash = next((t for t in crashes if first.t <= t < end and last.new != "CLOSED"), None)
+        end = min(end, until)
+        yield Interval(last.new, first.t, end if crash is None else crash, first.old, last, crash is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,12 +322,18 @@ class Outage:
     target: str
     start: int
     end: int | None
+    detail: str = ""
 
     @property
     def name(self) -> str:
-        """For people: "link h1-s1 down", "h2 silent"."""
+        """For people: "link h1-s1 down", "h2 silent", "h2 off", "h3 inject: RST as h1 on c1"."""
         words = self.fault.split("_")
-        return " ".join([words[0], self.target, *words[1:]] if len(words) > 1 else [self.target, self.fault])
+        if len(words) > 1:
+            return " ".join([words[0], self.target, *words[1:]])
+        if self.fault == "crash" and self.end == self.start:
+            return f"{self.target} rebooted"
+        name = f"{self.target} {_LASTING.get(self.fault, self.fault)}"
+        return f"{name}: {self.detail}" if self.detail else name
 
 
 def outages(trace: Trace) -> list[Outage]:
@@ -313,9 +347,10 @@ def outages(trace: Trace) -> list[Outage]:
         ]
         if running:
             begun = result[running[-1]]
-            result[running[-1]] = Outage(begun.fault, begun.target, begun.start, event.t)
+            result[running[-1]] = replace(begun, end=event.t)
         elif event.fault not in REMEDY.values():
-            result.append(Outage(event.fault, event.target, event.t, None if event.fault in REMEDY else event.t))
+            end = None if event.fault in REMEDY else event.t
+            result.append(Outage(event.fault, event.target, event.t, end, event.detail))
     return result
 
 
@@ -363,7 +398,9 @@ def _release(
     for host, end in told.items():
         over.setdefault(host, end.t)
     causes = {
-        host: told[host].cause if host in told else "graceful" for host in over if host in told or _lingers(ends[host])
+        host: told[host].cause if host in told else "crashed" if _crashed(ends[host]) else "graceful"
+        for host in over
+        if host in told or _lingers(ends[host]) or _crashed(ends[host])
     }
     began, first, action = begun or (None, None, None)
     return Release(
@@ -386,13 +423,18 @@ def _how(causes: set[str]) -> str | None:
 
 
 def _over_since(passed: list[Interval]) -> int | None:
-    """When an end entered the last of its states, counting from TIME-WAIT; None while it lives."""
-    since = None
+    """When an end entered the last of its states, counting from TIME-WAIT, or crashed; None while it lives."""
+    since = passed[-1].end if _crashed(passed) else None
     for interval in reversed(passed):
         if interval.state not in OVER:
             break
         since = interval.start
     return since
+
+
+def _crashed(passed: list[Interval]) -> bool:
+    """The host crashed, and the connection with it, before it was over."""
+    return passed[-1].crashed and passed[-1].state not in OVER
 
 
 def _lingers(passed: list[Interval]) -> bool:
@@ -418,14 +460,22 @@ def _beginnings(trace: Trace) -> dict[str, tuple[int, str, str]]:
 def _release_actions(trace: Trace) -> Iterator[tuple[int, str, str, str]]:
     """Everything that may release a connection, in order: (time, connection, host, action)."""
     flown: dict[int, Flight] = {id(flight.segment): flight for flight in flights(trace)}
+    crashes: dict[tuple[str, int], list[str]] = defaultdict(list)  # by host and time, the connections that it had
+    for (host, name), passed in intervals(trace).items():
+        for interval in passed:
+            if interval.crashed and interval.state not in OVER:
+                crashes[host, interval.end].append(name)
     for event in trace:
         match event:
             case Call(connection=str(name), call="close" | "abort", error=None):
                 yield event.t, name, event.host, event.call
+            case FaultTaken(fault="crash"):
+                for name in crashes[event.target, event.t]:
+                    yield event.t, name, event.target, "crash"
             case Change(new="CLOSED") if event.old != "TIME-WAIT":
                 word = event.event.lower().replace("_", " ")
                 yield event.t, event.connection, event.host, "timeout" if "timeout" in word else word
             case SegmentEvent() if flight := flown.get(id(event)):
                 ending = next((bit for bit in ("RST", "FIN") if bit in flight.controls), None)
-                if ending and flight.connection:
+                if ending and flight.connection and (flight.changes or not flight.forged):
                     yield event.t, flight.connection, flight.source, ending

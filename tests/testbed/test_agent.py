@@ -46,7 +46,7 @@ def test_a_step_that_comes_with_the_start_is_not_lost(monkeypatch, together):
     ours, theirs = socket.socketpair()
     ours.settimeout(30)  # an agent that fails says nothing: do not wait for it for ever
     conductor = Channel(ours)
-    hello = {"scenario": str(LABS / "demo" / "scenario.toml"), "host": "h2", "addresses": {}}
+    hello = {"scenario": str(LABS / "demo" / "scenario.toml"), "host": "h2", "addresses": {}, "boot": 0}
     running = threading.Thread(target=agent.Agent(Channel(theirs), hello).run)
     if together:
         conductor.tell(start=1)
