@@ -54,6 +54,17 @@ def parties(scenario: Scenario, addresses: Mapping[str, str]) -> Parties:
     return Parties({address: host for host, address in addresses.items()}, connections)
 
 
+def name_of(datagram: Datagram, names: Mapping[str, Names]) -> str | None:
+    """The name of the connection of a segment seen between hosts; `names` are theirs, by address.
+
+    One end may be unknown, where addresses are translated on the way.
+    """
+    src, dst, _ = datagram
+    if src.address in names:
+        return names[src.address].of(Pair(src, dst))
+    return names[dst.address].of(Pair(dst, src)) if dst.address in names else None
+
+
 class Ledger:
     """The text that one user has given and got, as octet counts and digests."""
 
@@ -92,7 +103,7 @@ def call_event(step: Step, now: int, octets: int | None, error: str | None) -> C
 
 
 class Host:
-    """A host with our stack. `addresses` are those of all hosts, by name."""
+    """A host with our stack. `addresses` are those of all hosts, by name, as this one knows them."""
 
     def __init__(self, scenario: Scenario, name: str, addresses: Mapping[str, str], boot: int = 0) -> None:
         self.name = name

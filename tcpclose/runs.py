@@ -4,7 +4,7 @@ scenario.toml    everything that was ordered, every default spelled out
 run.json         world, version, and status: "running", "complete" or "failed" with the reason; of a complete run the
                  captures' time of the trace's zero, in microseconds since 1970 (0 in virtual time)
 trace.jsonl      appears when the run is complete
-h1-eth0.pcap     one capture for each host interface
+h1-eth0.pcap     one capture for each interface of a host or router
 ladder.png  states.png
 """
 

@@ -8,67 +8,43 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from tcpclose.fabric import Fabric, Way
 from tcpclose.forging import Forger
+from tcpclose.forwarding import Packet, Route
 from tcpclose.frailhost import FrailHost, SimulatedHands
-from tcpclose.host import call_event, parties
+from tcpclose.host import call_event, name_of, parties
 from tcpclose.hostfaults import OFF, Faults
-from tcpclose.links import Deed, FateBook, Line, link_random
+from tcpclose.links import Deed, FateBook, Line, Order, link_random
 from tcpclose.protocol.datagram import Datagram
-from tcpclose.protocol.options import options_length
 from tcpclose.protocol.stack import Pair
 from tcpclose.scenario import Fault, Scenario, ScenarioError, Step
-from tcpclose.scenario.faults import Crash, Cut, Injection, Limit, Pause, Reboot, Silent, Speaking
+from tcpclose.scenario.faults import Cut, HostFault, NetworkFault, Silent, Speaking
 from tcpclose.timeline import Timeline
-from tcpclose.topology import Network
+from tcpclose.topology import Interface, Network
 from tcpclose.trace.events import Disturbed, Event, FaultTaken, Lost, Trace, segment_fields
-from tcpclose.wire import (
-    EN10MB,
-    PcapWriter,
-    damage,
-    encode_tcp,
-    ethernet_header,
-)
-
-_ETHERNET = 14  # octets
-_HEADERS = _ETHERNET + 20 + 20  # octets of Ethernet, IPv4 and TCP in front of the text
+from tcpclose.wire import EN10MB, PcapWriter, damage
 
 
 class _Frame(NamedTuple):
-    """A datagram on its way: `ident` is its IPv4 identification, `hops` the lines still ahead, by their links.
+    """A packet on its way to the next host or router; `hop` counts the lines behind it."""
 
-    `source` is the host that sent it; if it has `forged` it, these are the octets. `damages` are the places, from 0 to
-    1, where links have flipped a bit.
-    """
-
-    datagram: Datagram
-    ident: int
+    packet: Packet
+    way: Way
     octets: int
-    hops: tuple[tuple[str, Line[_Frame]], ...]
-    source: str
-    forged: bytes = b""
-    damages: tuple[float, ...] = ()
+    hop: int = 0
 
     @classmethod
-    def of(
-        cls,
-        datagram: Datagram,
-        ident: int,
-        hops: tuple[tuple[str, Line[_Frame]], ...],
-        source: str = "",
-        forged: bytes = b"",
-    ) -> _Frame:
+    def of(cls, packet: Packet, way: Way) -> _Frame:
         """A new one, as long as on a wire."""
-        segment = datagram.segment
-        octets = _ETHERNET + len(forged) if forged else _HEADERS + options_length(segment) + len(segment.data)
-        return cls(datagram, ident, octets, hops, source, forged)
+        return cls(packet, way, len(way.header) + packet.octets)
 
     def damaged(self, place: float) -> _Frame:
-        """The same, with one more bit flipped."""
-        return self._replace(damages=(*self.damages, place))
+        """The same, with one more bit of its segment flipped."""
+        packet = self.packet
+        return self._replace(packet=packet._replace(damages=(*packet.damages, place)))
 
 
 _Host = FrailHost[_Frame]
@@ -125,8 +101,8 @@ def simulate(
 ) -> Trace:
     """Run `scenario` on `network` in virtual time.
 
-    With `captures`, one pcap for each host interface is written into that folder. `watch` is called with each event
-    as it happens. Raises `ScenarioError` as `check_simulable` does.
+    With `captures`, one pcap for each interface of a host or router is written into that folder. `watch` is called
+    with each event as it happens. Raises `ScenarioError` as `check_simulable` does.
     """
     check_simulable(scenario)
     return _Simulation(scenario, network, captures, watch).run()
@@ -151,9 +127,10 @@ class _Simulation:
         self.watch = watch
         self.now = 0
         self.events: list[Event] = []
-        addresses = {name: interface.address for name, interface in network.hosts.items()}
-        self.owners = {address: name for name, address in addresses.items()}
-        self.hosts: dict[str, _Host] = {name: FrailHost(scenario, name, addresses) for name in network.hosts}
+        self.hosts: dict[str, _Host] = {
+            name: FrailHost(scenario, name, network.addresses(name)) for name in network.hosts
+        }
+        self.names = {network.hosts[name].address: host.names for name, host in self.hosts.items()}
         self.lines: dict[tuple[str, str], Line[_Frame]] = {
             (link.name, way): Line(settings, link_random(scenario.seed, link.name, way), _Frame.damaged)
             for link in network.links.values()
@@ -161,9 +138,10 @@ class _Simulation:
         }
         self.links = {line: link for (link, _), line in self.lines.items()}
         self.agenda = _Agenda(self.lines.values(), self.hosts.values(), self.timeline)
+        addresses = {name: interface.address for name, interface in network.hosts.items()}
         known = parties(scenario, addresses)
         self.fates = {link.name: FateBook(link.fates, known) for link in network.links.values() if link.fates}
-        self.path = cache(lambda src, dst: tuple((link, self.lines[link, way]) for link, way in network.path(src, dst)))
+        self.fabric = Fabric(network)
         self.forger = Forger(scenario, addresses)
         self.curious = self.forger.curious
         self.hands = SimulatedHands(self.hosts, self.lines, lambda: self.now)
@@ -178,7 +156,7 @@ class _Simulation:
                 case Line():
                     for frame in party.due(self.now):
                         if reason := party.loss_on_arrival:
-                            self._note_deed(frame, self.links[party], Deed(reason))
+                            self._note_deed(frame.packet, self.links[party], Deed(reason))
                         else:
                             self._forward(frame)
                 case FrailHost():
@@ -212,32 +190,46 @@ class _Simulation:
             self._flush(host)
 
     def _strike(self, fault: Fault) -> None:
-        """A fault takes effect at once. A cut link loses what is on its way in both directions."""
-        if isinstance(fault, Crash | Reboot | Pause | Limit | Injection):
+        """A fault takes effect at once."""
+        if isinstance(fault, HostFault):
             self.faults.strike(fault, self.now)
             self.agenda.stir(self.timeline)  # it may come up again later
             self._catch_up(self.hosts[fault.host])
             return
-        for (link, way), line in self.lines.items():
-            speaker, _, hearer = way.partition(">")
-            match fault:
-                case Cut(kind="link_down", link=name) if name == link:
-                    for frame in line.cut():
-                        self._note_deed(frame, link, Deed("down"))
-                case Cut(link=name) if name == link:
-                    line.restore()
-                case Silent(host=host, way=muted):
-                    line.silence(muted, host == speaker, host == hearer)
-                case Speaking(host=host):
-                    line.silence(None, host == speaker, host == hearer)
-            self.agenda.stir(line)
+        if isinstance(fault, NetworkFault):
+            for link, carrier in self.fabric.strike(fault).items():
+                self._set_up(link, carrier)
+        match fault:
+            case Cut(link=link):
+                self._set_up(link, fault.kind == "link_up")
+            case Silent(host=name, way=muted):
+                self._silence(name, muted)
+            case Speaking(host=name):
+                self._silence(name, None)
         self._note([FaultTaken(t=self.now, fault=fault.kind, target=fault.target, detail=fault.detail)])
+
+    def _set_up(self, link: str, up: bool) -> None:
+        """Both directions of a link. When it is cut, what is on its way is lost."""
+        for line in (self.lines[link, way] for way in self.network.links[link].directions):
+            if up:
+                line.restore()
+            else:
+                for frame in line.cut():
+                    self._note_deed(frame.packet, link, Deed("down"))
+            self.agenda.stir(line)
+
+    def _silence(self, host: str, muted: str | None) -> None:
+        for (_, way), line in self.lines.items():
+            speaker, _, hearer = way.partition(">")
+            line.silence(muted, host == speaker, host == hearer)
+            self.agenda.stir(line)
 
     def _catch_up(self, host: _Host) -> None:
         """After a fault: let out what was held and what it brought on, and handle what has waited."""
         self._flush(host)
         while host.life == "on" and host.arrived:
-            self._receive(host, host.arrived.popleft())
+            frame = host.arrived.popleft()
+            self._receive(host, frame.way, frame.packet)
         at = host.next_timeout()
         if at is not None and at <= self.now:
             host.timeout(self.now)
@@ -245,7 +237,7 @@ class _Simulation:
         while host.life == "on" and host.called:
             self._perform(host, host.called.popleft())
         for source, forged in self.hands.take_forged():
-            self._send(source, forged.datagram, forged.ident, forged.packet)
+            self._originate(source, Packet(forged.datagram, forged.ident, forged=forged.packet))
 
     # Frames
 
@@ -258,48 +250,92 @@ class _Simulation:
                 self._strike(step.fault)
         frames = host.datagrams_to_send(self.now)
         self._note(host.events())
+        layout = host.stack.config.option_layout
         for ident, datagram in frames:
-            self._send(host.name, datagram, ident)
+            self._originate(host.name, Packet(datagram, ident, layout=layout))
         self.agenda.stir(host)
         for step in due:
             if not step.fault:
                 self._take(step)
 
-    def _send(self, source: str, datagram: Datagram, ident: int, forged: bytes = b"") -> None:
-        destination = self.owners.get(datagram.dst.address)
-        hops = self.path(source, destination) if destination else ()
-        frame = _Frame.of(datagram, ident, hops, source, forged)
-        self._capture(source, frame)
-        if hops:
-            self._forward(frame)
+    def _originate(self, node: str, packet: Packet) -> None:
+        route = self.fabric.forwarders[node].lookup(packet.destination)
+        if isinstance(route, Route):
+            self._send(route, packet)
+
+    def _send(self, route: Route, packet: Packet) -> None:
+        """A packet leaves a host or router by its interface there; for an address that nobody has it goes nowhere."""
+        way = self.fabric.way(route, packet.destination)
+        if way is None or way.hops[0][0] in self.fabric.carriers.dead:
+            return
+        self._capture(route.interface, way, packet)
+        passed, answer = self.fabric.inspect(route.interface, packet, True, self.now)
+        if passed is None:
+            self._note_deed(packet, way.hops[0][0], Deed("middlebox"))
+        else:
+            self._forward(_Frame.of(passed, way))
+        if answer is not None:
+            self._take_in(self.fabric.places[route.interface], way, answer)
 
     def _forward(self, frame: _Frame) -> None:
-        """A frame goes on to its next line; behind the last one is the host that it is for."""
-        datagram, ident, octets, hops, source, forged, damages = frame
-        if not hops:
-            self._arrive(frame)
+        """A frame goes on to its next line; behind the last one is the host or router that it is for."""
+        packet, way, octets, hop = frame
+        if hop == len(way.hops):
+            self._arrive(packet, way)
             return
-        link, line = hops[0]
-        fates = self.fates.get(link)
-        orders = fates.judge(datagram) if fates and not damages else ()
-        rest = _Frame(datagram, ident, octets, hops[1:], source, forged, damages)
-        for deed in line.offer(rest, octets, self.now, orders):
-            self._note_deed(frame, link, deed)
+        link, _ = way.hops[hop]
+        if link in self.fabric.carriers.dead:
+            return
+        line = self.lines[way.hops[hop]]
+        datagram, fates = packet.content, self.fates.get(link)
+        orders: tuple[Order, ...] = ()
+        if fates is not None and isinstance(datagram, Datagram) and not packet.damages:
+            orders = tuple(fates.judge(datagram))
+        for deed in line.offer(_Frame(packet, way, octets, hop + 1), octets, self.now, orders):
+            self._note_deed(packet, link, deed)
         self.agenda.stir(line)
 
-    def _arrive(self, frame: _Frame) -> None:
-        host = self.hosts[self.owners[frame.datagram.dst.address]]
-        self._capture(host.name, frame)
-        if host.life == "paused":
-            host.arrived.append(frame)
+    def _arrive(self, packet: Packet, way: Way) -> None:
+        """Behind the last line is a host, which the packet is for, or a router, with a middlebox before it or not."""
+        passed, answer = self.fabric.inspect(way.entry.name, packet, False, self.now)
+        if passed is None:
+            self._note_deed(packet, way.entry.link, Deed("middlebox"))
         else:
-            self._receive(host, frame)
+            self._take_in(way.entry, way, passed)
+        if answer is not None:
+            self._answer(way, answer)
 
-    def _receive(self, host: _Host, frame: _Frame) -> None:
-        if frame.forged or frame.damages:
-            host.packet_arrives(self._octets(frame)[_ETHERNET:], self.now)
+    def _take_in(self, place: Interface, way: Way, packet: Packet) -> None:
+        self._capture(place.name, way, packet)
+        node = self.fabric.node(place)
+        if node in self.hosts:
+            self._hand_in(self.hosts[node], way, packet)
+        elif packet.destination not in self.fabric.forwarders[node].addresses:
+            sent = self.fabric.forwarders[node].forward(packet, self.now)
+            if sent is not None:
+                self._send(*sent)
+
+    def _answer(self, way: Way, answer: Packet) -> None:
+        """A middlebox answers what came from outside, and does not look into that itself."""
+        route = self.fabric.forwarders[self.fabric.node(way.entry)].lookup(answer.destination)
+        back = self.fabric.way(route, answer.destination) if isinstance(route, Route) else None
+        if back is not None:
+            self._forward(_Frame.of(answer, back))
+
+    def _hand_in(self, host: _Host, way: Way, packet: Packet) -> None:
+        if host.life == "paused":
+            host.arrived.append(_Frame.of(packet, way))
         else:
-            host.segment_arrives(frame.datagram, frame.ident, self.now)
+            self._receive(host, way, packet)
+
+    def _receive(self, host: _Host, way: Way, packet: Packet) -> None:
+        if not isinstance(packet.content, Datagram):
+            error = packet.content.error
+            host.icmp_arrives(Pair(error.local, error.remote), error.seq, error.type, error.code, self.now)
+        elif packet.forged or packet.damages:
+            host.packet_arrives(_octets(way, packet)[len(way.header) :], self.now)
+        else:
+            host.segment_arrives(packet.content, packet.ident, self.now)
         self._flush(host)
 
     # The record
@@ -314,32 +350,27 @@ class _Simulation:
             if self.watch is not None:
                 self.watch(event)
 
-    def _note_deed(self, frame: _Frame, link: str, deed: Deed) -> None:
-        if frame.damages:
-            return  # no whole segment any more: what became of it has been told
-        datagram = frame.datagram
-        name = self.hosts[self.owners[datagram.src.address]].names.of(Pair(datagram.src, datagram.dst))
-        fields = segment_fields(datagram, name, frame.ident)
-        kind = Lost if deed.loses else Disturbed
-        self._note([kind(t=self.now, link=link, reason=deed.what, rule=deed.rule, **fields)])
+    def _note_deed(self, packet: Packet, link: str, deed: Deed) -> None:
+        """Only of whole segments, as in the testbed: what became of the others has been told."""
+        datagram, valid = packet.read()
+        if datagram is not None and valid:
+            fields = segment_fields(datagram, name_of(datagram, self.names), packet.ident)
+            kind = Lost if deed.loses else Disturbed
+            self._note([kind(t=self.now, link=link, reason=deed.what, rule=deed.rule, **fields)])
 
     def _open_captures(self, folder: Path | None) -> dict[str, PcapWriter]:
         if folder is None:
             return {}
-        return {
-            name: PcapWriter(folder / f"{interface.name}.pcap", EN10MB)
-            for name, interface in self.network.hosts.items()
-        }
+        return {name: PcapWriter(folder / f"{name}.pcap", EN10MB) for name in self.fabric.places}
 
-    def _capture(self, host: str, frame: _Frame) -> None:
-        if host in self.captures:
-            self.captures[host].write(self.now * 1000, self._octets(frame))
+    def _capture(self, interface: str, way: Way, packet: Packet) -> None:
+        if interface in self.captures:
+            self.captures[interface].write(self.now * 1000, _octets(way, packet))
 
-    def _octets(self, frame: _Frame) -> bytes:
-        destination = self.network.hosts[self.owners[frame.datagram.dst.address]]
-        header = ethernet_header(destination.mac, self.network.hosts[frame.source].mac)
-        layout = self.hosts[frame.source].stack.config.option_layout
-        octets = header + (frame.forged or encode_tcp(frame.datagram, frame.ident, layout=layout))
-        for place in frame.damages:
-            octets = damage(octets, place)
-        return octets
+
+def _octets(way: Way, packet: Packet) -> bytes:
+    """The frame as a wire has it."""
+    octets = way.header + packet.encode()
+    for place in packet.damages:
+        octets = damage(octets, place)
+    return octets

@@ -120,7 +120,7 @@ def test_each_call_says_what_it_needs() -> None:
 
 def test_the_demo_is_four_connections_in_less_than_ten_seconds() -> None:
     scenario = Scenario.load(DEMO)
-    scenario.check_against({"h1", "h2"}, {"h1-s1", "h2-s1"})
+    scenario.check_against({"host": {"h1", "h2"}, "link": {"h1-s1", "h2-s1"}})
     assert list(scenario.connection) == ["graceful", "refused", "aborted", "unreachable"]
     assert scenario.duration < 10_000_000
     assert scenario.tcp_config("h1").user_timeout == 3_000_000
@@ -347,7 +347,7 @@ def test_names_that_the_topology_does_not_have() -> None:
         + '[[step]]\nat = "1s"\nfault = "link_down"\nlink = "core"\n[[step]]\nat = "1s"\nfault = "silent"\nhost = "h3"'
     )
     with pytest.raises(ScenarioError) as caught:
-        scenario.check_against(["h1", "h2"], ["h1-s1", "s1-h2"], source="x.toml")
+        scenario.check_against({"host": ["h1", "h2"], "link": ["h1-s1", "s1-h2"]}, source="x.toml")
     assert str(caught.value).splitlines() == [
         "x.toml: 4 errors",
         "  connection.c1.server: there is no host h3 in two_hosts; hosts: h1, h2",

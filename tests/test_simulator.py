@@ -5,24 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mininet.topo import SingleSwitchTopo
 from scenarios import talk
 
 from tcpclose.links import Line, LinkSettings, link_random
 from tcpclose.protocol.config import PROFILES
-from tcpclose.protocol.datagram import Datagram, Endpoint
-from tcpclose.protocol.segment import ACK, SYN, Segment
+from tcpclose.protocol.segment import SYN
 from tcpclose.runs import LABS
-from tcpclose.scenario import ScenarioError
+from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.simulator import _Agenda, _Frame, simulate
 from tcpclose.timeline import Timeline
-from tcpclose.topology import Interface, LinkPlan, load_network
+from tcpclose.topology import load_network, read_topo
 from tcpclose.trace.events import Call, Dropped, End, FaultTaken, Lost, Received, Sent, Text, Told, Trace, to_json
 from tcpclose.trace.reading import releases
-from tcpclose.wire import decode_tcp, encode_tcp, read_pcap
+from tcpclose.wire import decode_tcp, read_pcap
 
 DEMO = LABS / "demo" / "scenario.toml"
 
@@ -165,21 +164,6 @@ def test_linux_is_refused():
         trace_of(hurried(tables='[host.h2]\nstack = "linux"\n'))
 
 
-@pytest.mark.parametrize(
-    "segment",
-    [
-        Segment(1, ctl=SYN, mss=1460),
-        Segment(1, 2, ACK, data=b"x" * 700),
-        Segment(5, ctl=ACK, ack=1),
-        Segment(1, ctl=SYN, mss=1460, wscale=8, timestamps=(1, 0)),
-        Segment(1, sack=((1, 2),), timestamps=(1, 0)),
-    ],
-)
-def test_a_frame_is_as_long_as_on_the_wire(segment):
-    datagram = Datagram(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), segment)
-    assert _Frame.of(datagram, 1, ()).octets == 14 + len(encode_tcp(datagram, 1))
-
-
 def test_captures_hold_what_each_host_sent_and_heard(tmp_path):
     trace = trace_of(hurried(loss="5%"), captures=tmp_path)
     for host in ("h1", "h2"):
@@ -192,12 +176,7 @@ def test_captures_hold_what_each_host_sent_and_heard(tmp_path):
 def test_nobody_is_asked_for_the_time_to_whom_nothing_happens(monkeypatch):
     """A run of many hosts must not be slower for those that stay silent."""
     scenario = talk()
-    network = load_network(scenario)
-    for number in range(3, 30):
-        name, (link, *_) = f"h{number}", network.links.values()
-        here = Interface(f"{name}-eth0", f"10.0.0.{number}", 8, f"00:00:00:00:00:{number:02x}", f"{name}-s1")
-        line = LinkPlan(f"{name}-s1", (name, "s1"), (0, number), link.settings)
-        network = replace(network, hosts=network.hosts | {name: here}, links=network.links | {line.name: line})
+    network = read_topo(SingleSwitchTopo(k=29, lopts={"delay": "10ms"}))
     asked: Counter[int] = Counter()
     next_due = Line.next_due
 
@@ -219,7 +198,7 @@ def test_at_one_instant_it_goes_round():
     turns = []
     for _ in range(5):
         for line in (first, second):
-            line.offer(_Frame.of(Datagram(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), Segment(1)), 1, ()), 54, 0)
+            line.offer("a frame", 54, 0)
             agenda.stir(line)
         now, party = agenda.take()
         party.due(now)
@@ -227,3 +206,25 @@ def test_at_one_instant_it_goes_round():
         turns.append(party)
     assert turns == [first, second, steps, first, second]
     assert now == 0
+
+
+# ---- Routers
+
+ROUTED = """
+topology = "routed"
+duration = "2s"
+connection.c1 = { client = "h1", server = "h2", port = 80 }
+step = [
+    { at = "0s", host = "h2", call = "listen", port = 80 },
+    { at = "0s", host = "h1", connection = "c1", call = "open" },
+    { at = "0s", host = "h1", connection = "c1", call = "send", bytes = 3000 },
+]
+"""
+
+
+def test_segments_pass_through_routers_and_leave_a_hop_behind_at_each(tmp_path):
+    trace = trace_of(Scenario.parse(ROUTED), captures=tmp_path)
+    assert [(event.t, event.ctl) for event in trace.of(Received)][:2] == [(30_000, "SYN"), (60_000, "SYN,ACK")]
+    for name, ttl in (("h1-eth0", 64), ("r1-eth0", 64), ("r1-eth1", 63), ("r2-eth1", 62), ("h2-eth0", 62)):
+        ttls = {frame[22] for _, frame in read_pcap(tmp_path / f"{name}.pcap") if frame[26:30] == b"\x0a\0\1\1"}
+        assert ttls == {ttl}, name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import pytest
 from mininet.topo import LinearTopo, Topo
 
+from tcpclose.forwarding import Route
 from tcpclose.links import LinkSettings, read_fate
-from tcpclose.topology import Interface, TopologyError, load_topology, read_topo
+from tcpclose.topology import TOPOLOGIES, Interface, TopologyError, load_topology, read_topo
 
 
 class Built(Topo):
@@ -160,11 +163,11 @@ def test_networks_that_are_not_built_for_now():
         topo.addLink(topo.addHost("a", ip="10.0.0.5/24"), topo.addHost("b", ip="10.0.1.5/24"))
 
     refuse(triangle, "closes a loop of switches")
-    refuse(two_homes, "host h1 has 2 interfaces")
+    refuse(two_homes, "host h1 has 2 interfaces; a host has one")
     refuse(parallel, "two links between h1 and h2")
     refuse(lambda topo: topo.addHost("h1"), "host h1 has 0 interfaces")
     refuse(two_addresses, "a and b both have the address 10.0.0.5")
-    refuse(two_subnets, "host b is outside 10.0.0.0/24")
+    refuse(two_subnets, "node b is outside 10.0.0.0/24")
     refuse(lambda topo: topo.addSwitch("s1"), "a network needs hosts")
 
 
@@ -211,3 +214,139 @@ def test_the_longest_way_counts_what_fates_hold():
     plan = load_topology("two_hosts").override({"h1-s1": {"fates": fates, "to": {"h1": {"delay": 20_000}}}})
     assert plan.links["h1-s1"].longest_way == 3_020_000
     assert plan.links["h2-s1"].longest_way == 10_000
+
+
+# ---- Routers
+
+
+class Router:
+    """By its name, the reader knows what it does; Mininet is not asked."""
+
+
+def routed(topo: Topo, **changes: Any) -> None:
+    """h1 - r1 - r2 - h2, with something changed."""
+    hosts = [topo.addHost(f"h{n}", ip=f"10.0.{n}.1/24", defaultRoute=f"via 10.0.{n}.254") for n in (1, 2)]
+    settings = {"cls": Router, "ip": None, "routes": [("10.0.2.0/24", "via 10.0.9.2")], **changes.get("r1", {})}
+    r1 = topo.addHost("r1", **settings)
+    back = changes.get("back", ("10.0.1.0/24", "via 10.0.9.1"))
+    r2 = topo.addHost("r2", cls=Router, ip=None, routes=[back])
+    topo.addLink(hosts[0], r1, **changes.get("link", {"params2": {"ip": "10.0.1.254/24"}}))
+    topo.addLink(r1, r2, params1={"ip": "10.0.9.1/24"}, params2={"ip": "10.0.9.2/24"})
+    topo.addLink(r2, hosts[1], params1={"ip": changes.get("last", "10.0.2.254/24")})
+
+
+def test_routers():
+    network = read_topo(Built(routed))
+    assert network.switches == ()
+    assert list(network.hosts) == ["h1", "h2"]
+    assert network.interfaces("r1") == (
+        Interface("r1-eth0", "10.0.1.254", 24, "02:00:00:00:00:02", "h1-r1"),
+        Interface("r1-eth1", "10.0.9.1", 24, "02:00:00:00:01:01", "r1-r2"),
+    )
+    assert network.routes["h1"] == (Route("10.0.1.0/24", "h1-eth0"), Route("0.0.0.0/0", "h1-eth0", "10.0.1.254"))
+    assert network.routes["r1"][2] == Route("10.0.2.0/24", "r1-eth1", "10.0.9.2")
+    assert network.path("h1", "h2") == [("h1-r1", "h1>r1"), ("r1-r2", "r1>r2"), ("r2-h2", "r2>h2")]
+    assert network.path("h2", "h1") == [("r2-h2", "h2>r2"), ("r1-r2", "r2>r1"), ("h1-r1", "r1>h1")]
+
+
+def test_routers_may_close_loops_and_switches_may_join_them():
+    def ring(topo: Topo) -> None:
+        routed(topo, r1={"routes": [("10.0.2.0/24", "via 10.0.9.2 metric 5"), ("10.0.2.0/24", "via 10.0.8.2")]})
+        switch = topo.addSwitch("s1")
+        topo.addLink("r1", switch, params1={"ip": "10.0.8.1/24"})
+        topo.addLink("r2", switch, params1={"ip": "10.0.8.2/24"})
+
+    network = read_topo(Built(ring))
+    assert network.path("h1", "h2")[1:-1] == [("r1-s1", "r1>s1"), ("r2-s1", "s1>r2")]
+    assert network.reach(network.interfaces("r1")[2]) == {"r2-eth2": (("r1-s1", "r1>s1"), ("r2-s1", "s1>r2"))}
+
+
+def test_a_middlebox_is_a_router_with_an_outside():
+    assert read_topo(Built(lambda topo: routed(topo, r1={"outside": "r1-eth1"}))).routers["r1"].outside == "r1-eth1"
+
+
+class NAT:
+    """A class of Mininet's."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"r1": {"cls": NAT}}, "node r1 is a NAT, which cannot be honoured"),
+        ({"r1": {"ip": "10.0.1.254/24"}}, "router r1: ip=None is expected"),
+        ({"r1": {"mac": "00:00:00:00:00:09"}}, "router r1: option 'mac' cannot be honoured"),
+        ({"r1": {"outside": "r1-eth7"}}, "router r1 has no interface r1-eth7"),
+        ({"r1": {"routes": [("10.0.2.0/24", "dev r1-eth1")]}}, "r1: the route to 10.0.2.0/24 'dev r1-eth1' cannot be"),
+        ({"r1": {"routes": [("10.0.2.1/24", "via 10.0.9.2")]}}, "r1: the route to 10.0.2.1/24 .* has host bits set"),
+        ({"r1": {"routes": [("10.0.2.0/24", "via 10.0.9.3")]}}, "leads to no router next to r1"),
+        ({"r1": {"routes": [("10.0.2.0/24", "via 10.0.2.254")]}}, "leads to no router next to r1"),
+        ({"r1": {"routes": [("10.0.2.0/24", "via 10.0.1.1")]}}, "leads to no router next to r1"),
+        ({"link": {}}, r"router r1: link h1-r1 gives r1-eth0 no address \(params2\)"),
+        ({"link": {"params2": {"ip": "10.0.1.254/24", "up": 1}}}, "params2 of interface r1-eth0: option 'up' cannot"),
+        ({"link": {"params2": {"ip": "10.0.1.300/24"}}}, "interface r1-eth0: .*10.0.1.300"),
+        ({"link": {"params1": {"ip": "10.0.1.1/24"}, "params2": {"ip": "10.0.1.254/24"}}}, "h1-eth0 is none of a rout"),
+        ({"last": "10.0.3.254/24"}, "is outside 10.0.2.0/24, and no router would lead there"),
+    ],
+)
+def test_routers_that_cannot_be(changes: dict[str, Any], words: str):
+    refuse(lambda topo: routed(topo, **changes), words)
+
+
+def test_routes_that_lead_nowhere():
+    def lost(topo: Topo) -> None:
+        routed(topo, r1={"routes": []})
+
+    def round_and_round(topo: Topo) -> None:
+        routed(topo, r1={"routes": [("10.0.0.0/16", "via 10.0.9.2")]}, back=("10.0.0.0/16", "via 10.0.9.1"))
+        topo.addLink(topo.addHost("h3", ip="10.0.7.1/24"), topo.addSwitch("s1"))
+
+    with pytest.raises(TopologyError, match="no path leads from h1 to h2: it ends at r1"):
+        read_topo(Built(lost)).path("h1", "h2")
+    with pytest.raises(TopologyError, match="no path leads from h1 to h3: the routes of r2 and r1 go round"):
+        read_topo(Built(round_and_round)).path("h1", "h3")
+
+
+# ---- Ours
+
+
+@pytest.mark.parametrize("path", sorted(TOPOLOGIES.glob("*.py")), ids=lambda path: path.stem)
+def test_each_topology_of_ours_is_drawn_and_says_how_mininet_runs_it(path: Path):
+    doc = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert re.search(r"^    \w+ .*---", doc, re.M)
+    command = f"mn --custom topologies/{path.name} --topo {path.stem} --switch lxbr --controller none"
+    assert doc.endswith(f"With Mininet alone: {command}")
+    network = load_topology(path.stem)
+    assert {node for node in (*network.hosts, *network.routers, *network.switches) if node not in doc} == set()
+
+
+def test_the_router_is_the_same_in_every_topology():
+    """`mn --custom` reads one file, so each must have it."""
+    classes = set()
+    for path in TOPOLOGIES.glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and node.name == "Router":
+                classes.add(ast.dump(node))
+    assert len(classes) == 1
+
+
+def test_pairs_on_both_sides_of_a_bottleneck():
+    network = load_topology("dumbbell", {"pairs": 3, "bw": 2, "delay": "7ms"})
+    assert list(network.hosts) == ["a1", "a2", "a3", "b1", "b2", "b3"]
+    assert network.links["r1-r2"].settings == LinkSettings(delay=7_000, rate=2_000_000)
+    for left in "a1", "a2", "a3":
+        for right in "b1", "b2", "b3":
+            assert ("r1-r2", "r1>r2") in network.path(left, right)
+    assert len(network.path("a1", "a3")) == 2
+
+
+def test_two_paths():
+    network = load_topology("redundant")
+    assert [link for link, _ in network.path("h1", "h2")] == ["h1-r1", "r1-r2", "h2-r2"]
+    r1 = network.forwarder("r1")
+    r1.set_carrier("r1-eth1", False)
+    assert r1.lookup("10.0.2.1") == Route("10.0.2.0/24", "r1-eth2", "10.0.13.3", 10)
+
+
+def test_the_lossy_edge():
+    network = load_topology("lossy_edge", {"loss": 30})
+    assert {name: link.settings.loss for name, link in network.links.items()} == {"h1-s1": 0.3, "s1-s2": 0, "h2-s2": 0}

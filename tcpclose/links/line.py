@@ -14,8 +14,8 @@ from .settings import LinkSettings
 
 Frame = TypeVar("Frame")
 
-#: Why a line loses a frame.
-LOSSES = ("down", "silent", "off", "mtu", "fate", "loss", "burst", "queue")
+#: Why a line loses a frame, or a middlebox at its end does.
+LOSSES = ("down", "silent", "off", "mtu", "fate", "loss", "burst", "queue", "middlebox")
 
 _SECOND = 1_000_000
 _MIDDLE = 0.5  # where a fate damages a segment

@@ -18,6 +18,10 @@ from tcpclose.scenario.values import Duration, Name, Size, Table, between
 #: Names of the topology, by what they must be there.
 HostName = Annotated[Name, "host"]
 LinkName = Annotated[Name, "link"]
+RouterName = Annotated[Name, "router"]
+#: What forwards: a switch or a router.
+NodeName = Annotated[Name, "node"]
+MiddleboxName = Annotated[Name, "middlebox"]
 
 
 Limited = Annotated[StrictInt, between(0, None)]
@@ -61,7 +65,7 @@ class Fault(Table):
         return next((name for _, _, name in self.names()), "")
 
     def names(self) -> Iterator[tuple[str, str, str]]:
-        """The names of the topology that it uses: key, what it must be ("host", "link"), name."""
+        """The names of the topology that it uses: key, what it must be ("host", "link", "router" ...), name."""
         for key, field in type(self).model_fields.items():
             for mark in field.metadata:
                 if isinstance(mark, str) and (name := getattr(self, key)):
@@ -211,4 +215,74 @@ class Injection(Fault):
         return self
 
 
-AnyFault = Annotated[Cut | Silent | Speaking | Crash | Reboot | Pause | Limit | Injection, Field(discriminator="kind")]
+class Carrier(Fault):
+    """A link is cut, and both its ends know: their interfaces have no carrier, routers take other routes."""
+
+    kind: Literal["carrier_down", "carrier_up"]
+    link: LinkName
+
+
+class Power(Fault):
+    """A switch or router is off: its links have no carrier. A middlebox forgets its connections."""
+
+    kind: Literal["power_off", "power_on"]
+    node: NodeName
+
+
+class Withdrawal(Fault):
+    """A router has no route to a host any more, and says so with the ICMP error of that code, or says nothing."""
+
+    kind: Literal["unreachable"]
+    router: RouterName
+    to: HostName
+    code: Literal["net", "host", "admin", "silent"] = "net"
+
+    @property
+    def detail(self) -> str:
+        return self.code
+
+    @property
+    def target(self) -> str:
+        """Both names."""
+        return f"{self.router} to {self.to}"
+
+
+class Return(Fault):
+    """The end of `unreachable`."""
+
+    kind: Literal["reachable"]
+    router: RouterName
+    to: HostName
+
+    @property
+    def target(self) -> str:
+        """Both names."""
+        return f"{self.router} to {self.to}"
+
+
+class Narrowing(Fault):
+    """A link between routers takes no longer packets than `mtu` octets: routers say "fragmentation needed"."""
+
+    kind: Literal["mtu"]
+    link: LinkName
+    mtu: Annotated[Size, between(68, 1500)]
+
+    @property
+    def detail(self) -> str:
+        return f"{self.mtu} octets"
+
+
+class Forgetting(Fault):
+    """A middlebox loses its table of connections, as after a restart."""
+
+    kind: Literal["forget"]
+    middlebox: MiddleboxName
+
+
+#: What befalls the network between hosts.
+NetworkFault = Carrier | Power | Withdrawal | Return | Narrowing | Forgetting
+
+#: What befalls hosts.
+HostFault = Crash | Reboot | Pause | Limit | Injection
+
+AnyFault = Annotated[Cut | Silent | Speaking | HostFault | NetworkFault, Field(discriminator="kind")]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -25,7 +25,7 @@ from tcpclose.scenario.links import Link
 from tcpclose.scenario.messages import explain
 from tcpclose.scenario.overrides import override
 from tcpclose.scenario.steps import Step
-from tcpclose.scenario.tables import DEFAULT_HOST, Connection, Host
+from tcpclose.scenario.tables import DEFAULT_HOST, Connection, Host, Middlebox
 from tcpclose.scenario.values import Duration, Name, Table, between
 
 
@@ -41,6 +41,8 @@ class Scenario(Table):
     topology_args: dict[str, Any] = Field(default_factory=dict)
     host: dict[Name, Host] = Field(default_factory=dict)
     link: dict[Name, Link] = Field(default_factory=dict)
+    #: A middlebox that is not named here forwards everything.
+    middlebox: dict[Name, Middlebox] = Field(default_factory=dict)
     connection: dict[Name, Connection] = Field(default_factory=dict)
     step: tuple[Step, ...] = ()
 
@@ -93,6 +95,10 @@ class Scenario(Table):
     def link_settings(self) -> dict[str, dict[str, Any]]:
         """What the file says about links, as `Network.override` takes it."""
         return {name: link.plan() for name, link in self.link.items()}
+
+    def middlebox_settings(self) -> dict[str, dict[str, Any]]:
+        """What the file says about middleboxes, by the names of the fields of `MiddleboxSettings`."""
+        return {name: {key: value for key, value in box if value is not None} for name, box in self.middlebox.items()}
 
     @field_validator("connection")
     @classmethod
@@ -174,33 +180,37 @@ class Scenario(Table):
         elif host not in (connection.client, connection.server):
             yield f"{where}: {host} is no end of {name}, which joins {connection.client} and {connection.server}"
 
-    def check_against(self, hosts: Collection[str], links: Collection[str], source: str = "scenario") -> None:
-        """Compare names with those of the topology. Raises `ScenarioError` for each that it does not have."""
+    def check_against(self, names: Mapping[str, Collection[str]], source: str = "scenario") -> None:
+        """Compare names with those of the topology, which come by what they are: "host", "link", "router" ...
+
+        Raises `ScenarioError` for each that it does not have.
+        """
         problems: dict[tuple[str, str], str] = {}  # one for each name, the first place where it stands
-        for (kind, known), used in ((("host", hosts), self._hosts_used()), (("link", links), self._links_used())):
-            for where, name in used:
-                if name not in known:
-                    hint = guess(name, known, f"{kind}s")
-                    problems.setdefault((kind, name), f"{where}: there is no {kind} {name} in {self.topology}; {hint}")
+        for where, kind, name in self._names_used():
+            if name not in names[kind]:
+                hint = guess(name, names[kind], "middleboxes" if kind == "middlebox" else f"{kind}s")
+                problems.setdefault((kind, name), f"{where}: there is no {kind} {name} in {self.topology}; {hint}")
         if problems:
             raise ScenarioError(list(problems.values()), source)
+
+    def _names_used(self) -> Iterator[tuple[str, str, str]]:
+        """Where a name of the topology stands, what it must be there, and the name."""
+        yield from ((where, "host", name) for where, name in self._hosts_used())
+        yield from ((f"link.{name}", "link", name) for name in self.link)
+        yield from ((f"middlebox.{name}", "middlebox", name) for name in self.middlebox)
+        yield from (used for used in self._named_by_faults() if used[1] != "host")
+
+    def _named_by_faults(self) -> Iterator[tuple[str, str, str]]:
+        for number, step in enumerate(self.step, 1):
+            for key, kind, name in step.fault.names() if step.fault else ():
+                yield f"step {number}: {key}", kind, name
 
     def _hosts_used(self) -> Iterator[tuple[str, str]]:
         for name, connection in self.connection.items():
             yield f"connection.{name}.client", connection.client
             yield f"connection.{name}.server", connection.server
         yield from ((f"step {number}: host", step.host) for number, step in enumerate(self.step, 1) if step.host)
-        yield from self._named_by_faults("host")
+        yield from ((where, name) for where, kind, name in self._named_by_faults() if kind == "host")
         for name, link in self.link.items():
             yield from ((f"link.{name}.{key}", host) for key, host in link.hosts())
         yield from ((f"host.{name}", name) for name in self.host)
-
-    def _links_used(self) -> Iterator[tuple[str, str]]:
-        yield from ((f"link.{name}", name) for name in self.link)
-        yield from self._named_by_faults("link")
-
-    def _named_by_faults(self, kind: str) -> Iterator[tuple[str, str]]:
-        for number, step in enumerate(self.step, 1):
-            for key, what, name in step.fault.names() if step.fault else ():
-                if what == kind:
-                    yield f"step {number}: {key}", name

@@ -137,3 +137,16 @@ class Connection(Table):
     def ends(self) -> tuple[tuple[str, int], tuple[str, int]]:
         """Host and port of the client, then of the server."""
         return (self.client, self.client_port), (self.server, self.port)
+
+
+Lasting = Annotated[Duration, between(1, None, units.write_duration)]
+
+
+class Middlebox(Table):
+    """`[middlebox.NAME]`: what a middlebox of the topology does, the fields of `MiddleboxSettings`; None leaves it."""
+
+    kind: Literal["firewall", "nat"] | None = None
+    idle_timeout: Lasting | None = None
+    transitory_timeout: Lasting | None = None
+    answer: Literal["drop", "reset"] | None = None
+    invalid_header: Literal["pass", "drop", "reset"] | None = None

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from tcpclose.forging import Forger
-from tcpclose.host import Names, call_event, parties
+from tcpclose.host import Names, call_event, name_of, parties
 from tcpclose.hostfaults import OFF, Faults
-from tcpclose.protocol.stack import Pair
 from tcpclose.scenario import Fault, Scenario, ScenarioError, Step
-from tcpclose.scenario.faults import Crash, Injection, Limit, Pause, Reboot, Silent
+from tcpclose.scenario.faults import Crash, HostFault, NetworkFault, Reboot, Silent
 from tcpclose.testbed import tclink
 from tcpclose.testbed.faults import ProcessHands
 from tcpclose.testbed.network import EmulatedNetwork, NetworkError
 from tcpclose.testbed.process import AgentError, AgentProcess
 from tcpclose.testbed.relay import FAULTS, RelayError, Report
+from tcpclose.testbed.routers import RouterHands
 from tcpclose.timeline import Timeline
 from tcpclose.topology import TopologyError, load_network
 from tcpclose.trace.events import Disturbed, Event, FaultTaken, Lost, from_json, segment_fields, to_json
@@ -56,6 +56,7 @@ class Conductor:
         self._lull = _LULL + 2 * sum(link.longest_way for link in network.plan.links.values())
         self._indices = {id(step): index for index, step in enumerate(scenario.step)}
         self._names = self._names_by_address()
+        self._hands = RouterHands(network)
         self._waiting: deque[Step] = deque()
         self._striking = False
 
@@ -168,11 +169,14 @@ class Conductor:
         self._striking = False
 
     def _apply(self, fault: Fault) -> None:
-        if isinstance(fault, Crash | Reboot | Pause | Limit | Injection):
+        if isinstance(fault, HostFault):
             self._wait(0)  # what has been said and not been heard counts
             self._faults.strike(fault, self.now())
             return
-        at = self.network.fault(fault.kind, fault.target, fault.way if isinstance(fault, Silent) else "out")
+        if isinstance(fault, NetworkFault):
+            at = self._hands.strike(fault)
+        else:
+            at = self.network.fault(fault.kind, fault.target, fault.way if isinstance(fault, Silent) else "out")
         self._note(FaultTaken(t=at - self.start, fault=fault.kind, target=fault.target, detail=fault.detail))
 
     # The record
@@ -191,16 +195,14 @@ class Conductor:
     def _event_of(self, report: Report) -> Lost | Disturbed:
         packet = decode_tcp(decode_ethernet(report.frame).payload)
         datagram = packet.datagram
-        pair = Pair(datagram.src, datagram.dst)
-        names = self._names.get(datagram.src.address)
-        fields = segment_fields(datagram, names.of(pair) if names else None, packet.ident)
+        fields = segment_fields(datagram, name_of(datagram, self._names), packet.ident)
         kind = Lost if report.deed.loses else Disturbed
         what, rule = report.deed
         return kind(t=report.t - self.start, link=report.link, reason=what, rule=rule, **fields)
 
     def _names_by_address(self) -> dict[str, Names]:
-        addresses = {name: interface.address for name, interface in self.network.plan.hosts.items()}
-        return {address: Names(self.scenario, name, addresses) for name, address in addresses.items()}
+        plan = self.network.plan
+        return {place.address: Names(self.scenario, name, plan.addresses(name)) for name, place in plan.hosts.items()}
 
     def _check_overruns(self) -> None:
         overruns = {way: count for way, count in self.network.overruns().items() if count}
@@ -223,7 +225,7 @@ def _main(folder: Path) -> int:
     try:
         addresses = {name: interface.address for name, interface in network.hosts.items()}
         known = parties(scenario, addresses)
-        tclink.check(network, (strike for strike in struck if strike[0] in FAULTS))
+        tclink.check(network, (strike for strike in struck if strike[0] in (*FAULTS, "power_off", "power_on")))
         with EmulatedNetwork(network, scenario.seed, folder, ports, linux, known) as emulated:
             conductor = Conductor(scenario, path, emulated)
             conductor.run()

@@ -20,10 +20,12 @@ from mininet.net import Mininet
 from mininet.node import Host
 from mininet.nodelib import LinuxBridge
 
+from tcpclose.forwarding import Route
 from tcpclose.links import ETHERNET_MTU, Parties
 from tcpclose.testbed import tclink
+from tcpclose.testbed.inspection import Box
 from tcpclose.testbed.relay import Joint, Relay, Report
-from tcpclose.topology import Network
+from tcpclose.topology import Interface, LinkPlan, Network, port_mac
 from tcpclose.wire import Malformed, read_pcap
 
 Mininet.inited = True  # else it raises limits of the whole machine and changes TCP's sysctls
@@ -47,10 +49,23 @@ for name in {names}; do
 done
 """
 
-_NEIGHBOURS = """
+_ENTRIES = """
 ip -batch - <<END
 {entries}
 END
+"""
+
+#: Routers do as they are told and say nothing unasked: no redirects, no doubts about sources. Errors are not limited
+#: but for those of routes that lead nowhere, see `forwarding.Credit`.
+_FORWARD = """
+cd /proc/sys/net/ipv4
+echo 1 >ip_forward
+echo 0 >icmp_ratemask
+for node in conf/*; do
+    echo 0 >$node/send_redirects
+    echo 0 >$node/rp_filter
+    echo 1 >$node/ignore_routes_with_linkdown
+done
 """
 
 _INPUT = "-A INPUT ! -i lo -p tcp"
@@ -91,14 +106,20 @@ def _shell(script: str, prefix: Sequence[str] = ()) -> str:
     return done.stdout
 
 
+def _route(route: Route) -> str:
+    """A route as `ip route` reads and shows it."""
+    prefix = "default" if route.prefix == "0.0.0.0/0" else route.prefix
+    metric = f" metric {route.metric}" if route.metric else ""
+    return f"{prefix} via {route.via} dev {route.interface}{metric}"
+
+
 class EmulatedNetwork:
-    """A running network: Mininet hosts, Linux bridges, links through the relay, a capture of every host interface.
+    """A running network: Mininet hosts and routers, Linux bridges, links through the relay, captures at interfaces.
 
     The kernel of a host drops all TCP except to its `kernel_ports`, so that a TCP of ours can own the rest; the kernels
-    of `linux_hosts` are left alone. `parties` are who is who in the fates of links. Captures are
-    `run_dir`/INTERFACE.pcap. `net` is Mininet's own object. Leaving the context ends captures and relay; hosts and
-    switches end with the box, so one box holds one network. Raises `NetworkError` or `RelayError` when the network is
-    not as ordered.
+    of `linux_hosts` and routers are left alone. `parties` are who is who in the fates of links. Captures are
+    `run_dir`/INTERFACE.pcap. `net` is Mininet's own object. Leaving the context ends captures and relay; nodes end with
+    the box, so one box holds one network. Raises `NetworkError` or `RelayError` when the network is not as ordered.
     """
 
     def __init__(
@@ -126,6 +147,8 @@ class EmulatedNetwork:
         self.net = Mininet(host=Host, switch=LinuxBridge, link=RelayLink, controller=None)
         for name, interface in self.plan.hosts.items():
             self.net.addHost(name, ip=f"{interface.address}/{interface.prefix}")
+        for name in self.plan.routers:
+            self.net.addHost(name, ip=None)  # links give the addresses
         for name in self.plan.switches:
             self.net.addSwitch(name)
         joints = list(self._add_links())
@@ -133,6 +156,8 @@ class EmulatedNetwork:
         self.net.start()
         for host in self.plan.hosts:
             self._prepare_host(host)
+        for router in self.plan.routers:
+            self._prepare(router, [_FORWARD], "cat /proc/sys/net/ipv4/ip_forward", ["1\n"])
         self._prepare_switches(joints)
         self._check_tclinks()
         self._relay = Relay(self.seed, joints, self._parties)
@@ -160,6 +185,10 @@ class EmulatedNetwork:
         """Let a fault of `relay.FAULTS` strike a link or a host; when it took effect (us, CLOCK_MONOTONIC)."""
         return self._relay.fault(name, target, way)
 
+    def run(self, node: str, script: str) -> str:
+        """What a shell on a host or router prints. Raises `NetworkError` when the script fails."""
+        return _shell(script, self._on(node, []))
+
     def reports(self) -> list[Report]:
         """The TCP segments that links lost since the last call, or to which they did something else."""
         return self._relay.reports()
@@ -175,46 +204,67 @@ class EmulatedNetwork:
     # ---- Building
 
     def _add_links(self) -> Iterator[Joint]:
+        places = {place.name: place for _, place in self.plan.owners.values()}
         for number, link in enumerate(self.plan.links.values()):
             inner = (f"relay-{number}a", f"relay-{number}b")  # a node's name has no "-"
             ours = link.made_by == "relay"
             params: dict[str, Any] = {"inner": inner} if ours else {"cls": TCLink, **tclink.parameters(link)}
-            for side, (node, port) in enumerate(zip(link.ends, link.ports, strict=True), 1):
-                params[f"port{side}"] = port
-                of_switch = f"02:00:00:{number >> 8:02x}:{number & 255:02x}:{side:02x}"
-                params[f"addr{side}"] = self.plan.hosts[node].mac if node in self.plan.hosts else of_switch
+            for side, (node, port) in enumerate(zip(link.ends, link.ports, strict=True)):
+                place = places.get(link.interfaces[side])
+                params[f"port{side + 1}"] = port
+                params[f"addr{side + 1}"] = place.mac if place else port_mac(number, side)
+                if place and node in self.plan.routers:
+                    address = {"ip": f"{place.address}/{place.prefix}"}
+                    params[f"params{side + 1}"] = {**params.get(f"params{side + 1}", {}), **address}
             self.net.addLink(*link.ends, **params)
             if ours:
-                yield Joint(link.name, link.ends, inner, link.both, link.fates)
+                yield Joint(link.name, link.ends, inner, link.both, link.fates, self._box_at(link))
+
+    def _box_at(self, link: LinkPlan) -> Box | None:
+        for node, settings in self.plan.middleboxes.items():
+            for place in self.plan.interfaces(node):
+                if place.link == link.name and place.name == self.plan.routers[node].outside:
+                    return Box(place.name, link.ends.index(node), place.address, settings)
+        return None
 
     def _prepare_host(self, host: str) -> None:
-        own = self.plan.hosts[host]
-        # Neighbours never expire, so that no ARP exchange gets in the way of a run, or is lost with a link.
-        others = [other for name, other in self.plan.hosts.items() if name != host]
-        entries = "\n".join(f"neigh replace {o.address} lladdr {o.mac} dev {own.name} nud permanent" for o in others)
         # A packet socket hears a segment before INPUT does: this silences the kernel and does not make us deaf.
         ports = sorted(self._kernel_ports.get(host, ()))
         rules = [f"{_INPUT} -m tcp --dport {port} -j ACCEPT" for port in ports] + [f"{_INPUT} -j DROP"]
         if host in self._linux_hosts:
             rules = []
-        mtu = self._widest
-        if host in self._linux_hosts:  # the others do as they are told, and the link loses what is too long for it
-            link = self.plan.links[own.link]
-            mtu = link.both[link.ends.index(host)].mtu
+        self._prepare(host, [f"iptables -w {rule}" for rule in rules], "iptables -w -S INPUT", rules)
+
+    def _prepare(self, node: str, commands: Sequence[str], show: str, wanted: Sequence[str]) -> None:
+        """What hosts and routers have in common, then `commands`; `show` must print the words `wanted`."""
+        own = self.plan.interfaces(node)
+        # Neighbours never expire, so that no ARP exchange gets in the way of a run, or is lost with a link.
+        others = [(other, place.name) for place in own for other in self._neighbours(place)]
+        entries = [f"neigh replace {other.address} lladdr {other.mac} dev {at} nud permanent" for other, at in others]
+        routes = [_route(route) for route in self.plan.routes[node] if route.via]
+        entries += [f"route replace {route}" for route in routes]
+        # Kernels are told; hosts of ours do as they are told themselves, and the link loses what is too long for it.
+        told = node in self._linux_hosts or node in self.plan.routers
+        entries += [f"link set {place.name} mtu {self.plan.mtu(place) if told else self._widest}" for place in own]
         script = [
             _NO_CHATTER,
-            _NO_OFFLOADS.format(names=own.name),
-            f"ip link set {own.name} mtu {mtu}",
-            _NEIGHBOURS.format(entries=entries),
-            *(f"iptables -w {rule}" for rule in rules),
-            f"ip -4 -o address show dev {own.name}; ip neigh show nud permanent; iptables -w -S INPUT",
+            _NO_OFFLOADS.format(names=" ".join(place.name for place in own)),
+            _ENTRIES.format(entries="\n".join(entries)),
+            *commands,
+            "ip -4 -o address show; ip neigh show nud permanent; ip -4 route show",
+            show,
         ]
-        seen = _shell("\n".join(script), self._on(host, []))
-        wanted = [f"inet {own.address}/{own.prefix} ", *rules]
-        wanted += [f"{other.address} dev {own.name} lladdr {other.mac} PERMANENT" for other in others]
+        seen = _shell("\n".join(script), self._on(node, []))
+        wanted = [*wanted, *routes]
+        wanted += [f"{place.name}    inet {place.address}/{place.prefix} " for place in own]
+        wanted += [f"{other.address} dev {at} lladdr {other.mac} PERMANENT" for other, at in others]
         for words in wanted:
             if words not in seen:
-                raise NetworkError(f"host {host} is not as ordered: {words!r} is not in {seen!r}")
+                raise NetworkError(f"node {node} is not as ordered: {words!r} is not in {seen!r}")
+
+    def _neighbours(self, place: Interface) -> list[Interface]:
+        reached = self.plan.reach(place)
+        return [other for _, other in self.plan.owners.values() if other.name in reached]
 
     def _prepare_switches(self, joints: Sequence[Joint]) -> None:
         """The switches and the relay's ends, which all live in the box itself."""
@@ -257,9 +307,9 @@ class EmulatedNetwork:
     # ---- Captures, by a program that is not ours: it is the witness
 
     def _start_captures(self) -> None:
-        for host, interface in self.plan.hosts.items():
+        for node, interface in self.plan.owners.values():
             command = ["dumpcap", "-q", "-P", "-i", interface.name, "-w", str(self._capture_file(interface.name))]
-            self._captures[interface.name] = self.popen(host, command, stderr=subprocess.PIPE, text=True)
+            self._captures[interface.name] = self.popen(node, command, stderr=subprocess.PIPE, text=True)
         for name, process in self._captures.items():
             said = []
             for line in process.stderr or ():

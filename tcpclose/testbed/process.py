@@ -34,7 +34,7 @@ class AgentProcess:
             fds = [theirs.fileno()]
             self.process = network.popen(host, argv, pass_fds=fds, stdin=subprocess.DEVNULL, stderr=self._complaints)
         self.channel = Channel(ours)
-        self._addresses = {name: interface.address for name, interface in network.plan.hosts.items()}
+        self._addresses = network.plan.addresses(host)
 
     def greet(self, scenario: Path, boot: int = 0) -> None:
         """Tell it who it is; it says "ready" when it is."""

@@ -10,6 +10,8 @@ commands it. They exchange JSON messages over a socket pair that keeps message b
     then      {"seed": 1, "parties": {...}}                     answered {"ready": true}
     order     {"order": "link_down", "target": "h1-s1"}         answered {"t": us} when it has taken effect
     order     {"order": "silent", "target": "h1", "way": "in"}  the same; "speaking", "off" and "on" without a way
+    order     {"order": "carrier_down", "target": "h1-s1"}      the same; both ends of the link lose their carrier
+    order     {"order": "forget", "target": "m1-eth1"}          the same, for the middlebox with its outside there
     order     {"order": "overruns"}                             answered {"overruns": {"h1>s1": frames}}
     report    {"deed": what, "rule": text, "link": name, "t": us, "frame": hex}, at any time, for each TCP segment that
               a link lost, or to which it did something else (`links.Deed`)
@@ -19,6 +21,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import fcntl
 import json
 import select
 import socket
@@ -33,14 +37,17 @@ from typing import Any
 
 from tcpclose.links import Burst, Deed, Fate, FateBook, Line, LinkSettings, Order, Parties, direction, link_random
 from tcpclose.protocol.datagram import Endpoint
+from tcpclose.testbed.inspection import Box, FrameBox
 from tcpclose.wire import Malformed, damage, decode_ethernet, decode_tcp
 
-#: What can be ordered of a link or, the last four, of all links of a host. One that is "off" hears nothing.
-FAULTS = ("link_down", "link_up", "silent", "speaking", "off", "on")
+#: What can be ordered of a link, of all links of a host (silent to on), or of a middlebox (forget). One that is "off"
+#: hears nothing.
+FAULTS = ("link_down", "link_up", "carrier_down", "carrier_up", "silent", "speaking", "off", "on", "forget")
 
 _ETH_P_ALL = 0x0003
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_QDISC_BYPASS, _PACKET_IGNORE_OUTGOING = 263, 6, 20, 23
 _SO_RCVBUFFORCE = 33
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _PR_SET_TIMERSLACK = 29
 
 _RECEIVE_BUFFER = 4 << 20  # octets; the frames of a moment in which the machine is busy elsewhere
@@ -66,6 +73,7 @@ class Joint:
     interfaces: tuple[str, str]
     settings: tuple[LinkSettings, LinkSettings]
     fates: tuple[Fate, ...] = ()
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ def _read_joint(written: dict[str, Any]) -> Joint:
     """The inverse of `asdict`, through JSON."""
     both = [LinkSettings(**way | {"burst": way["burst"] and Burst(**way["burst"])}) for way in written["settings"]]
     fates = tuple(Fate(**fate) for fate in written["fates"])
-    return Joint(**written | {"settings": tuple(both), "fates": fates})
+    box = written["box"] and Box.read(written["box"])
+    return Joint(**written | {"settings": tuple(both), "fates": fates, "box": box})
 
 
 def _write_parties(parties: Parties, named: Collection[str]) -> dict[str, Any]:
@@ -199,6 +208,15 @@ def _open(interface: str) -> socket.socket:
     return end
 
 
+def _set_up(interface: str, up: bool) -> None:
+    """An end of ours that is down takes the carrier from the other end of the pair."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sh14x", interface.encode(), 0)
+        _, flags = struct.unpack("16sh14x", fcntl.ioctl(control, _SIOCGIFFLAGS, request))
+        flags = flags | _IFF_UP if up else flags & ~_IFF_UP
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", interface.encode(), flags))
+
+
 class _Lane:
     """One direction of a link: where its frames come in, the line they take, where they go out."""
 
@@ -216,7 +234,8 @@ class _Lane:
         self.line: Line[bytes] = Line(joint.settings[sender], link_random(seed, joint.link, self.name), damage)
         self.fates = fates
         self.receive, self.send = entry.recv, exit.send
-        self.entry = entry
+        self.entry, self.exit = entry, exit
+        self.interfaces = joint.interfaces
         self.overruns = 0
 
     def count_overruns(self) -> int:
@@ -242,11 +261,19 @@ class _Process:
         self._unsent: deque[bytes] = deque()
         self._lanes: dict[socket.socket, _Lane] = {}
         self._busy: set[_Lane] = set()  # the lanes with frames under way
+        self._boxes: dict[str, FrameBox] = {}
+        self._outward: dict[_Lane, FrameBox] = {}  # the lane at whose beginning each box stands
+        self._inward: dict[_Lane, FrameBox] = {}  # and that at whose end
         for joint in joints:
             first, second = (_open(interface) for interface in joint.interfaces)
             fates = FateBook(joint.fates, parties) if joint.fates else None
             self._lanes[first] = _Lane(seed, joint, 0, first, second, fates)
             self._lanes[second] = _Lane(seed, joint, 1, second, first, fates)
+            if joint.box is not None:
+                box = FrameBox(joint.box)
+                self._boxes[joint.box.outside] = box
+                self._outward[self._lanes[(first, second)[joint.box.side]]] = box
+                self._inward[self._lanes[(second, first)[joint.box.side]]] = box
         self._tell({"ready": True})
 
     def run(self) -> None:
@@ -274,6 +301,8 @@ class _Process:
             for frame in lane.line.due(now):
                 if reason := lane.line.loss_on_arrival:
                     self._report(Deed(reason), lane, frame, now)
+                elif lane in self._inward:
+                    self._let_in(lane, frame, now)
                 else:
                     lane.send(frame)
             if lane.line.next_due() is None:
@@ -285,10 +314,42 @@ class _Process:
                 frame = lane.receive(_LARGEST_FRAME, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 break
-            for deed in lane.offer(frame, _now()):
-                self._report(deed, lane, frame, _now())
+            except OSError as error:
+                if error.errno != errno.ENETDOWN:
+                    raise
+                break  # an end without carrier says so once
+            if lane in self._outward:
+                self._let_out(lane, frame, _now())
+            else:
+                self._offer(lane, frame, _now())
         if lane.line.next_due() is not None:
             self._busy.add(lane)
+
+    def _offer(self, lane: _Lane, frame: bytes, now: int) -> None:
+        for deed in lane.offer(frame, now):
+            self._report(deed, lane, frame, now)
+
+    # -- Middleboxes
+
+    def _let_out(self, lane: _Lane, frame: bytes, now: int) -> None:
+        passed, answer = self._outward[lane].inspect(frame, True, now)
+        if passed is None:
+            self._report(Deed("middlebox"), lane, frame, now)
+        else:
+            self._offer(lane, passed, now)
+        if answer is not None:
+            lane.entry.send(answer)
+
+    def _let_in(self, lane: _Lane, frame: bytes, now: int) -> None:
+        passed, answer = self._inward[lane].inspect(frame, False, now)
+        if passed is None:
+            self._report(Deed("middlebox"), lane, frame, now)
+        else:
+            lane.send(passed)
+        if answer is not None:
+            back = self._lanes[lane.exit]
+            self._offer(back, answer, now)
+            self._busy.add(back)
 
     # -- Orders and reports
 
@@ -304,6 +365,10 @@ class _Process:
         return bool(octets)
 
     def _strike(self, fault: str, target: str, way: str) -> None:
+        if fault == "forget" and target in self._boxes:
+            self._boxes[target].forget()
+            return self._tell({"t": _now()})
+
         def of_host(lane: _Lane) -> bool:
             return target in (lane.sender, lane.receiver)
 
@@ -317,6 +382,8 @@ class _Process:
         strikes: dict[str, tuple[Callable[[_Lane], bool], Callable[[_Lane], None]]] = {
             "link_down": (lambda lane: lane.link == target, self._cut),
             "link_up": (lambda lane: lane.link == target, lambda lane: lane.line.restore()),
+            "carrier_down": (lambda lane: lane.link == target, self._unplug),
+            "carrier_up": (lambda lane: lane.link == target, self._plug),
             "silent": (of_host, silence),
             "speaking": (of_host, silence),
             "off": (of_host, attend),
@@ -337,6 +404,17 @@ class _Process:
         for frame in lane.line.cut():
             self._report(Deed("down"), lane, frame, now)
         self._busy.discard(lane)
+
+    def _unplug(self, lane: _Lane) -> None:
+        """Both ends first: what is still offered then vanishes, as in a socket without a cable."""
+        for interface in lane.interfaces:
+            _set_up(interface, False)
+        self._cut(lane)
+
+    def _plug(self, lane: _Lane) -> None:
+        for interface in lane.interfaces:
+            _set_up(interface, True)
+        lane.line.restore()
 
     def _report(self, deed: Deed, lane: _Lane, frame: bytes, now: int) -> None:
         if frame[12:14] == b"\x08\x00" and frame[23:24] == b"\x06":  # TCP in IPv4

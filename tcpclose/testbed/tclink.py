@@ -33,6 +33,9 @@ def check(plan: Network, struck: Iterable[tuple[str, str]]) -> None:
                     f"link {link.name} is a TCLink, which has delay, jitter, rate, loss and queue only: "
                     "take the rest away, or let the topology say nothing of TCLink"
                 )
+        for node in plan.middleboxes:
+            if plan.routers[node].outside in link.interfaces:
+                raise TopologyError(f"middlebox {node} cannot look into link {link.name}: that is a TCLink")
     for fault, target in struck:
         for link in kernels:
             if target in (link.name, *link.ends):

@@ -107,7 +107,10 @@ class Received(SegmentEvent):
 
 @dataclass(slots=True, kw_only=True)
 class Lost(SegmentEvent):
-    """A link lost a segment: `reason` is down, silent, off, mtu, loss, burst, queue, or fate by a scenario's `rule`."""
+    """A link lost a segment: `reason` is down, silent, off, mtu, loss, burst, queue, or fate by a scenario's `rule`.
+
+    Or a middlebox at its end did not pass it on: "middlebox".
+    """
 
     kind: ClassVar[str] = "lost"
     link: str

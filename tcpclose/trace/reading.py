@@ -188,7 +188,8 @@ def _journeys(trace: Trace) -> list[_Journey]:
     for event in trace:
         if not isinstance(event, SegmentEvent) or (isinstance(event, Disturbed) and event.reason != "corrupt"):
             continue
-        key = (event.src, event.dst, event.id, event.seq, event.ack, event.ctl, event.len)
+        ends = _ends(event.connection, event)
+        key = (event.connection, *ends, event.id, event.seq, event.ack, event.ctl, event.len)
         if isinstance(event, Sent):
             journeys.append(_Journey(event))
             under_way[key].append(journeys[-1])
@@ -207,6 +208,12 @@ def _journeys(trace: Trace) -> list[_Journey]:
     return sorted(journeys, key=lambda journey: journey.seen[0].t)
 
 
+def _ends(connection: str | None, segment: SegmentEvent) -> tuple[str, str]:
+    """What tells source and destination apart: ports, where they do, since addresses may be translated on the way."""
+    ports = segment.src.rpartition(":")[2], segment.dst.rpartition(":")[2]
+    return ports if connection and ports[0] != ports[1] else (segment.src, segment.dst)
+
+
 class _Numbers:
     """Relative sequence numbers, and what was sent before, of all directions of all connections."""
 
@@ -222,8 +229,9 @@ class _Numbers:
         A forged SYN begins nothing.
         """
         bits = controls(segment)
-        this, other = (connection, segment.src, segment.dst), (connection, segment.dst, segment.src)
-        here = (connection, source, segment.src, segment.dst)
+        src, dst = _ends(connection, segment)
+        this, other = (connection, src, dst), (connection, dst, src)
+        here = (connection, source, src, dst)
         if "SYN" in bits and not forged and self.iss.get(this) != segment.seq:  # a first SYN, or a new incarnation
             self.iss[this] = segment.seq
             self.sent_to.pop(here, None)

@@ -15,6 +15,8 @@ from inside import ROOT, InBox, call
 
 from tcpclose.testbed.box import box_command, why_no_box
 
+pytest.register_assert_rewrite("parity")
+
 AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 

@@ -1,0 +1,89 @@
+"""What befalls routers, switches and middleboxes of the testbed: routes in kernels, carriers, tables in the relay."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from tcpclose.carriers import Carriers
+from tcpclose.scenario.faults import Carrier, Forgetting, Narrowing, NetworkFault, Power, Return, Withdrawal
+from tcpclose.testbed.network import EmulatedNetwork, NetworkError
+
+#: What Linux calls a route that leads nowhere, by what its router says of it.
+_ROUTES = {"net": "throw", "host": "unreachable", "admin": "prohibit", "silent": "blackhole"}
+
+#: A kernel takes note of a carrier some time after it has changed; its routes tell when.
+_NOTICED = """
+for try in $(seq 300); do
+    if ip -4 route show dev {name} | grep {option} linkdown; then exit 0; fi
+    sleep 0.01
+done
+echo "{name} does not take note of its carrier" >&2
+exit 1
+"""
+
+
+class RouterHands:
+    """Each fault is verified: `NetworkError` when it has not taken effect."""
+
+    def __init__(self, network: EmulatedNetwork) -> None:
+        self._network = network
+        self._carriers = Carriers(network.plan.links.values())
+
+    def strike(self, fault: NetworkFault) -> int:
+        """Let a fault take effect; when it did (us, CLOCK_MONOTONIC)."""
+        match fault:
+            case Carrier():
+                return self._change_carriers(fault)
+            case Power(node=node):
+                if node in self._network.plan.middleboxes:
+                    self._forget(node)
+                return self._change_carriers(fault)
+            case Withdrawal(router=router, to=host, code=code):
+                return self._route(router, f"replace {_ROUTES[code]} {self._address(host)}")
+            case Return(router=router, to=host):
+                return self._route(router, f"flush exact {self._address(host)}/32")  # no error when there is none
+            case Narrowing(link=link, mtu=mtu):
+                return self._narrow(link, mtu)
+            case Forgetting(middlebox=node):
+                return self._forget(node)
+
+    def _address(self, host: str) -> str:
+        return self._network.plan.hosts[host].address
+
+    def _route(self, router: str, change: str) -> int:
+        return self._order({router: f"route {change}"})
+
+    def _narrow(self, link: str, mtu: int) -> int:
+        plan = self._network.plan.links[link]
+        ends = zip(plan.ends, plan.interfaces, strict=True)
+        return self._order({node: f"link set {name} mtu {mtu}" for node, name in ends})
+
+    def _order(self, orders: dict[str, str]) -> int:
+        """An order to `ip` on each node, all at the same time."""
+        popen, pipe = self._network.popen, subprocess.PIPE
+        running = [popen(node, ["ip", *order.split()], stderr=pipe, text=True) for node, order in orders.items()]
+        for (node, order), process in zip(orders.items(), running, strict=True):
+            _, words = process.communicate()
+            if process.returncode:
+                raise NetworkError(f"on {node}, ip {order} failed: {words.strip()}")
+        return _now()
+
+    def _forget(self, node: str) -> int:
+        return self._network.fault("forget", self._network.plan.routers[node].outside)
+
+    def _change_carriers(self, fault: Carrier | Power) -> int:
+        """Then wait until the routers' kernels know."""
+        at, plan = _now(), self._network.plan
+        changed = self._carriers.strike(fault)
+        for link, up in changed.items():
+            at = self._network.fault("carrier_up" if up else "carrier_down", link)
+        for link, up in changed.items():
+            for node, name in zip(plan.links[link].ends, plan.links[link].interfaces, strict=True):
+                if node not in plan.switches:
+                    self._network.run(node, _NOTICED.format(name=name, option="-qv" if up else "-q"))
+        return at
+
+
+def _now() -> int:
+    return time.monotonic_ns() // 1_000
