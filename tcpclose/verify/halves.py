@@ -1,7 +1,9 @@
 """One half of a world, an end and the segments in flight to it, and all that can happen to it by itself. By number.
 
-Halves are much fewer than worlds, which are their pairs. So the ways on from a half are found once, one by one, and
-put into tables; from worlds one goes on by looking up millions at a time (`sweep.py`).
+Halves are fewer than worlds, which are their pairs. So the ways on from a half are found once and put into tables;
+from worlds one goes on by looking up millions at a time (`sweep.py`). There are still millions of halves, but few
+ends and few segments. So only what happens between an end and a segment is asked one by one, and remembered; what
+becomes of halves is put together from that, in arrays.
 
 A half is *canonical*. What is in flight to an end is a multiset, for any order is possible; it has each segment in the
 form of `Ends.canonical`; and nothing is in flight to an end that is CLOSED: it has arrived, and has been answered.
@@ -9,118 +11,117 @@ form of `Ends.canonical`; and nothing is in flight to an end that is CLOSED: it 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tcpclose.protocol.fsm import State
+from tcpclose.verify.arrays import Column, Index, Numbers, Remembered, Table, distinct
 from tcpclose.verify.ends import Ends, Step
 
-Numbers = NDArray[np.int64]
 Sent = tuple[int, ...]
-Way = tuple[int, int]  # the half it becomes, and the number of what it sends
+Ways = tuple[Numbers, Numbers]  # the halves they lead to, and the numbers of what is sent
+Flying = NDArray[np.int16]  # in each row the segments in flight, each number plus one, from the largest; then zeros
 
 #: An end that is CLOSED has come farther than any that is not.
 _CLOSED_RANK = 1 << 10
 
-_SLOTS = 1 << 22
-_SENT_BITS = 16  # of a key or a value below: the rest is a half
-
-
-class Column:
-    """An array that grows."""
-
-    def __init__(self) -> None:
-        self._array = np.zeros(1 << 10, np.int64)
-        self._used = 0
-        self._more: list[int] = []
-
-    def __len__(self) -> int:
-        return self._used + len(self._more)
-
-    def append(self, value: int) -> None:
-        """One more."""
-        self._more.append(value)
-
-    @property
-    def all(self) -> Numbers:
-        """The array, to be read and changed; until the next `append`."""
-        if self._more:
-            used = len(self)
-            if used > len(self._array):
-                self._array = np.concatenate([self._array, np.zeros(max(len(self._array), used), np.int64)])
-            self._array[self._used : used] = self._more
-            self._used = used
-            self._more.clear()
-        return self._array[: self._used]
-
-
-class Table:
-    """The ways of one kind, row by row."""
-
-    def __init__(self) -> None:
-        self._first, self._count, self._to, self._sent = Column(), Column(), Column(), Column()
-
-    def append(self, ways: list[Way]) -> None:
-        """The next row."""
-        self._first.append(len(self._to))
-        self._count.append(len(ways))
-        for to, sent in ways:
-            self._to.append(to)
-            self._sent.append(sent)
-
-    def of(self, rows: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-        """All ways of these rows: for each the index of its row, the half it leads to, and what is sent."""
-        count = self._count.all[rows]
-        index = np.repeat(np.arange(len(rows)), count)
-        at = np.arange(len(index)) + (self._first.all[rows] - np.cumsum(count) + count)[index]
-        return index, self._to.all[at], self._sent.all[at]
+_SENT_BITS = 16  # of a key or a value that has a number of what is sent as well
+_SENT = (1 << _SENT_BITS) - 1
 
 
 class Sents:
     """What was sent at once, by number; nothing is 0."""
 
     def __init__(self) -> None:
-        self.all: list[Sent] = [()]
+        self.rows: Flying = np.zeros((1, 0), np.int16)
+        self._all: list[Sent] = [()]
         self._numbers: dict[Sent, int] = {(): 0}
+        self._joined = Remembered(lambda a, b: self.number(self._all[a] + self._all[b]))
 
     def number(self, sent: Sent) -> int:
         """The number of these segments, in whatever order."""
         sent = tuple(sorted(sent))
-        number = self._numbers.setdefault(sent, len(self.all))
-        if number == len(self.all):
+        number = self._numbers.setdefault(sent, len(self._all))
+        if number == len(self._all):
             assert number < 1 << _SENT_BITS, "too many different things are sent"
-            self.all.append(sent)
+            self._all.append(sent)
         return number
+
+    def join(self, some: Numbers, more: Numbers) -> Numbers:
+        """Both together."""
+        joined = some.copy()
+        which = np.flatnonzero(more)
+        joined[which] = self._joined.of(some[which], more[which])
+        return joined
+
+    def flying(self, numbers: Numbers) -> Flying:
+        """The segments themselves."""
+        if len(self.rows) < len(self._all):
+            self.rows = np.zeros((len(self._all), max(map(len, self._all))), np.int16)
+            for row, sent in zip(self.rows, self._all, strict=True):
+                row[: len(sent)] = sent
+            self.rows[:] += [[n < len(sent) for n in range(self.rows.shape[1])] for sent in self._all]
+        return self.rows[numbers]
 
 
 class Halves:
-    """All halves of one side that were met, and their ways on."""
+    """All halves of one side that were met, and their ways on. `losses`: in how small a half a segment may be lost."""
 
-    def __init__(self, ends: Ends, sents: Sents) -> None:
+    def __init__(self, ends: Ends, sents: Sents, losses: int) -> None:
         self.ends = ends
         self.sents = sents
-        self.what: list[tuple[int, Sent]] = []  # of a half: the end, and what is in flight to it
-        self.end, self.count, self.stage = Column(), Column(), Column()  # the same as arrays
+        self.losses = losses
+        self.end, self.count, self.stage = Column(np.int32), Column(np.int8), Column(np.int16)
         self.ranks: list[int] = []  # of a stage; no way on leads to a lower rank, and to the same only within a stage
-        self.fair, self.copied, self.lost, self.due = Table(), Table(), Table(), Table()
+        self.fair, self.due = Table(self._fair), Table(self._due)
+        self.copied, self.lost = Table(self._copied), Table(self._lost)
         self.wrong: str | None = None
-        self._numbers: dict[tuple[int, Sent], int] = {}
+        self._flying = Column(np.int16, 8)
+        self._index = Index()
         self._stages: dict[tuple[int, bool, bool] | None, int] = {}
-        self._row = Column()  # of a half, in the tables; -1: not there yet
-        self._rows = 0
-        self._keys, self._values = np.full(_SLOTS, -1, np.int64), np.zeros(_SLOTS, np.int64)
+        self._facts = [Column(np.int16), Column(np.int8)]  # of ends: the stage, and whether it is CLOSED
+        self._calls = Table(self._by_end(lambda end: [step for _, step in ends.calls(end)]))
+        self._expiries = Table(self._by_end(self._expire))
+        self._arrivals = Remembered(lambda end, segment: self._packed(ends.arrive(end, segment - 1)))
+        self._forms = Remembered(self._form)
+        self._added = Remembered(self._add, whole=True, slots=1 << 22)
 
-    def number(self, end: int, flying: Sent) -> int:
-        """The number of a half."""
-        known = len(self.what)
-        number = self._numbers.setdefault((end, flying), known)
-        if number == known:
-            self.what.append((end, flying))
-            self.end.append(end)
-            self.count.append(len(flying))
-            self.stage.append(self._stage(end))
-            self._row.append(-1)
-        return number
+    # Halves, from what they are
+
+    def number(self, end: Numbers, flying: Flying) -> Numbers:
+        """The numbers of halves."""
+        flying = -np.sort(-flying, axis=1)
+        width = max(8, int(np.count_nonzero(flying, axis=1).max(initial=0)))
+        flying = np.pad(flying, ((0, 0), (0, max(0, width - flying.shape[1]))))[:, :width]
+        if width > self._flying.width:
+            self._flying.widen(width)
+        numbers, new = self._index.of(end, flying)
+        if len(new):
+            stage, _ = self._of_ends(end[new])
+            self.end.extend(end[new])
+            self.count.extend(np.count_nonzero(flying[new], axis=1))
+            self.stage.extend(stage)
+            self._flying.extend(flying[new])
+        stored = self._flying.all[numbers, :width]
+        if (self.end.all[numbers] != end).any() or (stored != flying).any():
+            raise RuntimeError("two halves have the same key: change the seed in Index")
+        return numbers
+
+    def start(self, step: Step, flying: Sent) -> Ways:
+        """The half when an end has taken this step and these are in flight to it."""
+        step_, to = self._packed(step), self.sents.flying(np.array([self.sents.number(flying)]))
+        return self._after(np.array([step_]), to)
+
+    def _of_ends(self, ends: Numbers) -> tuple[Any, Any]:
+        """The stages of ends, and which are CLOSED."""
+        stage, closed = self._facts
+        for end in range(len(stage), len(self.ends)):
+            stage.extend(np.array([self._stage(end)]))
+            closed.extend(np.array([self.ends.facts[end].state is State.CLOSED]))
+        return stage.all[ends], closed.all[ends] != 0
 
     def _stage(self, end: int) -> int:
         """What the user has done. That is never undone, so worlds can be explored in stages."""
@@ -132,79 +133,88 @@ class Halves:
             self.ranks.append(_CLOSED_RANK if closed else given + user.closed + user.aborted)
         return number
 
-    def rows(self, halves: Numbers) -> Numbers:
-        """Where these halves are in the tables. Those that are not are entered."""
-        rows = self._row.all[halves]
-        missing = distinct([halves[rows < 0]])
-        if not len(missing):
-            return rows
-        for half in missing.tolist():
-            self._enter(half)
-        self._row.all[missing] = np.arange(self._rows, self._rows + len(missing))
-        self._rows += len(missing)
-        return self._row.all[halves]
+    # The ways on, for tables: for each way the index of its row, the half it leads to, and what is sent
 
-    def _enter(self, half: int) -> None:
-        end, flying = self.what[half]
-        ends, facts = self.ends, self.ends.facts[end]
-        fair = [self.after(step, flying) for _, step in ends.calls(end)]
-        copied, lost = [], []
-        for segment in dict.fromkeys(flying):
-            index = flying.index(segment)
-            rest = flying[:index] + flying[index + 1 :]
-            step = ends.arrive(end, segment)
-            fair.append(self.after(step, rest))
-            copied.append(self.after(step, flying))
-            lost.append((self.number(end, rest), 0))
-        due = facts.due == 0 and not facts.state.lingers
-        self.fair.append(list(dict.fromkeys(fair)))
-        self.copied.append(list(dict.fromkeys(copied)))
-        self.lost.append(lost)
-        self.due.append([self.after(ends.expire(end, 0), flying)] if due else [])
+    def _fair(self, halves: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        index, step = self._calls.of(self.end.all[halves])[:2]
+        called = self._after(step, self._flying.all[halves[index]])
+        which, step, rest = self._heard(halves)
+        heard = self._after(step, rest)
+        return np.concatenate([index, which]), *(np.concatenate(both) for both in zip(called, heard, strict=True))
 
-    def after(self, step: Step, flying: Sent) -> Way:
-        """The way on when the end has taken a step, and these remain in flight to it."""
+    def _copied(self, halves: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        index, step, _ = self._heard(halves)
+        return index, *self._after(step, self._flying.all[halves[index]])
+
+    def _due(self, halves: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        index, step = self._expiries.of(self.end.all[halves])[:2]
+        return index, *self._after(step, self._flying.all[halves[index]])
+
+    def _lost(self, halves: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        which = np.flatnonzero(self.count.all[halves] <= self.losses)
+        index, _, rest = self._heard(halves[which])
+        index = which[index]
+        return index, self.number(self.end.all[halves[index]].astype(np.int64), rest), np.zeros(len(index), np.int64)
+
+    def _heard(self, halves: Numbers) -> tuple[Numbers, Numbers, Flying]:
+        """One of the segments in flight arrives: what the ends do, and what remains in flight."""
+        flying = self._flying.all[halves]
+        before = np.pad(flying, ((0, 0), (1, 0)))[:, :-1]
+        index, at = np.nonzero((flying != 0) & (flying != before))  # of segments that are alike, one
+        step = self._arrivals.of(self.end.all[halves[index]], flying[index, at])
+        rest = flying[index]
+        rest[np.arange(len(index)), at] = 0
+        return index, step, rest
+
+    def _after(self, step: Numbers, flying: Flying) -> Ways:
+        """The ways on when ends have taken a step, and these remain in flight to them."""
+        return self._settle(step >> _SENT_BITS, step & _SENT, flying)
+
+    def _settle(self, end: Numbers, sent: Numbers, flying: Flying) -> Ways:
+        _, closed = self._of_ends(end)
+        index, at = np.nonzero(flying)
+        forms = self._forms.of(end[index], flying[index, at])
+        answers = np.where(closed[index], forms, 0)
+        flying[index, at] = np.where(closed[index], 0, forms)
+        for column in np.unique(at[answers > 0]).tolist():
+            some = np.flatnonzero((at == column) & (answers > 0))
+            sent[index[some]] = self.sents.join(sent[index[some]], answers[some])
+        return self.number(end, flying), sent
+
+    def add(self, halves: Numbers, sents: Numbers) -> Ways:
+        """What these halves become when segments are sent to them, and what a CLOSED end answers at once."""
+        values = self._added.of(halves, sents)
+        return values >> _SENT_BITS, values & _SENT
+
+    def _add(self, halves: Numbers, sents: Numbers) -> Numbers:
+        flying = np.concatenate([self._flying.all[halves], self.sents.flying(sents)], axis=1)
+        to, answers = self._settle(self.end.all[halves].astype(np.int64), np.zeros(len(halves), np.int64), flying)
+        return to << _SENT_BITS | answers
+
+    # What an end does, one by one
+
+    def _packed(self, step: Step) -> int:
         self.wrong = self.wrong or step.wrong
-        if self.ends.facts[step.end].state is State.CLOSED:
-            return self.number(step.end, ()), self.sents.number(step.sent + self._answers(step.end, flying))
-        return self.number(step.end, self._canonical(step.end, flying)), self.sents.number(step.sent)
+        return step.end << _SENT_BITS | self.sents.number(step.sent)
 
-    def _canonical(self, end: int, flying: Sent) -> Sent:
-        canonical = self.ends.canonical
-        return tuple(sorted(to for segment in flying if (to := canonical(end, segment)) is not None))
-
-    def _answers(self, closed: int, flying: Sent) -> Sent:
-        steps = [self.ends.arrive(closed, segment) for segment in flying]
-        self.wrong = self.wrong or next((step.wrong for step in steps if step.wrong), None)
-        return tuple(segment for step in steps for segment in step.sent)
-
-    def add(self, halves: Numbers, sents: Numbers) -> tuple[Numbers, Numbers]:
-        """What these halves become when segments are sent to them, and what a CLOSED end answers at once.
-
-        What was asked lately is remembered: each key has one slot, and the last that came there has it.
-        """
-        keys = halves << _SENT_BITS | sents
-        slots = (keys * 0x1E3779B97F4A7C15 >> 40) & (_SLOTS - 1)
-        values = self._values[slots]
-        unknown = np.flatnonzero(self._keys[slots] != keys)
-        if len(unknown):
-            asked, back = np.unique(keys[unknown], return_inverse=True)
-            found = np.array([self._add(key >> _SENT_BITS, key & (1 << _SENT_BITS) - 1) for key in asked.tolist()])
-            values[unknown] = found[back]
-            self._keys[slots[unknown]] = keys[unknown]
-            self._values[slots[unknown]] = values[unknown]
-        return values >> _SENT_BITS, values & (1 << _SENT_BITS) - 1
-
-    def _add(self, half: int, sent: int) -> int:
-        end, flying = self.what[half]
+    def _form(self, end: int, segment: int) -> int:
+        """What a segment is in flight to an end, or what a CLOSED one answers at once."""
         if self.ends.facts[end].state is State.CLOSED:
-            return half << _SENT_BITS | self.sents.number(self._answers(end, self.sents.all[sent]))
-        return self.number(end, self._canonical(end, flying + self.sents.all[sent])) << _SENT_BITS
+            return self._packed(self.ends.arrive(end, segment - 1)) & _SENT
+        form = self.ends.canonical(end, segment - 1)
+        return 0 if form is None else form + 1
 
+    def _expire(self, end: int) -> list[Step]:
+        facts = self.ends.facts[end]
+        due = facts.due == 0 and not facts.state.lingers
+        return [self.ends.expire(end, 0)] if due else []
 
-def distinct(numbers: list[Numbers]) -> Numbers:
-    """All of these, sorted and each once. (For millions, `numpy.unique` takes ten times as long.)"""
-    if not numbers:
-        return np.zeros(0, np.int64)
-    joined = np.sort(np.concatenate(numbers))
-    return joined[np.flatnonzero(np.diff(joined, prepend=-1))]
+    def _by_end(self, steps: Callable[[int], list[Step]]) -> Callable[[Numbers], tuple[Numbers, Numbers, Numbers]]:
+        """The ways of a table of ends: in place of a half each has a step, packed."""
+
+        def find(ends: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+            ways = [(index, self._packed(step)) for index, end in enumerate(ends.tolist()) for step in steps(end)]
+            index, packed = np.array(ways, np.int64).reshape(-1, 2).T
+            return index, packed, np.zeros(len(index), np.int64)
+
+        return find

@@ -31,10 +31,11 @@ from dataclasses import replace
 import numpy as np
 
 from tcpclose.protocol.config import TcpConfig
-from tcpclose.verify.ends import CONFIG, Ends, Segments, Way
+from tcpclose.verify.arrays import Numbers, distinct
+from tcpclose.verify.ends import CONFIG, Ends, Segments, Step, Way
 from tcpclose.verify.explore import ISS, Bound, Explorer
 from tcpclose.verify.findings import Silence, wrong_between
-from tcpclose.verify.halves import Halves, Numbers, Sents, distinct
+from tcpclose.verify.halves import Halves, Sents
 
 _CHUNK = 1 << 17
 _HALF = (1 << 32) - 1
@@ -72,7 +73,7 @@ class Sweep:
             raise ValueError("a Sweep knows neither a kept order nor hurries: take an Explorer")
         self.segments = Segments()
         self.sides = tuple(Ends(side, ISS[side], self.bound.octets, config, self.segments) for side in (0, 1))
-        self.halves = tuple(Halves(ends, sents) for ends, sents in zip(self.sides, [Sents()] * 2, strict=True))
+        self.halves = tuple(Halves(ends, sents, self.bound.losses) for ends, sents in zip(self.sides, [Sents()] * 2, strict=True))
         self.silence = Silence()
         self.wrong: str | None = None
         self.exhausted = False
@@ -102,9 +103,9 @@ class Sweep:
     def _begin(self) -> None:
         opens = ("active", "active" if self.bound.simultaneous_open else "passive")
         a, b = (ends.start(how) for ends, how in zip(self.sides, opens, strict=True))
-        world = self.halves[0].number(a.end, b.sent) << 32 | self.halves[1].number(b.end, a.sent)
+        (to_a, _), (to_b, _) = self.halves[0].start(a, b.sent), self.halves[1].start(b, a.sent)
         stage = (0, 0, self.bound.losses, self.bound.duplicates)
-        self._pending[stage] = {0: [np.array([world])]}
+        self._pending[stage] = {0: [to_a << 32 | to_b]}
 
     def _rank(self, stage: Stage) -> int:
         a, b, losses, duplicates = stage
@@ -137,18 +138,19 @@ class Sweep:
         every, busy = np.arange(len(worlds)), np.flatnonzero(in_flight)
         losable = np.flatnonzero(in_flight <= min(losses, faults))
         for side, halves in enumerate(self.halves):
-            rows, others = halves.rows(pair[side]), pair[1 - side]
+            mine, others = pair[side], pair[1 - side]
             ways = [(halves.fair, every, losses, duplicates), (halves.due, busy, losses, duplicates)]
             if duplicates and faults:
                 ways.append((halves.copied, every, losses, duplicates - 1))
             if losses and faults:  # where order is free, a segment is lost only when all else has arrived
                 ways.append((halves.lost, losable, losses - 1, duplicates))
             for table, which, left, copies in ways:
-                index, to, sent = table.of(rows[which])
+                index, to, sent = table.of(mine[which])
                 self._meet(side, to, others[which][index], sent, (left, copies), depth)
         quiet = np.flatnonzero(in_flight == 0)
-        for a, b in zip(pair[0][quiet].tolist(), pair[1][quiet].tolist(), strict=True):
-            self._wait(self.halves[0].what[a][0], self.halves[1].what[b][0], depth)
+        ends = (halves.end.all[half[quiet]].tolist() for halves, half in zip(self.halves, pair, strict=True))
+        for a, b in zip(*ends, strict=True):
+            self._wait(a, b, depth)
 
     def _wait(self, a: int, b: int, depth: int) -> None:
         """Nothing is in flight between these ends: the next timer expires, either one if two are due."""
@@ -160,9 +162,10 @@ class Sweep:
         self.wrong = self.wrong or wrong
         for side in (0, 1):
             if due and facts[side].due == min(due):
-                to, sent = self.halves[side].after(self.sides[side].expire(ends[side], min(due)), ())
-                other = self.halves[1 - side].number(self.sides[1 - side].later(ends[1 - side], min(due)), ())
-                self._meet(side, np.array([to]), np.array([other]), np.array([sent]), self._stage[2:], depth)
+                to, sent = self.halves[side].start(self.sides[side].expire(ends[side], min(due)), ())
+                later = Step(self.sides[1 - side].later(ends[1 - side], min(due)), ())
+                other, _ = self.halves[1 - side].start(later, ())
+                self._meet(side, to, other, sent, self._stage[2:], depth)
 
     def _meet(self, side: int, to: Numbers, others: Numbers, sent: Numbers, spare: tuple[int, int], depth: int) -> None:
         """One half has become another and has sent something to the other: note the worlds that come of it."""
@@ -171,7 +174,7 @@ class Sweep:
         answered = talks[np.flatnonzero(answers)]
         to[answered], _ = self.halves[side].add(to[answered], answers[answers > 0])
         a, b = (to, others) if side == 0 else (others, to)
-        stages = self.halves[0].stage.all[a] << 32 | self.halves[1].stage.all[b]
+        stages = self.halves[0].stage.all[a].astype(np.int64) << 32 | self.halves[1].stage.all[b]
         worlds = a << 32 | b
         here = self._stage[0] << 32 | self._stage[1]
         for both in {here, *distinct([stages[stages != here]]).tolist()}:
@@ -185,7 +188,7 @@ class Sweep:
 
     def _examine(self, worlds: Numbers) -> None:
         """What must hold between two ends, once for each pair."""
-        pairs = self.halves[0].end.all[worlds >> 32] << 32 | self.halves[1].end.all[worlds & _HALF]
+        pairs = self.halves[0].end.all[worlds >> 32].astype(np.int64) << 32 | self.halves[1].end.all[worlds & _HALF]
         for pair in set(distinct([pairs]).tolist()) - self._examined:
             self._examined.add(pair)
             wrong = wrong_between(self.sides[0].facts[pair >> 32], self.sides[1].facts[pair & _HALF])
