@@ -170,7 +170,7 @@ def check(
     octets: Annotated[int, typer.Option(min=0, help="Octets that each user may send, in one SEND or more.")] = 2,
     losses: Annotated[int, typer.Option(min=0, max=255, help="Segments that may be lost.")] = 1,
     duplicates: Annotated[int, typer.Option(min=0, max=255, help="Segments that may arrive twice.")] = 1,
-    faults: Annotated[int, typer.Option(min=0, max=255, help="Segments lost or doubled, in all.")] = 1,
+    faults: Annotated[int, typer.Option(min=0, max=255, help="Segments lost or doubled, in all.")] = 2,
     late: Annotated[
         int | None,
         typer.Option(min=0, max=255, help="Keep the order, but for this many segments; otherwise any order."),

@@ -24,7 +24,7 @@ class Column:
     @property
     def width(self) -> int:
         """How long a row is."""
-        return self._array.shape[1]
+        return int(self._array.shape[1])
 
     def widen(self, width: int) -> None:
         """Longer rows, filled up with zeros."""
@@ -95,11 +95,11 @@ class Remembered:
         self._find, self._whole = find, whole
         self._keys, self._values = np.full(slots, -1, np.int64), np.zeros(slots, np.int64)
 
-    def of(self, a: Numbers, b: Numbers) -> Numbers:
+    def of(self, a: NDArray[Any], b: NDArray[Any]) -> Numbers:
         """The values for these pairs; `b` has 16 bits."""
         keys = a.astype(np.int64) << 16 | b
         slots = (keys * 0x1E3779B97F4A7C15 >> 40) & (len(self._keys) - 1)
-        values = self._values[slots]
+        values: Numbers = self._values[slots]
         unknown = np.flatnonzero(self._keys[slots] != keys)
         if len(unknown):
             asked = distinct([keys[unknown]])
@@ -124,7 +124,7 @@ class Index:
         self._used = 0
 
     def of(self, first: Numbers, rest: NDArray[np.int16]) -> tuple[Numbers, Numbers]:
-        """The numbers of rows, and which of them are new, in the order of their numbers; a zero in `rest` is nothing."""
+        """The numbers of rows, and where the new ones are, in the order of their numbers; 0 in `rest` is nothing."""
         keys = self._random[0][first] + self._random[1][rest].sum(axis=1)
         keys[keys == 0] = 1
         numbers = self._look_up(keys)

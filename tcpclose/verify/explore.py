@@ -51,7 +51,7 @@ class Bound:
     octets: int = 2
     losses: int = 1
     duplicates: int = 1
-    faults: int = 1
+    faults: int = 2
     late: int | None = None
     hurries: int = 0
     simultaneous_open: bool = False

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tcpclose.protocol.fsm import State
-from tcpclose.verify.arrays import Column, Index, Numbers, Remembered, Table, distinct
+from tcpclose.verify.arrays import Column, Index, Numbers, Remembered, Table
 from tcpclose.verify.ends import Ends, Step
 
 Sent = tuple[int, ...]
@@ -36,9 +36,9 @@ class Sents:
     """What was sent at once, by number; nothing is 0."""
 
     def __init__(self) -> None:
-        self.rows: Flying = np.zeros((1, 0), np.int16)
         self._all: list[Sent] = [()]
         self._numbers: dict[Sent, int] = {(): 0}
+        self._rows = Column(np.int16, 1)
         self._joined = Remembered(lambda a, b: self.number(self._all[a] + self._all[b]))
 
     def number(self, sent: Sent) -> int:
@@ -59,12 +59,14 @@ class Sents:
 
     def flying(self, numbers: Numbers) -> Flying:
         """The segments themselves."""
-        if len(self.rows) < len(self._all):
-            self.rows = np.zeros((len(self._all), max(map(len, self._all))), np.int16)
-            for row, sent in zip(self.rows, self._all, strict=True):
-                row[: len(sent)] = sent
-            self.rows[:] += [[n < len(sent) for n in range(self.rows.shape[1])] for sent in self._all]
-        return self.rows[numbers]
+        new = self._all[len(self._rows) :]
+        longest = max(map(len, new), default=0)
+        if longest > self._rows.width:
+            self._rows.widen(longest)
+        if new:
+            rows = [[*(segment + 1 for segment in sent), *[0] * (longest - len(sent))] for sent in new]
+            self._rows.extend(np.array(rows, np.int16))
+        return self._rows.all[numbers]
 
 
 class Halves:
@@ -112,8 +114,7 @@ class Halves:
 
     def start(self, step: Step, flying: Sent) -> Ways:
         """The half when an end has taken this step and these are in flight to it."""
-        step_, to = self._packed(step), self.sents.flying(np.array([self.sents.number(flying)]))
-        return self._after(np.array([step_]), to)
+        return self._after(np.array([self._packed(step)]), self.sents.flying(np.array([self.sents.number(flying)])))
 
     def _of_ends(self, ends: Numbers) -> tuple[Any, Any]:
         """The stages of ends, and which are CLOSED."""
@@ -137,10 +138,9 @@ class Halves:
 
     def _fair(self, halves: Numbers) -> tuple[Numbers, Numbers, Numbers]:
         index, step = self._calls.of(self.end.all[halves])[:2]
-        called = self._after(step, self._flying.all[halves[index]])
-        which, step, rest = self._heard(halves)
-        heard = self._after(step, rest)
-        return np.concatenate([index, which]), *(np.concatenate(both) for both in zip(called, heard, strict=True))
+        which, heard, rest = self._heard(halves)
+        flying = np.concatenate([self._flying.all[halves[index]], rest])
+        return np.concatenate([index, which]), *self._after(np.concatenate([step, heard]), flying)
 
     def _copied(self, halves: Numbers) -> tuple[Numbers, Numbers, Numbers]:
         index, step, _ = self._heard(halves)

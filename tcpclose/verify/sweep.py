@@ -50,12 +50,17 @@ class Seen:
     def __init__(self) -> None:
         self._runs: list[Numbers] = []
 
-    def add(self, worlds: Numbers) -> Numbers:
-        """Add worlds, sorted; those that were new."""
+    def new(self, worlds: Numbers) -> Numbers:
+        """Of these worlds, sorted, those that are not in the set."""
         for run in self._runs:
             at = np.searchsorted(run, worlds)
             at[at == len(run)] = 0
             worlds = worlds[run[at] != worlds]
+        return worlds
+
+    def add(self, worlds: Numbers) -> Numbers:
+        """Add worlds, sorted; those that were new."""
+        worlds = self.new(worlds)
         if len(worlds):
             self._runs.append(worlds)
         while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
@@ -73,7 +78,9 @@ class Sweep:
             raise ValueError("a Sweep knows neither a kept order nor hurries: take an Explorer")
         self.segments = Segments()
         self.sides = tuple(Ends(side, ISS[side], self.bound.octets, config, self.segments) for side in (0, 1))
-        self.halves = tuple(Halves(ends, sents, self.bound.losses) for ends, sents in zip(self.sides, [Sents()] * 2, strict=True))
+        self.halves = tuple(
+            Halves(ends, sents, self.bound.losses) for ends, sents in zip(self.sides, [Sents()] * 2, strict=True)
+        )
         self.silence = Silence()
         self.wrong: str | None = None
         self.exhausted = False
@@ -81,6 +88,7 @@ class Sweep:
         self.seconds = 0.0
         self._stage: Stage
         self._pending: dict[Stage, dict[int, list[Numbers]]] = {}
+        self._seen: dict[Stage, Seen] = {}
         self._examined: set[int] = set()
 
     def run(self) -> None:
@@ -89,7 +97,7 @@ class Sweep:
         self._deadline = start + (self.bound.seconds or float("inf"))
         self._begin()
         while self._pending and not self._over():
-            self._stage = min(self._pending, key=lambda stage: (self._rank(stage), stage))
+            self._stage = min(self._pending, key=self._rank)
             self._explore(self._pending.pop(self._stage))
         self.exhausted = not self._pending and not self._over()
         if self.exhausted:
@@ -107,16 +115,23 @@ class Sweep:
         stage = (0, 0, self.bound.losses, self.bound.duplicates)
         self._pending[stage] = {0: [to_a << 32 | to_b]}
 
-    def _rank(self, stage: Stage) -> int:
+    def _rank(self, stage: Stage) -> tuple[int, ...]:
         a, b, losses, duplicates = stage
-        return self.halves[0].ranks[a] + self.halves[1].ranks[b] - losses - duplicates
+        return self.halves[0].ranks[a] + self.halves[1].ranks[b], a, b, -losses - duplicates, losses
 
     def _explore(self, found: dict[int, list[Numbers]]) -> None:
         """All worlds of a stage. `found`: those that others lead to, by depth; more are added on the way."""
-        seen, depth = Seen(), min(found)
+        self._seen = {stage: seen for stage, seen in self._seen.items() if stage[:2] == self._stage[:2]}
+        _, _, losses, duplicates = self._stage
+        freer = [seen for (_, _, left, copies), seen in self._seen.items() if left >= losses and copies >= duplicates]
+        seen = self._seen[self._stage] = Seen()
+        depth = min(found)
         self._found = found
         while found and not self._over():
-            worlds = seen.add(distinct(found.pop(depth, [])))
+            worlds = distinct(found.pop(depth, []))
+            for other in freer:
+                worlds = other.new(worlds)
+            worlds = seen.add(worlds)
             if len(worlds):
                 self.worlds += len(worlds)
                 self.depth = max(self.depth, depth)
