@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import replace
 
 import pytest
@@ -102,7 +103,7 @@ def test_paths_are_figures_that_can_be_played():
 
 
 def silent_ends(sides, pairs):
-    """The pairs of ends between which nothing is in flight; their numbers differ from search to search."""
+    """These pairs of ends, say those between which nothing is in flight; their numbers differ from search to search."""
     return {(sides[0].user(a), sides[0].facts[a], sides[1].user(b), sides[1].facts[b]) for a, b in pairs}
 
 
@@ -131,6 +132,33 @@ def test_a_sweep_leaves_out_no_end(bound, monkeypatch):
     nothing = explorer.nets.nothing
     silent = {world[:2] for world in explorer.worlds if world[2] == world[3] == nothing}
     assert silent_ends(swept.sides, quiet) == silent_ends(explorer.sides, silent)
+
+
+@pytest.mark.parametrize("octets", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_worlds_in_which_the_network_may_do_less_lead_to_no_other_ends(octets, monkeypatch):
+    less = sweep(octets=octets)
+    monkeypatch.setattr(Sweep, "_freer", lambda self: [])
+    all_of_them = sweep(octets=octets)
+    assert less.exhausted
+    assert less.wrong is all_of_them.wrong is None
+    assert less.worlds < all_of_them.worlds
+    for name in ("ended", "half_open", "for_ever"):
+        assert set(getattr(less.silence, name)) == set(getattr(all_of_them.silence, name))
+    assert examined(less) == examined(all_of_them)
+
+
+def examined(swept):
+    return silent_ends(swept.sides, [(pair >> 32, pair & (1 << 32) - 1) for pair in swept._examined])
+
+
+@pytest.mark.slow
+def test_the_default_bound_is_exhausted_in_five_minutes_of_a_core():
+    start = time.process_time()
+    swept = sweep()
+    assert swept.exhausted
+    assert swept.wrong is None
+    assert time.process_time() - start < 300
+    assert swept.worlds > 10_000_000
 
 
 def test_segments_that_are_one_have_the_same_effect():

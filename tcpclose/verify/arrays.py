@@ -32,6 +32,8 @@ class Column:
 
     def extend(self, values: NDArray[Any]) -> None:
         """More of them."""
+        if values.max(initial=0) > np.iinfo(self._array.dtype).max:
+            raise OverflowError(f"a column of {self._array.dtype} has no place for {values.max()}")
         used = self._used + len(values)
         if used > len(self._array):
             longer = np.zeros((max(used, len(self._array) * 3 // 2), *self._array.shape[1:]), self._array.dtype)

@@ -95,6 +95,7 @@ class Halves:
 
     def number(self, end: Numbers, flying: Flying) -> Numbers:
         """The numbers of halves."""
+        assert len(self.ends.segments) < np.iinfo(np.int16).max, "too many different segments"
         flying = -np.sort(-flying, axis=1)
         width = max(8, int(np.count_nonzero(flying, axis=1).max(initial=0)))
         flying = np.pad(flying, ((0, 0), (0, max(0, width - flying.shape[1]))))[:, :width]

@@ -10,15 +10,18 @@ faster, and why nothing is lost by it:
   have none are not in flight. `Ends.canonical` says which, and why. So a segment without effect cannot be lost or
   repeated either, which would lead to no other world but with less that the network may still do.
 * What users have done and what the network may still do is never undone. So worlds are explored in stages, and those
-  of a stage are forgotten after it: they cannot be reached again.
+  of a stage are forgotten when they cannot be reached again.
+* A world is left out if the same ends with the same in flight were met when the network might still do as much or
+  more, for then all that it leads to was found there, and more: what the network may do is never bound to be done.
+  So of the stages in which users have done the same those with the most left come first, and are kept until the last.
 * No world is kept, so no cycle of worlds can be looked for. But in a cycle both ends come back to what they were, and
   that can be excluded end by end: see `_find_cycle`. It may suspect what is none, and never misses one.
 
-Nothing is said of what is beyond the bound: by default more than two octets each way, more than one fault (a segment
-lost or repeated) in a history, a timer that expires while segments are in flight, a SEND in LISTEN.
+Nothing is said of what is beyond the bound: by default more than two octets each way, more than one segment lost and
+one repeated in a history, a timer that expires while segments are in flight, a SEND in LISTEN.
 
-The depth is exact, as within a stage worlds are taken up by their depth. The way to a violation is not known here;
-`shortest` looks for it one world at a time, in the smallest bound that shows one.
+The depth is exact for all worlds that are not left out, as within a stage worlds are taken up by their depth. The way
+to a violation is not known here; `shortest` looks for it one world at a time, in the smallest bound that shows one.
 """
 
 from __future__ import annotations
@@ -77,7 +80,7 @@ class Sweep:
         if self.bound.late is not None or self.bound.hurries:
             raise ValueError("a Sweep knows neither a kept order nor hurries: take an Explorer")
         self.segments = Segments()
-        self.sides = tuple(Ends(side, ISS[side], self.bound.octets, config, self.segments) for side in (0, 1))
+        self.sides = tuple(Ends(side, ISS[side], self.bound, config, self.segments) for side in (0, 1))
         self.halves = tuple(
             Halves(ends, sents, self.bound.losses) for ends, sents in zip(self.sides, [Sents()] * 2, strict=True)
         )
@@ -121,11 +124,8 @@ class Sweep:
 
     def _explore(self, found: dict[int, list[Numbers]]) -> None:
         """All worlds of a stage. `found`: those that others lead to, by depth; more are added on the way."""
-        self._seen = {stage: seen for stage, seen in self._seen.items() if stage[:2] == self._stage[:2]}
-        _, _, losses, duplicates = self._stage
-        freer = [seen for (_, _, left, copies), seen in self._seen.items() if left >= losses and copies >= duplicates]
+        freer, depth = self._freer(), min(found)
         seen = self._seen[self._stage] = Seen()
-        depth = min(found)
         self._found = found
         while found and not self._over():
             worlds = distinct(found.pop(depth, []))
@@ -144,6 +144,12 @@ class Sweep:
             depth += 1
         if found:
             self._pending[self._stage] = found  # not all was explored
+
+    def _freer(self) -> list[Seen]:
+        """The worlds of stages in which users have done the same, and the network may still do as much and more."""
+        self._seen = {stage: seen for stage, seen in self._seen.items() if stage[:2] == self._stage[:2]}
+        _, _, losses, duplicates = self._stage
+        return [seen for (_, _, left, copies), seen in self._seen.items() if left >= losses and copies >= duplicates]
 
     def _expand(self, worlds: Numbers, depth: int) -> None:
         """Find all worlds that these lead to, but for timers when nothing is in flight."""
