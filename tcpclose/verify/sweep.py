@@ -80,7 +80,7 @@ class Sweep:
         if self.bound.late is not None or self.bound.hurries:
             raise ValueError("a Sweep knows neither a kept order nor hurries: take an Explorer")
         self.segments = Segments()
-        self.sides = tuple(Ends(side, ISS[side], self.bound, config, self.segments) for side in (0, 1))
+        self.sides = tuple(Ends(side, ISS[side], self.bound.octets, config, self.segments) for side in (0, 1))
         self.halves = tuple(
             Halves(ends, sents, self.bound.losses) for ends, sents in zip(self.sides, [Sents()] * 2, strict=True)
         )
