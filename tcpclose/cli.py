@@ -179,6 +179,9 @@ def check(
         int, typer.Option(min=0, max=255, help="Timers that may expire although segments are in flight.")
     ] = 0,
     simultaneous_open: Annotated[bool, typer.Option("--simultaneous-open", help="Both OPENs are active.")] = False,
+    send_in_listen: Annotated[
+        bool, typer.Option("--send-in-listen", help="A SEND in LISTEN opens actively (3.10.2).")
+    ] = False,
     seconds: Annotated[float | None, typer.Option("--time", metavar="SECONDS", help="Stop after this time.")] = None,
 ) -> None:
     """Model-check the running engine: all that two users and a bad network can do, up to a bound."""
@@ -186,7 +189,7 @@ def check(
     from tcpclose.verify.sweep import Sweep, shortest
     from tcpclose.verify.telling import report
 
-    bound = Bound(octets, losses, duplicates, faults, late, hurries, simultaneous_open, seconds)
+    bound = Bound(octets, losses, duplicates, faults, late, hurries, simultaneous_open, send_in_listen, seconds)
     search = Sweep(bound) if late is None and not hurries else Explorer(bound)
     search.run()
     violation = shortest(bound) if search.wrong and isinstance(search, Sweep) else None

@@ -48,6 +48,7 @@ def sweep(**bound) -> Sweep:
         {"octets": 1, "duplicates": 0},
         {"octets": 0, "hurries": 1, "duplicates": 0},
         {"octets": 0, "simultaneous_open": True, "duplicates": 0},
+        {"octets": 1, "send_in_listen": True, "losses": 0, "duplicates": 0},
     ],
     ids=str,
 )
@@ -115,6 +116,7 @@ def silent_ends(sides, pairs):
         pytest.param({"octets": 0, "faults": 2}, marks=pytest.mark.slow),
         {"octets": 0, "duplicates": 0, "simultaneous_open": True},
         {"octets": 1, "losses": 0, "duplicates": 0},
+        pytest.param({"octets": 1, "losses": 0, "duplicates": 0, "send_in_listen": True}, marks=pytest.mark.slow),
         pytest.param({"octets": 1, "duplicates": 0}, marks=pytest.mark.slow),
         pytest.param({"octets": 1, "losses": 0}, marks=pytest.mark.slow),
     ],

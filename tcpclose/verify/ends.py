@@ -93,12 +93,19 @@ class Way(NamedTuple):
     sent: tuple[int, ...]
 
 
-class Ends:
-    """All ends of one side that were met. `side` is 0 or 1, `octets` what its user may send in all."""
+class Sends(NamedTuple):
+    """How many octets a user may send in all, and whether also in LISTEN: such a SEND is an active OPEN (3.10.2)."""
 
-    def __init__(self, side: int, iss: int, octets: int, config: TcpConfig, segments: Segments) -> None:
+    octets: int
+    in_listen: bool
+
+
+class Ends:
+    """All ends of one side that were met. `side` is 0 or 1, `sends` what its user may send."""
+
+    def __init__(self, side: int, iss: int, sends: Sends, config: TcpConfig, segments: Segments) -> None:
         self.side = side
-        self.octets = octets
+        self.sends = sends
         self.segments = segments
         self.facts: list[Facts] = []
         self._freezer = Freezer(config, iss)
@@ -208,10 +215,10 @@ class Ends:
         if user.closed:
             return
         yield "Close", self._run(end, lambda connection: connection.close(0), replace(user, closed=True))
-        if self.facts[end].state is State.LISTEN:
-            return  # such a SEND is an active OPEN (3.10.2): simultaneous opens are a bound of their own
+        if self.facts[end].state is State.LISTEN and not self.sends.in_listen:
+            return
         first = user.spent + len(user.given)
-        for last in range(first + 1, self.octets + 1):
+        for last in range(first + 1, self.sends.octets + 1):
             text = bytes(self.side * 100 + n for n in range(first, last))  # no two octets of a world are alike
             given = replace(user, given=user.given + text)
             yield f"Send {len(text)}", self._run(end, methodcaller("send", text, 0), given)

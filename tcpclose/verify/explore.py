@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.fsm import State
-from tcpclose.verify.ends import CONFIG, Ends, Facts, Segments, Step
+from tcpclose.verify.ends import CONFIG, Ends, Facts, Segments, Sends, Step
 from tcpclose.verify.findings import Silence, wrong_between
 
 #: As in the figures of the RFC.
@@ -55,19 +55,26 @@ class Bound:
     late: int | None = None
     hurries: int = 0
     simultaneous_open: bool = False
+    send_in_listen: bool = False
     seconds: float | None = None
 
     def faults_left(self, losses: int, duplicates: int) -> int:
         """How many faults there may still be when of these so many are left."""
         return self.faults - (self.losses - losses) - (self.duplicates - duplicates)
 
+    @property
+    def sends(self) -> Sends:
+        """What a user may send."""
+        return Sends(self.octets, self.send_in_listen)
+
     def in_words(self) -> str:
         """The bound, for people."""
         opens = "both OPENs are active" if self.simultaneous_open else "one OPEN is active, the other passive"
+        listen = "" if self.send_in_listen else " (not in LISTEN)"
         order = "in any order" if self.late is None else f"in order, but for {self.late}"
         hurries = f"; up to {self.hurries} timers expire while segments are in flight" if self.hurries else ""
         return (
-            f"{opens}; each user may SEND up to {self.octets} octets (not in LISTEN), CLOSE and ABORT at any point; "
+            f"{opens}; each user may SEND up to {self.octets} octets{listen}, CLOSE and ABORT at any point; "
             f"segments arrive {order}, up to {self.losses} never, up to {self.duplicates} twice, "
             f"together up to {self.faults} of these{hurries}"
         )
@@ -183,7 +190,7 @@ class Explorer:
         self.bound = bound or Bound()
         self.segments = Segments()
         self.nets = Nets(self.bound.late is None)
-        self.sides = tuple(Ends(side, ISS[side], self.bound.octets, config, self.segments) for side in (0, 1))
+        self.sides = tuple(Ends(side, ISS[side], self.bound.sends, config, self.segments) for side in (0, 1))
         self.worlds: dict[World, int] = {}
         self._parents = array("L")
         self._depths = array("L")

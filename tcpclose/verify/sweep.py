@@ -18,7 +18,7 @@ faster, and why nothing is lost by it:
   that can be excluded end by end: see `_find_cycle`. It may suspect what is none, and never misses one.
 
 Nothing is said of what is beyond the bound: by default more than two octets each way, more than one segment lost and
-one repeated in a history, a timer that expires while segments are in flight, a SEND in LISTEN.
+one repeated in a history, a timer that expires while segments are in flight, a SEND in LISTEN (`Bound.send_in_listen`).
 
 The depth is exact for all worlds that are not left out, as within a stage worlds are taken up by their depth. The way
 to a violation is not known here; `shortest` looks for it one world at a time, in the smallest bound that shows one.
@@ -80,7 +80,7 @@ class Sweep:
         if self.bound.late is not None or self.bound.hurries:
             raise ValueError("a Sweep knows neither a kept order nor hurries: take an Explorer")
         self.segments = Segments()
-        self.sides = tuple(Ends(side, ISS[side], self.bound.octets, config, self.segments) for side in (0, 1))
+        self.sides = tuple(Ends(side, ISS[side], self.bound.sends, config, self.segments) for side in (0, 1))
         self.halves = tuple(
             Halves(ends, sents, self.bound.losses) for ends, sents in zip(self.sides, [Sents()] * 2, strict=True)
         )
