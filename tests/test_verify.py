@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import replace
 
 import pytest
@@ -154,14 +153,11 @@ def examined(swept):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)  # by the clock, on a machine that is busy with other tests
-def test_the_default_bound_is_exhausted_in_five_minutes_of_a_core():
-    start = time.process_time()
-    swept = sweep()
+def test_a_smaller_bound_than_the_default_is_exhausted_without_a_violation():
+    swept = sweep(octets=1)
     assert swept.exhausted
     assert swept.wrong is None
-    assert time.process_time() - start < 300
-    assert swept.worlds > 10_000_000
+    assert swept.worlds > 100_000
 
 
 def test_segments_that_are_one_have_the_same_effect():
