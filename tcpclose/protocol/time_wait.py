@@ -100,10 +100,6 @@ class TimeWaitTable:
         """When the first entry's 2 MSL are over, in microseconds."""
         return self._due(self._first()) if self._entries else None
 
-    def due(self, pair: Pair) -> int | None:
-        """When the 2 MSL of a pair are over; None for one that is not here."""
-        return self._due(str(pair)) if pair in self else None
-
     def oldest(self) -> Pair:
         """The pair that has waited longest."""
         return _parse(self._first())

@@ -83,7 +83,7 @@ LINKS = {
     "burst": 'burst = { p = "20%", r = "50%" }',
     "duplicate": 'duplicate = "40%"',
     "corrupt": 'corrupt = "25%"',
-    "rate": 'rate = "400kbit/s"\nqueue = 2',
+    "rate": 'rate = "150kbit/s"\nqueue = 2',
     "jitter": 'jitter = "4ms"\ndistribution = "normal"',
     "reorder": 'reorder = "30%"\nreorder_by = "60ms"',
 }
