@@ -191,9 +191,9 @@ class Host:
         if packet.datagram.dst.port not in self._kernel_ports:
             self.segment_arrives(packet.datagram, packet.ident, now)
 
-    def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int) -> None:
-        """An ICMP error about a segment of ours came in."""
-        self.stack.icmp_arrives(pair, seq, type, code, now)
+    def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int, mtu: int = 0) -> None:
+        """An ICMP error about a segment of ours came in; `mtu` as in `Stack.icmp_arrives`."""
+        self.stack.icmp_arrives(pair, seq, type, code, now, mtu)
         self._listen_to_news(now)
 
     def no_route(self, pair: Pair, now: int) -> None:

@@ -331,7 +331,7 @@ class _Simulation:
     def _receive(self, host: _Host, way: Way, packet: Packet) -> None:
         if not isinstance(packet.content, Datagram):
             error = packet.content.error
-            host.icmp_arrives(Pair(error.local, error.remote), error.seq, error.type, error.code, self.now)
+            host.icmp_arrives(Pair(error.local, error.remote), error.seq, error.type, error.code, self.now, error.mtu)
         elif packet.forged or packet.damages:
             host.packet_arrives(_octets(way, packet)[len(way.header) :], self.now)
         else:

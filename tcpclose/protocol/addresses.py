@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, ip_address
+from typing import Literal
 
 from tcpclose.protocol.options import mss_of_mtu
 
@@ -22,6 +23,11 @@ def individual(address: str) -> bool:
     return not isinstance(known, IPv4Address) or not (known.is_reserved or known in _THIS_NETWORK)
 
 
+#: No link of IP is narrower (RFC 791, 3.1; RFC 8200, 5); who tells of less lies.
+_NARROWEST = {4: 68, 6: 1280}
+
+
 def largest_text(mtu: int, address: str) -> int:
     """The MSS to announce on a way to `address` that carries packets of `mtu` octets (3.7.1)."""
-    return mss_of_mtu(mtu, 6 if ":" in address else 4)
+    version: Literal[4, 6] = 6 if ":" in address else 4
+    return mss_of_mtu(max(mtu, _NARROWEST[version]), version)

@@ -136,6 +136,9 @@ class TcpConfig:
     soft_errors: bool = setting(
         True, "", "3.9.1.8", "tell the user of soft errors: ICMP that is not fatal, r1 retransmissions (SHLD-20)"
     )
+    path_mtu_discovery: bool = setting(
+        True, "", "3.7.2", 'heed the MTU that "fragmentation needed" tells (RFC 1191), or report it as a soft error'
+    )
     unreachable: Literal["hard", "opening"] = setting(
         "hard",
         "",

@@ -241,6 +241,12 @@ class Connection(Machine):
         else:
             self._report(detail)
 
+    def path_narrows(self, mss: int, now: int) -> None:
+        """3.7.2: a segment was too large for some link on its way, which takes `mss` octets at most."""
+        if self.sender.syn_acknowledged and self.sender.narrow(mss):
+            self.counters["path MTU lowered"] += 1
+            self._transmit(now)
+
     def invalid_header_arrives(self, now: int) -> None:
         """An implementation that RFC 3360 warns of: it does not examine such a segment any further."""
         self._post(Event.INVALID_HEADER, now)

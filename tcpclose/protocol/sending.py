@@ -24,6 +24,7 @@ class Sender:
         self.tcb = tcb
         self.config = config
         self.mss = _DEFAULT_MSS
+        self.option_octets = 0
         self.text = bytearray()  # from `base` on: not acknowledged, or not sent
         self.base = seq_add(tcb.iss, 1)
         self.pushes: dict[int, None] = {}  # where the text of each SEND ends, in order
@@ -52,9 +53,23 @@ class Sender:
 
         `option_octets` stand in every segment, in the place of text (RFC 6691).
         """
+        self.option_octets = option_octets
         self.mss = max(min(segment.mss or _DEFAULT_MSS, self.config.mss) - option_octets, 1)
         self.cwnd = self.config.initial_window * self.mss
         self.board = Scoreboard(self.tcb) if sack else None
+
+    def narrow(self, mss: int) -> bool:
+        """The way takes no more than `mss` octets (RFC 1191, 6.5). True when larger ones are lost, to be sent again.
+
+        That is no congestion: the window stays.
+        """
+        mss = max(mss - self.option_octets, 1)
+        if mss >= self.mss:
+            return False
+        self.mss = mss
+        self._forget_recovery()
+        self.resend = self.tcb.snd_una if self.outstanding else None
+        return True
 
     def queue(self, text: bytes) -> None:
         """Put text behind what waits already."""
@@ -324,13 +339,16 @@ class Sender:
             if self.resend is None:
                 self._halve()
             self.cwnd = self.mss
+        self._forget_recovery()
+        self.resend = self.tcb.snd_una if self.outstanding else None
+        self.rto = min(self.rto * 2, self.config.rto_max)
+        self.rto_at = now + self.rto
+
+    def _forget_recovery(self) -> None:
         self.recover = None
         self.duplicate_acks = self.limited = 0
         if self.board is not None:
             self.board.clear()
-        self.resend = self.tcb.snd_una if self.outstanding else None
-        self.rto = min(self.rto * 2, self.config.rto_max)
-        self.rto_at = now + self.rto
 
     def stop(self) -> None:
         """Nothing will be sent or awaited any more: queues are flushed."""

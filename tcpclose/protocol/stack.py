@@ -348,17 +348,25 @@ class Stack:
             self._counters[f"dropped: {why}"] += 1
         return why is not None
 
-    def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int) -> None:
-        """An ICMP error quotes a segment of ours. Heeded only if `seq` is in flight (RFC 5927, 4.1)."""
+    def icmp_arrives(self, pair: Pair, seq: int, type: int, code: int, now: int, mtu: int = 0) -> None:
+        """An ICMP error quotes a segment of ours. Heeded only if `seq` is in flight (RFC 5927, 4.1).
+
+        `mtu` is what the next link carries, as "fragmentation needed" tells; 0 when it does not (RFC 1191, 4).
+        """
         connection = self.connections.get(pair)
         if connection is None or type == _SOURCE_QUENCH:
             return
         tcb = connection.tcb
         if 0 <= seq_diff(seq, tcb.snd_una) < seq_diff(tcb.snd_nxt, tcb.snd_una):
+            too_large = (type, code) == (_UNREACHABLE, _FRAGMENTATION_NEEDED)
+            if too_large and mtu and connection.config.path_mtu_discovery:
+                connection.path_narrows(largest_text(mtu, pair.local.address), now)
+                self._collect(pair, connection, now)
+                return
             if connection.config.unreachable == "hard":
                 ends = type == _UNREACHABLE and code in _HARD_CODES
             else:
-                ends = connection.opening and (type, code) != (_UNREACHABLE, _FRAGMENTATION_NEEDED)
+                ends = connection.opening and not too_large
             self._take_error(pair, connection, ends, f"ICMP type {type} code {code}", now)
 
     def no_route(self, pair: Pair, now: int) -> None:

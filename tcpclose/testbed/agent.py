@@ -106,7 +106,8 @@ class OwnStack:
             self._dropped.append(Dropped(t=now, host=self._name, reason=damage.reason))
             return
         if error is not None:
-            self.host.icmp_arrives(Pair(error.local, error.remote), error.seq, error.type, error.code, now)
+            pair = Pair(error.local, error.remote)
+            self.host.icmp_arrives(pair, error.seq, error.type, error.code, now, error.mtu)
 
     def quiet(self) -> bool:
         return self.host.next_timeout() is None
