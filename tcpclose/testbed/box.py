@@ -20,6 +20,7 @@ import fcntl
 import functools
 import os
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -28,13 +29,13 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 #: The programs that a run needs, and the Debian package that has each.
 PROGRAMS = {
     "bash": "bash",
     "brctl": "bridge-utils",
     "dumpcap": "wireshark-common",
-    "ethtool": "ethtool",
     "ifconfig": "net-tools",
     "ip": "iproute2",
     "iptables": "iptables",
@@ -92,31 +93,49 @@ _SETTINGS = (
 )
 
 
+class Lack(NamedTuple):
+    """What is not as a run needs it, and what mends it; together one line for people."""
+
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.mend}"
+
+
 @functools.cache
-def why_no_box() -> str | None:
-    """None when boxes work here; otherwise the reason, and what mends it, in one line for people."""
+def why_no_box() -> Lack | None:
+    """None when boxes work here; otherwise the reason, and what mends it."""
+    return lack_of_programs(PROGRAMS) or lack_of_namespaces()
+
+
+def lack_of_programs(programs: Iterable[str]) -> Lack | None:
     path = f"{os.environ.get('PATH', os.defpath)}:{_SBIN}"
-    missing = [name for name in PROGRAMS if not shutil.which(name, path=path)]
-    if missing:
-        packages = " ".join(sorted({PROGRAMS[name] for name in missing}))
-        return f"missing: {', '.join(missing)}; sudo apt-get install --no-install-recommends {packages}"
+    missing = [name for name in programs if not shutil.which(name, path=path)]
+    packages = " ".join(sorted({PROGRAMS[name] for name in missing}))
+    install = f"sudo apt-get install --no-install-recommends {packages}"
+    return Lack(f"missing {', '.join(missing)}", install) if missing else None
+
+
+def lack_of_namespaces() -> Lack | None:
     trial = subprocess.run(box_command(["sh", "-ec", _TRIAL]), capture_output=True, text=True)
-    return _diagnose(trial.stderr, os.geteuid() == 0) if trial.returncode else None
+    return diagnose(trial.stderr, os.geteuid() == 0) if trial.returncode else None
 
 
-def _diagnose(complaint: str, root: bool, settings: Path = Path("/proc/sys")) -> str:
+def diagnose(complaint: str, root: bool, settings: Path = Path("/proc/sys")) -> Lack:
+    """Why namespaces were refused with these words, to root or to an ordinary user."""
     words = " ".join(complaint.split()) or "the trial failed without a word"
+    sudo = shlex.join(["sudo", *sys.orig_argv])  # the fallback: this very command, as root
     for name, refuses, mends in () if root else _SETTINGS:
         file = settings / name
         if file.is_file() and file.read_text().strip() == refuses:
             setting = name.replace("/", ".")
-            return (
-                f"{setting}={refuses} refuses private namespaces: sudo sysctl {setting}={mends}, or use sudo ({words})"
-            )
-    if "not permitted" in words:
-        mend = "a container needs --privileged" if root else "use sudo; a container needs --privileged"
-        return f"private namespaces are refused here: {mend} ({words})"
-    return words
+            what = f"{setting}={refuses} refuses private namespaces ({words})"
+            return Lack(what, f"sudo sysctl {setting}={mends}, or {sudo}")
+    if "not permitted" in words or "denied" in words:
+        mend = "a container needs --privileged" if root else f"{sudo}; a container needs --privileged"
+        return Lack(f"private namespaces are refused here ({words})", mend)
+    return Lack(f"private namespaces cannot be had ({words})", "tcpclose doctor tells more" if root else sudo)
 
 
 # ---- Inside: this file as a script

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import select
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: The type of the fixture `in_box`.
 InBox = Callable[..., str]
+
+
+def first_line(process: subprocess.Popen[Any], seconds: float = 60) -> Any:
+    """What a process says first, when it says so in time."""
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], seconds)[0], "it says nothing"
+    return process.stdout.readline()
+
 
 _CODE = "import runpy, sys; sys.path[:0] = {folders!r}; runpy.run_path({file!r})[{name!r}](*{args!r})"
 
