@@ -1,29 +1,38 @@
 """A run's folder: the resolved scenario before anything starts, the trace when all is over, the captures, the charts.
 
 scenario.toml    everything that was ordered, every default spelled out
-run.json         world, version, and status: "running", "complete" or "failed" with the reason; of a complete run the
-                 captures' time of the trace's zero, in microseconds since 1970 (0 in virtual time)
+run.json         world, version, and status: "running", "complete", or "failed" or "interrupted" with the reason; of a
+                 complete run the captures' time of the trace's zero, in microseconds since 1970 (0 in virtual time)
 trace.jsonl      appears when the run is complete
 h1-eth0.pcap     one capture for each interface of a host or router
 ladder.png  states.png
+
+Each file appears when it is complete. A run that was killed leaves one that says "running": `load_record`
+knows better.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from tcpclose import __version__
+from tcpclose.aside import SUFFIX, aside
 from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.timeline import Timeline
 from tcpclose.topology import Network
 from tcpclose.trace.events import DISAGREEMENT, Call, Change, Disturbed, Event, Lost, Trace
 
 World = Literal["sim", "mininet"]
+Status = Literal["running", "complete", "failed", "interrupted"]
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "results" / "runs"
@@ -66,7 +75,7 @@ def new_folder(label: str, out: Path | None = None) -> Path:
         except OSError as error:
             raise FolderError(f"{out}: {error.strerror}") from None
         if any(out.iterdir()):
-            raise FolderError(f"{out} is not empty; a run needs a folder of its own")
+            raise FolderError(f"{out} is not empty{_whose(out)}; a run needs a folder of its own")
         return out
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for number in range(1, 1000):
@@ -81,34 +90,109 @@ def new_folder(label: str, out: Path | None = None) -> Path:
     raise FolderError(f"{RUNS} has a thousand runs of this second")
 
 
+def _whose(folder: Path) -> str:
+    try:
+        return f" (its run: {load_record(folder).status})"
+    except FolderError:
+        return ""
+
+
 def execute(
     scenario: Scenario,
     network: Network,
     world: World,
     folder: Path,
     watch: Callable[[Event], None] | None = None,
+    command_line: bool = False,
 ) -> Trace:
     """Run `scenario` in a world and leave everything but the charts in `folder`.
 
-    Raises `RunError`, and `ScenarioError` for what that world cannot do; `run.json` then says "failed".
+    `command_line` is for Mininet: its CLI opens after the timeline, and the run ends when its user leaves.
+
+    Raises `RunError`, and `ScenarioError` for what that world cannot do; `run.json` then says so.
     """
-    try:
-        write_whole(folder / "scenario.toml", scenario.dump())
-        _write_status(folder, world, "running")
-        trace = _run_in(world, scenario, network, folder, watch)
-        trace.save(folder / "trace.jsonl")
-        _write_status(folder, world, "complete", zero=trace.zero)
-    except BaseException as error:
-        with contextlib.suppress(OSError):  # on a full disk there is no room even for this
-            _write_status(folder, world, "failed", reason=str(error) or type(error).__name__)
-        if isinstance(error, OSError):
-            raise RunError(f"{folder}: {error.strerror}") from None
-        raise
+    with _held(folder):
+        try:
+            write_whole(folder / "scenario.toml", scenario.dump())
+            _write_status(folder, world, "running")
+            trace = _run_in(world, scenario, network, folder, watch, command_line)
+            trace.save(folder / "trace.jsonl")
+            _write_status(folder, world, "complete", zero=trace.zero)
+        except BaseException as error:
+            for unfinished in folder.glob(f"*{SUFFIX}"):  # that also makes room on a full disk
+                unfinished.unlink(missing_ok=True)
+            status: Status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            with contextlib.suppress(OSError):  # then the record says "running", and `load_record` knows better
+                _write_status(folder, world, status, reason=_reason(error))
+            if isinstance(error, OSError):
+                raise RunError(f"{folder}: {error.strerror}") from None
+            raise
     return trace
 
 
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return signal.Signals(error.args[0] if error.args else signal.SIGINT).name
+    return str(error) or type(error).__name__
+
+
+# ---- Is it over, and how did it end?
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `run.json` says, or would say if its run had lived to write it."""
+
+    world: World
+    version: str
+    status: Status
+    reason: str = ""
+    zero: int = 0
+
+
+def load_record(folder: Path) -> Record:
+    """How the run of a folder ended, or that it goes on. Raises `FolderError` when there is no run."""
+    try:
+        record = Record(**json.loads((folder / "run.json").read_text()))
+    except FileNotFoundError:
+        raise FolderError(f"{folder} is no run's folder: it has no run.json") from None
+    except (OSError, TypeError, ValueError) as error:
+        raise FolderError(f"{folder / 'run.json'} cannot be read: {error}") from None
+    if record.status == "running" and not _is_held(folder):
+        return replace(record, status="interrupted", reason="its process was killed")
+    return record
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The folder is locked while its run goes on. However the process dies, the kernel lets go."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a network file system may have no such lock
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_held(folder: Path) -> bool:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _run_in(
-    world: World, scenario: Scenario, network: Network, folder: Path, watch: Callable[[Event], None] | None
+    world: World,
+    scenario: Scenario,
+    network: Network,
+    folder: Path,
+    watch: Callable[[Event], None] | None,
+    command_line: bool,
 ) -> Trace:
     if world == "sim":
         from tcpclose.simulator import simulate
@@ -117,7 +201,7 @@ def _run_in(
     from tcpclose.testbed.emulate import EmulationError, emulate
 
     try:
-        return emulate(folder, watch)
+        return emulate(folder, watch, command_line)
     except EmulationError as error:
         raise RunError(str(error)) from None
 
@@ -171,14 +255,10 @@ def complaints(scenario: Scenario, trace: Trace) -> list[str]:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file that appears whole or not at all."""
-    aside = path.with_name(path.name + ".part")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with aside(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
-def _write_status(folder: Path, world: World, status: str, **more: str | int) -> None:
+def _write_status(folder: Path, world: World, status: Status, **more: str | int) -> None:
     record = {"world": world, "version": __version__, "status": status, **more}
     write_whole(folder / "run.json", json.dumps(record, indent=2) + "\n")

@@ -17,8 +17,9 @@ PACKAGE = ROOT / "tcpclose"
 MAY_IMPORT = {
     "protocol": "",
     "units": "",
-    "wire": "protocol",
-    "trace": "protocol",
+    "aside": "",
+    "wire": "aside protocol",
+    "trace": "aside protocol",
     "forwarding": "protocol wire",
     "links": "protocol units",
     "middlebox": "protocol wire",
@@ -33,19 +34,19 @@ MAY_IMPORT = {
     "fabric": "carriers forwarding middlebox protocol scenario topology wire",
     "simulator": "fabric forging forwarding frailhost host hostfaults links protocol scenario timeline topology trace "
     "wire",
-    "testbed": "carriers forging forwarding host hostfaults links middlebox protocol scenario timeline topology trace "
-    "units wire",
-    "charts": "protocol trace wire",
+    "testbed": "aside carriers forging forwarding host hostfaults links middlebox protocol scenario timeline "
+    "topology trace units wire",
+    "charts": "aside protocol trace wire",
     "manual": "protocol units",
     "verify": "protocol trace",
     "comparison": "protocol runs scenario topology trace",
-    "runs": "__version__ charts scenario simulator testbed timeline topology trace",
+    "runs": "__version__ aside charts scenario simulator testbed timeline topology trace",
 }
 
 #: Foreign package -> where it may be imported; the tests may import anything, and make their bad packets with Scapy.
 KEPT_TO = {
     "matplotlib": ["tcpclose/charts"],
-    "mininet": ["tcpclose/testbed/network.py", "topologies"],
+    "mininet": ["tcpclose/testbed/network.py", "tcpclose/testbed/nodes.py", "topologies"],
     "numpy": ["tcpclose/verify"],
     "scapy": [],
     "typer": ["tcpclose/cli.py"],

@@ -17,6 +17,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
 
+from tcpclose.aside import aside
+
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 
@@ -99,8 +101,8 @@ def save(figure: Figure, path: Path) -> None:
     metadata = kinds.get(path.suffix.lower())
     if metadata is None:
         raise ValueError(f"{path}: charts are written as .png or .svg")
-    with applied():
-        figure.savefig(path, metadata=metadata)
+    with applied(), aside(path) as unfinished:
+        figure.savefig(unfinished, format=path.suffix[1:].lower(), metadata=metadata)
 
 
 def message(text: str) -> Figure:

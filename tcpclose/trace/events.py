@@ -14,6 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from tcpclose.aside import aside
 from tcpclose.protocol.datagram import Datagram
 from tcpclose.protocol.fsm import Row
 from tcpclose.protocol.segment import format_ctl
@@ -266,12 +267,8 @@ class Trace:
 
     def save(self, path: Path) -> None:
         """Write `trace.jsonl`; the file appears whole or not at all."""
-        aside = path.with_name(path.name + ".part")
-        try:
-            aside.write_text("".join(to_json(event) + "\n" for event in self.events))
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with aside(path) as unfinished:
+            unfinished.write_text("".join(to_json(event) + "\n" for event in self.events))
 
     @classmethod
     def load(cls, path: Path) -> Trace:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from struct import Struct
 from types import TracebackType
 from typing import BinaryIO
+
+from tcpclose.aside import aside
 
 from .octets import Malformed, Octets
 
@@ -28,12 +32,17 @@ class PcapWriter:
     """Writes captured packets with times in nanoseconds, to a path or a file open for writing octets.
 
     A context manager. Every packet is one `write`, so with an unbuffered file nothing is lost when the process dies.
+    At a path, the file appears when it is closed, and not when an error ends the context.
     """
 
     _header = Struct("<" + _RECORD_HEADER)
 
     def __init__(self, target: str | PathLike[str] | BinaryIO, linktype: int = EN10MB) -> None:
-        self._file: BinaryIO = open(target, "wb") if isinstance(target, str | PathLike) else target  # noqa: SIM115
+        self._open = ExitStack()
+        if isinstance(target, str | PathLike):
+            target = self._open.enter_context(open(self._open.enter_context(aside(Path(target))), "wb"))  # noqa: SIM115
+        self._file: BinaryIO = target
+        self._open.callback(target.close)
         self._file.write(Struct("<" + _FILE_HEADER).pack(_NANO, 2, 4, 0, 0, _SNAPLEN, linktype))
 
     def write(self, time_ns: int, octets: Octets) -> None:
@@ -42,8 +51,8 @@ class PcapWriter:
         self._file.write(self._header.pack(seconds, fraction, len(octets), len(octets)) + octets)
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file, which is complete."""
+        self._open.close()
 
     def __enter__(self) -> PcapWriter:
         return self
@@ -51,7 +60,7 @@ class PcapWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        self._open.__exit__(kind, error, traceback)
 
 
 @dataclass(slots=True)

@@ -78,6 +78,6 @@ def test_an_interrupted_demo_is_marked_so(tmp_path):
     said, _ = demo.communicate(timeout=10)
     assert demo.returncode == 130
     assert said.strip() == "tcpclose: interrupted"
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
     assert not (tmp_path / "run" / "trace.jsonl").exists()
     assert marked(mark) == []
