@@ -6,24 +6,28 @@ Mininet warns and goes on where the kernel refuses, so what was ordered is verif
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import signal
 import subprocess
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mininet.link import Link, TCLink
+from mininet.link import TCLink
 from mininet.net import Mininet
-from mininet.node import Host
-from mininet.nodelib import LinuxBridge
 
+from tcpclose.aside import aside, part
 from tcpclose.forwarding import Route
 from tcpclose.links import ETHERNET_MTU, Parties
 from tcpclose.testbed import tclink
 from tcpclose.testbed.inspection import Box
+from tcpclose.testbed.namespaces import hold, switch_offloads_off
+from tcpclose.testbed.nodes import LabBridge, LabHost, RelayLink
 from tcpclose.testbed.relay import Joint, Relay, Report
 from tcpclose.topology import Interface, LinkPlan, Network, port_mac
 from tcpclose.wire import Malformed, read_pcap
@@ -36,23 +40,6 @@ echo 0 >/proc/sys/net/ipv4/igmp_link_local_mcast_reports
 for setting in /proc/sys/net/ipv6/conf/*/disable_ipv6; do
     [ ! -e $setting ] || echo 1 >$setting
 done
-"""
-
-#: Offloads hide what is on the wire: segments joined or not yet cut, checksums not yet computed.
-_NO_OFFLOADS = """
-for name in {names}; do
-    ethtool -K $name rx off tx off sg off tso off gso off gro off
-    if ethtool -k $name | grep -E '^(.x-checksumming|scatter-gather|[a-z]+-(segmentation|receive)-offload): on'; then
-        echo "offloads of $name cannot be switched off" >&2
-        exit 1
-    fi
-done
-"""
-
-_ENTRIES = """
-ip -batch - <<END
-{entries}
-END
 """
 
 #: Routers do as they are told and say nothing unasked: no redirects, no doubts about sources. Errors are not limited
@@ -74,29 +61,11 @@ _INPUT = "-A INPUT ! -i lo -p tcp"
 _CAPTURE_DELAY = 0.5
 _CAPTURED = re.compile(r"Packets captured: (\d+)")
 _DROPPED = re.compile(r"received/dropped on interface .*: \d+/(\d+) ")
+_PATIENCE = 30.0  # s that a program may take that should answer at once
 
 
 class NetworkError(RuntimeError):
     """The network is not what was ordered; the message is for people."""
-
-
-class RelayLink(Link):  # type: ignore[misc]  # Mininet has no types
-    """A Mininet link of two veth pairs, one for each node, whose inner ends are the relay's."""
-
-    def __init__(self, node1: Any, node2: Any, inner: tuple[str, str], **params: Any) -> None:
-        self._inner = inner
-        super().__init__(node1, node2, **params)
-
-    def makeIntfPair(
-        self, intfname1: str, intfname2: str, addr1: str, addr2: str, node1: Any, node2: Any, **_: Any
-    ) -> None:
-        """Called by `Link.__init__` to make the interfaces."""
-        outer = (intfname1, addr1, node1), (intfname2, addr2, node2)
-        for inner, (name, mac, node) in zip(self._inner, outer, strict=True):
-            _shell(
-                f"ip link add {inner} type veth peer name {name} address {mac} netns {node.pid}\n"
-                f"ip link set {inner} arp off up"
-            )
 
 
 def _shell(script: str, prefix: Sequence[str] = ()) -> str:
@@ -104,6 +73,30 @@ def _shell(script: str, prefix: Sequence[str] = ()) -> str:
     if done.returncode:
         raise NetworkError(" ".join((done.stderr or script).split()))
     return done.stdout
+
+
+def _lines(command: str, lines: Sequence[str]) -> str:
+    """A command of a shell, and what it reads."""
+    return "\n".join([f"{command} <<END", *lines, "END"])
+
+
+def _batch(lines: Sequence[str]) -> None:
+    """Let `ip` do many things in the box itself, in one go."""
+    _shell(_lines("ip -batch -", lines))
+
+
+def _hear(process: subprocess.Popen[str], word: str) -> str:
+    """What a process says on its standard error up to `word`, to its end, or to the end of our patience."""
+    assert process.stderr is not None
+    said, deadline = b"", time.monotonic() + _PATIENCE
+    while word.encode() not in said:
+        if not select.select([process.stderr], [], [], max(deadline - time.monotonic(), 0))[0]:
+            said += b"nothing more"
+            break
+        if not (octets := os.read(process.stderr.fileno(), 4096)):
+            break
+        said += octets
+    return " ".join(said.decode(errors="replace").split())
 
 
 def _route(route: Route) -> str:
@@ -144,21 +137,21 @@ class EmulatedNetwork:
 
     def __enter__(self) -> Self:
         _shell(_NO_CHATTER)
-        self.net = Mininet(host=Host, switch=LinuxBridge, link=RelayLink, controller=None)
-        for name, interface in self.plan.hosts.items():
-            self.net.addHost(name, ip=f"{interface.address}/{interface.prefix}")
-        for name in self.plan.routers:
-            self.net.addHost(name, ip=None)  # links give the addresses
+        self.net = Mininet(host=LabHost, switch=LabBridge, link=RelayLink, controller=None)
+        nodes = [*self.plan.hosts, *self.plan.routers]
+        for name, pid in zip(nodes, hold(len(nodes)), strict=True):
+            self.net.addHost(name, pid=pid, ip=None)  # addresses are those of interfaces
         for name in self.plan.switches:
             self.net.addSwitch(name)
-        joints = list(self._add_links())
-        self.net.build()
-        self.net.start()
-        for host in self.plan.hosts:
-            self._prepare_host(host)
-        for router in self.plan.routers:
-            self._prepare(router, [_FORWARD], "cat /proc/sys/net/ipv4/ip_forward", ["1\n"])
+        lines = [f"link add {name} up type bridge" for name in self.plan.switches]
+        joints = list(self._add_links(lines))
+        _batch(lines)
+        self.net.built = True
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # the work is done by programs, one beside the other
+            list(pool.map(self._prepare_host, self.plan.hosts))
+            list(pool.map(self._prepare_router, self.plan.routers))
         self._prepare_switches(joints)
+        self._switch_offloads_off(joints)
         self._check_tclinks()
         self._relay = Relay(self.seed, joints, self._parties)
         self._start_captures()
@@ -203,19 +196,19 @@ class EmulatedNetwork:
 
     # ---- Building
 
-    def _add_links(self) -> Iterator[Joint]:
+    def _add_links(self, lines: list[str]) -> Iterator[Joint]:
+        """Let Mininet know of the links; the orders that make them go to `lines`."""
         places = {place.name: place for _, place in self.plan.owners.values()}
         for number, link in enumerate(self.plan.links.values()):
             inner = (f"relay-{number}a", f"relay-{number}b")  # a node's name has no "-"
             ours = link.made_by == "relay"
-            params: dict[str, Any] = {"inner": inner} if ours else {"cls": TCLink, **tclink.parameters(link)}
-            for side, (node, port) in enumerate(zip(link.ends, link.ports, strict=True)):
+            params: dict[str, Any] = {"inner": inner, "lines": lines}
+            if not ours:
+                params = {"cls": TCLink, **tclink.parameters(link)}
+            for side, port in enumerate(link.ports):
                 place = places.get(link.interfaces[side])
                 params[f"port{side + 1}"] = port
                 params[f"addr{side + 1}"] = place.mac if place else port_mac(number, side)
-                if place and node in self.plan.routers:
-                    address = {"ip": f"{place.address}/{place.prefix}"}
-                    params[f"params{side + 1}"] = {**params.get(f"params{side + 1}", {}), **address}
             self.net.addLink(*link.ends, **params)
             if ours:
                 yield Joint(link.name, link.ends, inner, link.both, link.fates, self._box_at(link))
@@ -233,27 +226,32 @@ class EmulatedNetwork:
         rules = [f"{_INPUT} -m tcp --dport {port} -j ACCEPT" for port in ports] + [f"{_INPUT} -j DROP"]
         if host in self._linux_hosts:
             rules = []
-        self._prepare(host, [f"iptables -w {rule}" for rule in rules], "iptables -w -S INPUT", rules)
+        commands = []
+        if rules:
+            commands = [_lines("iptables-restore -w -n", ["*filter", *rules, "COMMIT"]), "iptables -w -S INPUT"]
+        self._prepare(host, commands, rules)
 
-    def _prepare(self, node: str, commands: Sequence[str], show: str, wanted: Sequence[str]) -> None:
-        """What hosts and routers have in common, then `commands`; `show` must print the words `wanted`."""
+    def _prepare_router(self, router: str) -> None:
+        self._prepare(router, [_FORWARD, "cat /proc/sys/net/ipv4/ip_forward"], ["1\n"])
+
+    def _prepare(self, node: str, commands: Sequence[str], wanted: Sequence[str]) -> None:
+        """What hosts and routers have in common, then `commands`, which must print the words `wanted`."""
         own = self.plan.interfaces(node)
-        # Neighbours never expire, so that no ARP exchange gets in the way of a run, or is lost with a link.
-        others = [(other, place.name) for place in own for other in self._neighbours(place)]
-        entries = [f"neigh replace {other.address} lladdr {other.mac} dev {at} nud permanent" for other, at in others]
-        routes = [_route(route) for route in self.plan.routes[node] if route.via]
-        entries += [f"route replace {route}" for route in routes]
         # Kernels are told; hosts of ours do as they are told themselves, and the link loses what is too long for it.
         told = node in self._linux_hosts or node in self.plan.routers
-        entries += [f"link set {place.name} mtu {self.plan.mtu(place) if told else self._widest}" for place in own]
-        script = [
-            _NO_CHATTER,
-            _NO_OFFLOADS.format(names=" ".join(place.name for place in own)),
-            _ENTRIES.format(entries="\n".join(entries)),
-            *commands,
-            "ip -4 -o address show; ip neigh show nud permanent; ip -4 route show",
-            show,
-        ]
+        lines = ["link set lo up"]
+        for place in own:
+            known = self.net.get(node).nameToIntf[place.name]
+            known.ip, known.prefixLen = place.address, place.prefix
+            lines.append(f"link set {place.name} mtu {self.plan.mtu(place) if told else self._widest} up")
+            lines.append(f"address replace {place.address}/{place.prefix} broadcast + dev {place.name}")
+        # Neighbours never expire, so that no ARP exchange gets in the way of a run, or is lost with a link.
+        others = [(other, place.name) for place in own for other in self._neighbours(place)]
+        lines += [f"neigh replace {other.address} lladdr {other.mac} dev {at} nud permanent" for other, at in others]
+        routes = [_route(route) for route in self.plan.routes[node] if route.via]
+        lines += [f"route replace {route}" for route in routes]
+        lines += ["address show", "neigh show nud permanent", "route show"]
+        script = [_NO_CHATTER, _lines("ip -oneline -batch -", lines), *commands]
         seen = _shell("\n".join(script), self._on(node, []))
         wanted = [*wanted, *routes]
         wanted += [f"{place.name}    inet {place.address}/{place.prefix} " for place in own]
@@ -268,21 +266,34 @@ class EmulatedNetwork:
 
     def _prepare_switches(self, joints: Sequence[Joint]) -> None:
         """The switches and the relay's ends, which all live in the box itself."""
-        names = [name for joint in joints for name in joint.interfaces]
-        for switch in self.plan.switches:
-            ports = [
-                name
-                for link in self.plan.links.values()
-                for node, name in zip(link.ends, link.interfaces, strict=True)
-                if node == switch
-            ]
-            bridged = {path.name for path in Path(f"/sys/class/net/{switch}/brif").glob("*")}
-            if bridged != set(ports):
-                raise NetworkError(f"switch {switch} joins {sorted(bridged)} instead of {sorted(ports)}")
-            names += ports
         # As wide as the widest link: what is too long for a narrower one is lost by the relay, which says so.
-        widths = [f"ip link set {name} mtu {self._widest}" for name in names if self._widest != ETHERNET_MTU]
-        _shell("\n".join([_NO_OFFLOADS.format(names=" ".join(names)), *widths]))
+        mtu = self._widest
+        lines = [f"link set {name} mtu {mtu}" for joint in joints for name in joint.interfaces if mtu != ETHERNET_MTU]
+        lines += [
+            f"link set {name} mtu {mtu} up master {switch}"
+            for switch in self.plan.switches
+            for name in self._ports(switch)
+        ]
+        _batch(lines)
+        for switch in self.plan.switches:
+            bridged = {path.name for path in Path(f"/sys/class/net/{switch}/brif").glob("*")}
+            ports = set(self._ports(switch))
+            if bridged != ports:
+                raise NetworkError(f"switch {switch} joins {sorted(bridged)} instead of {sorted(ports)}")
+
+    def _ports(self, node: str) -> list[str]:
+        ends = ((link.ends, link.interfaces) for link in self.plan.links.values())
+        return [name for both, names in ends for end, name in zip(both, names, strict=True) if end == node]
+
+    def _switch_offloads_off(self, joints: Sequence[Joint]) -> None:
+        interfaces = {self.net.get(node).pid: self._ports(node) for node in (*self.plan.hosts, *self.plan.routers)}
+        interfaces[os.getpid()] = [name for joint in joints for name in joint.interfaces]
+        for switch in self.plan.switches:
+            interfaces[os.getpid()] += self._ports(switch)
+        try:
+            switch_offloads_off(interfaces)
+        except OSError as error:
+            raise NetworkError(f"interface {error.filename}: {error.strerror}") from None
 
     def _check_tclinks(self) -> None:
         for link in self.plan.links.values():
@@ -308,16 +319,12 @@ class EmulatedNetwork:
 
     def _start_captures(self) -> None:
         for node, interface in self.plan.owners.values():
-            command = ["dumpcap", "-q", "-P", "-i", interface.name, "-w", str(self._capture_file(interface.name))]
+            command = ["dumpcap", "-q", "-P", "-i", interface.name, "-w", str(part(self._capture_file(interface.name)))]
             self._captures[interface.name] = self.popen(node, command, stderr=subprocess.PIPE, text=True)
         for name, process in self._captures.items():
-            said = []
-            for line in process.stderr or ():
-                said.append(line.strip())
-                if line.startswith("File:"):  # from now on it captures
-                    break
-            else:
-                raise NetworkError(f"no capture of {name}: {' '.join(said)}")
+            said = _hear(process, "File:")  # from then on it captures
+            if "File:" not in said:
+                raise NetworkError(f"no capture of {name}: {said}")
 
     def stop_captures(self) -> None:
         """End the captures: their files are complete then. Raises `NetworkError` when one is not."""
@@ -326,18 +333,23 @@ class EmulatedNetwork:
         for process in captures.values():
             process.send_signal(signal.SIGINT)
         for name, process in captures.items():
-            _, said = process.communicate()
+            try:
+                _, said = process.communicate(timeout=_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise NetworkError(f"the capture of {name} does not end") from None
             dropped, captured = _DROPPED.search(said), _CAPTURED.search(said)
             if process.returncode or dropped is None or captured is None or dropped[1] != "0":
                 words = f"dumpcap ended with status {process.returncode} {said}"
                 raise NetworkError(f"the capture of {name} is not complete: {' '.join(words.split())}")
-            self._check_capture(name, int(captured[1]))
-            self._capture_file(name).chmod(0o644)  # as the other files of a run, also when it was made by root
+            with aside(self._capture_file(name)) as unfinished:
+                self._check_capture(name, unfinished, int(captured[1]))
+                unfinished.chmod(0o644)  # as the other files of a run, also when it was made by root
 
-    def _check_capture(self, name: str, captured: int) -> None:
+    def _check_capture(self, name: str, file: Path, captured: int) -> None:
         """dumpcap is content on a full disk: count what it has written."""
         try:
-            written = sum(1 for _ in read_pcap(self._capture_file(name)))
+            written = sum(1 for _ in read_pcap(file))
         except Malformed:
             written = -1
         if written != captured:

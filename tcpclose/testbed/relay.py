@@ -32,6 +32,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,6 +54,7 @@ _PR_SET_TIMERSLACK = 29
 _RECEIVE_BUFFER = 4 << 20  # octets; the frames of a moment in which the machine is busy elsewhere
 _BATCH = 32  # frames taken from one end before the others, and what is due, have their turn
 _LARGEST_FRAME = 65550
+_CLOSERS = 64
 _LARGEST_MESSAGE = 1 << 20
 _PATIENCE = 30.0  # s for an answer, or for the end
 
@@ -295,6 +297,11 @@ class _Process:
             if writable:
                 self._flush()
 
+    def close(self) -> None:
+        """Close all ends side by side: for each, the kernel waits until no processor can be reading it any more."""
+        with ThreadPoolExecutor(_CLOSERS) as pool:
+            list(pool.map(socket.socket.close, self._lanes))
+
     def _deliver(self) -> None:
         now = _now()
         for lane in list(self._busy):
@@ -444,8 +451,10 @@ def _main(descriptor: int) -> None:
         # Sleep to the microsecond, not to the 50 us that the kernel rounds by.
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
         try:
+            process = _Process(control, start["seed"], joints, parties)
             with contextlib.suppress(ConnectionError):  # nobody commands us any more: done
-                _Process(control, start["seed"], joints, parties).run()
+                process.run()
+            process.close()
         except RelayError as error:
             control.send(json.dumps({"error": str(error)}).encode())
 

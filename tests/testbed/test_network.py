@@ -15,11 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
-from inside import ROOT, InBox, call
+from inside import ROOT, InBox, call, first_line
 from mininet.topo import LinearTopo, Topo
 
 from tcpclose.links import Deed
@@ -61,7 +60,7 @@ def connect(network: EmulatedNetwork, port: int, host: str = "h2", address: str 
         "except OSError as error: print(type(error).__name__)"
     )
     with network.popen(host, [sys.executable, "-I", "-S", "-c", code], stdout=subprocess.PIPE, text=True) as process:
-        return process.communicate()[0].strip()
+        return process.communicate(timeout=30)[0].strip()
 
 
 # ---- Each of these runs in a box of its own
@@ -69,7 +68,7 @@ def connect(network: EmulatedNetwork, port: int, host: str = "h2", address: str 
 
 def a_ping_takes_four_delays() -> None:
     with two_hosts() as network:
-        assert 40 <= median(ping(network, 11)) < 60
+        assert 40 <= min(ping(network, 11)) < 60  # a busy machine makes some of them longer, not all
 
 
 def a_link_goes_down_and_up() -> None:
@@ -113,8 +112,7 @@ def a_silenced_kernel_answers_on_its_ports_only() -> None:
         server = "import socket; s = socket.create_server(('', 22)); print('up', flush=True); s.accept()[0].recv(1)"
         pipe = subprocess.PIPE
         with network.popen("h1", [sys.executable, "-I", "-S", "-c", server], stdout=pipe) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"up\n"
+            assert first_line(process) == b"up\n"
             assert connect(network, 22) == "connected"
         assert connect(network, 23) == "ConnectionRefusedError"
         assert connect(network, 80) == "TimeoutError"
@@ -150,10 +148,9 @@ def segments_and_checksums_are_real() -> None:
         server, client = f"import socket; {server}", f"import socket; {client}"
         python = [sys.executable, "-I", "-S", "-c"]
         with network.popen("h1", [*python, server], stdout=subprocess.PIPE) as sender:
-            assert sender.stdout is not None
-            sender.stdout.readline()
+            assert first_line(sender) == b"up\n"
             with network.popen("h2", [*python, client], stdout=subprocess.PIPE, text=True) as receiver:
-                assert receiver.communicate()[0] == "10000\n"
+                assert receiver.communicate(timeout=30)[0] == "10000\n"
         network.stop_captures()
         frames = captured(network, "h1")
         assert len(frames) > 10
@@ -317,13 +314,11 @@ def descendants(pid: int) -> set[tuple[int, str]]:
 def test_networks_of_the_same_names_run_side_by_side_and_kill_9_leaves_nothing(prefix: tuple[str, ...]):
     before = Path("/proc/self/mountinfo").read_text(), sorted(os.listdir("/sys/class/net"))
     with start(prefix) as first, start(prefix) as second:
-        assert first.stdout is not None
-        assert second.stdout is not None
-        assert (first.stdout.readline(), second.stdout.readline()) == ("up\n", "up\n")
+        assert (first_line(first), first_line(second)) == ("up\n", "up\n")
         ours, others = descendants(first.pid), descendants(second.pid)
         assert min(len(ours), len(others)) >= 7  # pid 1, the command, three shells, the relay, two captures
         first.send_signal(signal.SIGKILL)
-        first.wait()
+        first.wait(timeout=20)
         everybody: set[tuple[int, str]] = set()
         for _ in range(1000):
             everybody = descendants(0)
