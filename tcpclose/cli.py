@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -42,15 +45,38 @@ def run(
     seed: _Seed = None,
     override: _Overrides = None,
     out: _Out = None,
+    command_line: Annotated[
+        bool, typer.Option("--cli", help="After the timeline, open Mininet's CLI on the hosts; `exit` ends the run.")
+    ] = False,
 ) -> None:
     """Run a scenario, on Mininet or in the simulator, and draw what happened."""
-    _run(scenario, world, seed, override or [], out)
+    _run(scenario, world, seed, override or [], out, command_line)
 
 
 @app.command()
 def demo(world: _World = None, seed: _Seed = None, override: _Overrides = None, out: _Out = None) -> None:
     """Run the demonstration: four connections, released in four ways."""
     _run("demo", world, seed, override or [], out)
+
+
+@app.command("runs")
+def list_runs(
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Instead of results/runs.")] = None,
+) -> None:
+    """List the runs that were made: world, how each ended or that it goes on, title."""
+    from tcpclose import runs
+    from tcpclose.scenario import Scenario, ScenarioError
+
+    rows = []
+    for path in sorted((folder or runs.RUNS).glob("*/")):
+        try:
+            record = runs.load_record(path)
+            title = Scenario.load(path / "scenario.toml").title
+        except (runs.FolderError, ScenarioError) as error:
+            rows.append((path.name, "", "damaged", str(error)))
+            continue
+        rows.append((path.name, record.world, record.status, f"{title}\n{record.reason}".strip()))
+    _print_table(("run", "world", "status", "title, reason"), rows)
 
 
 @app.command()
@@ -198,18 +224,44 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Try what this machine can do, and tell what mends each lack. Status 0 when runs on Mininet are possible."""
+    from tcpclose.testbed.doctor import can_run, examine
+
+    findings = list(examine())
+    possible = can_run(findings)
+    if as_json:
+        record = {"mininet": possible, "findings": [asdict(finding) for finding in findings]}
+        typer.echo(json.dumps(record, indent=2))
+    else:
+        marks = {(True, True): "ok", (True, False): "ok", (False, True): "LACK", (False, False): "lack"}
+        rows = (
+            (marks[f.works, f.needed], f.name, f.found if f.works else f"{f.found}\n{f.meaning}\nmend: {f.mend}")
+            for f in findings
+        )
+        _print_table(("", "what", "found"), rows)
+        typer.echo(f"Runs on Mininet are {'possible' if possible else 'not possible: see each LACK'}.")
+    raise typer.Exit(0 if possible else 1)
+
+
 def _print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     Console().print(table)
 
 
-def _run(name: str, world: str | None, seed: int | None, overrides: list[str], out: Path | None) -> None:
+def _run(
+    name: str, world: str | None, seed: int | None, overrides: list[str], out: Path | None, command_line: bool = False
+) -> None:
     from tcpclose import runs
     from tcpclose.scenario import Scenario, ScenarioError
     from tcpclose.simulator import check_simulable
@@ -222,21 +274,38 @@ def _run(name: str, world: str | None, seed: int | None, overrides: list[str], o
         scenario = Scenario.load(path, overrides)
         network = load_network(scenario, str(path))
         chosen = _choose_world(world)
+        if chosen == "sim" and command_line:
+            _fail("--cli is for hosts that one can log in to: it needs --world mininet", 2)
         if chosen == "sim":
             check_simulable(scenario)
         folder = runs.new_folder(runs.label_of(path), out)
-        with _progress(scenario, chosen) as watch:
-            trace = runs.execute(scenario, network, chosen, folder, watch)
+        with _signals_interrupt(), _progress(scenario, chosen, not command_line) as watch:
+            trace = runs.execute(scenario, network, chosen, folder, watch, command_line)
         charts = runs.draw(trace, folder)
         _report(scenario, trace, folder, charts)
     except (ScenarioError, TopologyError, runs.FolderError) as error:
         _fail(error, 2)
     except runs.RunError as error:
         _fail(error, 1)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
+    except KeyboardInterrupt as error:
+        _fail("interrupted", 128 + (error.args[0] if error.args else signal.SIGINT))
     except OSError as error:  # of standard output
         _fail(error.strerror, 1)
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a run as Ctrl-C does: in order, and its folder says so."""
+
+    def interrupt(number: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt(number)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _choose_world(world: str | None) -> World:
@@ -259,14 +328,16 @@ def _fail(error: object, status: int) -> NoReturn:
 
 
 @contextmanager
-def _progress(scenario: Scenario, world: World) -> Iterator[Callable[[Event], None]]:
+def _progress(scenario: Scenario, world: World, wanted: bool) -> Iterator[Callable[[Event], None]]:
     """A bar of the run's time and the last event worth a word, on a terminal; nothing elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     title, last = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[last]}", markup=False)
     columns = (title, BarColumn(24), TimeElapsedColumn(), last)
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=not (wanted and sys.stderr.isatty())
+    ) as bar:
         task = bar.add_task(scenario.title or world, total=scenario.duration, last="building the network")
 
         def watch(event: Event) -> None:

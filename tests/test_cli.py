@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from tcpclose import runs
 from tcpclose.cli import app
 from tcpclose.scenario import Scenario
+from tcpclose.testbed import box
 from tcpclose.trace.events import Trace
 
 runner = CliRunner()
@@ -140,13 +141,13 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
 
 
 def test_without_boxes_the_simulator_steps_in_and_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr("tcpclose.testbed.box.why_no_box", lambda: "missing: mnexec; install it")
+    monkeypatch.setattr("tcpclose.testbed.box.why_no_box", lambda: box.Lack("missing mnexec", "install it"))
     done = tcpclose("demo", "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
-    assert "no emulation here, so this is the simulator: missing: mnexec; install it" in done.output
+    assert "no emulation here, so this is the simulator: missing mnexec: install it" in done.output
     assert json.loads((tmp_path / "run" / "run.json").read_text())["world"] == "sim"
     asked = tcpclose("demo", "--world", "mininet", "--out", tmp_path / "other")
-    assert (asked.exit_code, asked.output.strip()) == (1, "tcpclose: missing: mnexec; install it")
+    assert (asked.exit_code, asked.output.strip()) == (1, "tcpclose: missing mnexec: install it")
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):

@@ -6,6 +6,9 @@ import json
 import socket
 from typing import Any
 
+#: The line by which the conductor says that from now on somebody sits at the command line.
+COMMAND_LINE = '{"command_line": true}\n'
+
 
 class Channel:
     """One end of a stream socket that carries one JSON object a line."""

@@ -7,12 +7,17 @@ its complaint, if any, to standard error. Whoever started the box collects both 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
+import os
 import select
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +27,10 @@ from tcpclose.hostfaults import OFF, Faults
 from tcpclose.scenario import Fault, Scenario, ScenarioError, Step
 from tcpclose.scenario.faults import Crash, HostFault, NetworkFault, Reboot, Silent
 from tcpclose.testbed import tclink
+from tcpclose.testbed.channel import COMMAND_LINE
 from tcpclose.testbed.faults import ProcessHands
 from tcpclose.testbed.network import EmulatedNetwork, NetworkError
+from tcpclose.testbed.nodes import command_line
 from tcpclose.testbed.process import AgentError, AgentProcess
 from tcpclose.testbed.relay import FAULTS, RelayError, Report
 from tcpclose.testbed.routers import RouterHands
@@ -33,6 +40,8 @@ from tcpclose.trace.events import Disturbed, Event, FaultTaken, Lost, from_json,
 from tcpclose.wire import Malformed, decode_ethernet, decode_tcp
 
 _HEAD_START = 50_000  # us between the last agent's "ready" and the zero of the clock
+_OVERTIME = 300.0  # s for building and ending, beyond the duration of the scenario
+_GLANCE = 50_000  # us between looks whether somebody has left the command line
 _LAST_WORDS = 5.0  # s that an agent has to stop
 _LULL = 250_000  # us of silence, beyond what a segment may still be on its way, after which a quiet run is over
 
@@ -50,6 +59,7 @@ class Conductor:
         self._forger = Forger(scenario, {name: interface.address for name, interface in network.plan.hosts.items()})
         self._faults = Faults(ProcessHands(self, path), self._forger, self.timeline, self._note)
         self.start = 0
+        self._record = sys.stdout
         self.zero = 0  # the same moment on the clock of the captures: microseconds since 1970
         self.quiet: set[str] = set()
         self._last_event = 0
@@ -60,8 +70,8 @@ class Conductor:
         self._waiting: deque[Step] = deque()
         self._striking = False
 
-    def run(self) -> None:
-        """From the first agent's "ready" to the last one's "stopped"."""
+    def run(self, visit: Callable[[], None] | None = None) -> None:
+        """From the first agent's "ready" to the last one's "stopped", with a `visit` after the end of the timeline."""
         self._gather("ready", 30.0)
         self.start = time.monotonic_ns() // 1000 + _HEAD_START
         self.zero = self.start + (time.time_ns() - time.monotonic_ns()) // 1000
@@ -70,6 +80,8 @@ class Conductor:
         while (now := self.now()) < self._end():
             self._take_steps(now)
             self._wait(self._next_time() - self.now())
+        if visit is not None:
+            self._go_on_during(visit)
         for agent in self.agents.values():
             agent.channel.tell(stop=True)
             agent.resume()
@@ -77,6 +89,24 @@ class Conductor:
         self.network.stop_captures()  # before the agents end: a kernel closes what its agent leaves open
         self._note_reports()
         self._check_overruns()
+
+    def _go_on_during(self, visit: Callable[[], None]) -> None:
+        """Agents are heard, and steps taken, while `visit` has the main thread, as a terminal's signals want it."""
+        left = threading.Event()
+
+        def go_on() -> None:
+            while not left.is_set():
+                self._take_steps(self.now())
+                self._wait(_GLANCE)
+
+        faulthandler.cancel_dump_traceback_later()
+        with ThreadPoolExecutor(1) as pool:
+            going = pool.submit(go_on)
+            try:
+                visit()
+            finally:
+                left.set()
+            going.result()
 
     def now(self) -> int:
         return time.monotonic_ns() // 1000 - self.start
@@ -185,7 +215,7 @@ class Conductor:
         self._last_event = max(self._last_event, event.t)
         self.timeline.observe(event)
         self._forger.observe(event)
-        print(to_json(event), flush=True)
+        print(to_json(event), file=self._record, flush=True)
 
     def _note_reports(self) -> None:
         for report in self.network.reports():
@@ -215,26 +245,41 @@ def _ordered(fault: Fault) -> tuple[str, str]:
     return "off" if isinstance(fault, Crash | Reboot) else fault.kind, fault.target
 
 
-def _main(folder: Path) -> int:
+def _visit(net: Any, console: int) -> None:
+    """Mininet's CLI at the console, which for that time is the standard output of ours and of what is started there."""
+    print(COMMAND_LINE, end="", flush=True)
+    os.dup2(console, 1)
+    os.dup2(console, 2)
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    command_line(net)
+    sys.stdout.flush()
+
+
+def _main(folder: Path, console: int | None) -> int:
+    record, complaints = sys.stdout, sys.stderr
+    if console is not None:  # where events and complaints go, whatever becomes of 1 and 2
+        record, complaints = sys.stdout, sys.stderr = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(2), "w")
     path = folder / "scenario.toml"
     scenario = Scenario.load(path)
     network = load_network(scenario)
     ports = {name: host.kernel_ports for name, host in scenario.host.items()}
     linux = [name for name, host in scenario.host.items() if host.stack == "linux"]
     struck = [_ordered(step.fault) for step in scenario.step if step.fault]
+    # Whatever might wait for ever, this ends it, and says where it was.
+    faulthandler.dump_traceback_later(scenario.duration / 1e6 + _OVERTIME, exit=True)
     try:
         addresses = {name: interface.address for name, interface in network.hosts.items()}
         known = parties(scenario, addresses)
         tclink.check(network, (strike for strike in struck if strike[0] in (*FAULTS, "power_off", "power_on")))
         with EmulatedNetwork(network, scenario.seed, folder, ports, linux, known) as emulated:
             conductor = Conductor(scenario, path, emulated)
-            conductor.run()
-            print(json.dumps({"zero": conductor.zero}), flush=True)
+            conductor.run(None if console is None else partial(_visit, emulated.net, console))
+            print(json.dumps({"zero": conductor.zero}), file=record, flush=True)
     except (NetworkError, TopologyError, RelayError, AgentError, ScenarioError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(error, file=complaints, flush=True)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(_main(Path(sys.argv[1])))
+    sys.exit(_main(Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else None))

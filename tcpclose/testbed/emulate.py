@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from tcpclose.testbed import box
+from tcpclose.testbed.channel import COMMAND_LINE
 from tcpclose.trace.events import Event, Trace, from_json
 
 
@@ -17,23 +22,34 @@ class EmulationError(RuntimeError):
     """The run could not be made, or did not go as ordered; the message is for people."""
 
 
-def emulate(folder: Path, watch: Callable[[Event], None] | None = None) -> Trace:
+def emulate(folder: Path, watch: Callable[[Event], None] | None = None, command_line: bool = False) -> Trace:
     """Run the resolved `folder`/scenario.toml on Mininet; captures of all host interfaces are left in `folder`.
 
-    `watch` is called with each event as it becomes known. To be called from the main thread: when that dies, so does
-    the box. Raises `EmulationError`.
+    `watch` is called with each event as it becomes known. With `command_line`, the run goes on after its timeline for
+    as long as somebody stays in Mininet's CLI, which has our standard input and output. To be called from the main
+    thread: when that dies, so does the box. Raises `EmulationError`.
     """
     reason = box.why_no_box()
     if reason is not None:
-        raise EmulationError(reason)
+        raise EmulationError(str(reason))
     events, zero = [], 0
-    with tempfile.TemporaryFile("w+") as complaints:
-        command = box.box_command([sys.executable, "-m", "tcpclose.testbed.conductor", str(folder.resolve())])
+    with tempfile.TemporaryFile("w+") as complaints, ExitStack() as leaving:
+        words = [sys.executable, "-m", "tcpclose.testbed.conductor", str(folder.resolve())]
+        ours: dict[str, Any] = {"stdin": subprocess.DEVNULL}
+        if command_line:
+            console = leaving.enter_context(open(os.dup(1), "wb"))
+            words.append(str(console.fileno()))
+            ours = {"stdin": None, "pass_fds": [console.fileno()]}
         with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, text=True
+            box.box_command(words), stdout=subprocess.PIPE, stderr=complaints, text=True, **ours
         ) as conductor:
             try:
                 for line in conductor.stdout or ():
+                    if not line.endswith("\n"):  # its writer was killed
+                        break
+                    if line == COMMAND_LINE:  # Ctrl-C is for the command that runs there
+                        leaving.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.SIG_IGN))
+                        continue
                     if line.startswith('{"zero"'):
                         zero = json.loads(line)["zero"]
                         continue
