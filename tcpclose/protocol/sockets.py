@@ -258,6 +258,48 @@ class Socket:
                 self._linger(now)
         self._give_up()
 
+    def peek(self, octets: int) -> bytes:
+        """What `read` would return now, left where it is; empty when there is none."""
+        self._look()
+        return bytes(self._wanted().receiver.text[:octets])
+
+    def queued(self, request: str) -> int:
+        """ioctl: octets that can be read (SIOCINQ), are not acknowledged (SIOCOUTQ) or not sent (SIOCOUTQNSD)."""
+        self._look()
+        connection = self._connection
+        if self._listens or connection is None:
+            raise SocketError("EINVAL")
+        sender, tcb = connection.sender, connection.tcb
+        if request in ("SIOCINQ", "FIONREAD"):
+            return len(connection.receiver.text)
+        if request in ("SIOCOUTQ", "FIONWRITE"):
+            return len(sender.text)
+        return max(seq_diff(sender.end, tcb.snd_nxt), 0)
+
+    def poll(self) -> frozenset[str]:
+        """What Linux's poll says of the socket: names of events without `POLL`, ERR and HUP among them."""
+        self._look()
+        if self._listens:
+            return frozenset({"IN"} if self._stack.listening[self._local_port].queue else ())
+        events = {"ERR"} if self._error is not None else set()
+        connection = self._connection
+        if connection is None:
+            return frozenset({"OUT", "HUP"})
+        if not self._live:
+            return frozenset(events | {"IN", "OUT", "RDHUP", "HUP"})
+        if connection.receiver.finished or "RD" in self._shut:
+            events |= {"IN", "RDHUP"} | ({"HUP"} if "WR" in self._shut else set())
+        if self._connected and connection.receiver.text:
+            events.add("IN")
+        if self._connected and ("WR" in self._shut or len(connection.sender.text) < connection.config.snd_buffer):
+            events.add("OUT")
+        return frozenset(events)
+
+    @property
+    def pair(self) -> Pair | None:
+        """Which connection this socket has, or has had."""
+        return self._pair
+
     @property
     def linger_until(self) -> int | None:
         """When a close that waits is over in any case, in microseconds: the driver calls it again by then."""

@@ -152,6 +152,14 @@ class Stack:
         connection.configure(now, **changes)
         self._collect(pair, connection, now)
 
+    def reconfigure(self, now: int, **changes: object) -> None:
+        """Other settings for the whole host: for what will be opened, what listens, and what there is."""
+        self.config = self.time_wait.config = replace(self.config, **changes)  # type: ignore[arg-type]
+        for port in self.listening:
+            self.configure_listener(port, **changes)
+        for pair in list(self.connections):
+            self.configure(pair, now, **changes)
+
     def set_nodelay(self, pair: Pair, on: bool, now: int) -> None:
         """Small segments of a connection leave at once, or by Nagle's rule (3.7.4)."""
         connection = self._existing(pair)

@@ -1,0 +1,388 @@
+"""System calls of a script, on the POSIX view of our stack. None blocks: `Blocked` says that a call would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tcpclose.drill import values
+from tcpclose.drill.packets import Mismatch
+from tcpclose.drill.printer import print_call
+from tcpclose.drill.scanner import Unsupported
+from tcpclose.drill.script import Array, Call, Struct, Value, Word
+from tcpclose.protocol.config import MILLISECOND
+from tcpclose.protocol.datagram import Endpoint
+from tcpclose.protocol.sockets import Socket, SocketError, Sockets
+
+
+class Blocked(Exception):
+    """The call cannot be finished yet."""
+
+
+class Host(Protocol):
+    """What calls need of the runner."""
+
+    sockets: Sockets
+    remote: Endpoint
+    bind_port: int
+    bsd: bool
+    now: int
+
+    def under_test(self, socket: Socket) -> None:
+        """A socket was made: it is now the one under test."""
+
+
+class Descriptor:
+    """A file descriptor of the script."""
+
+    def __init__(self, socket: Socket | None = None) -> None:
+        self.socket = socket
+        self.nonblocking = False
+        self.kept: dict[str, int] = {}  # options without effect here
+        self.watched: dict[int, tuple[int, Value | None]] = {}  # by epoll: fd -> (events, what to tell)
+        self.corked_by_more = False
+
+
+class Running:
+    """A call that is being made. `attempt` may be repeated until it does not raise `Blocked`."""
+
+    def __init__(self, calls: Calls, call: Call, began: int) -> None:
+        self.calls = calls
+        self.call = call
+        self.began = began
+        self.taken = 0  # octets of a write that have found room
+        self.told_in_progress = False
+
+    def attempt(self) -> None:
+        """Make the call, and compare its result. Raises `Mismatch`, or `Blocked`."""
+        errno = ""
+        try:
+            result = self.calls.handler(self.call.name)(self.call.arguments, self)
+        except SocketError as error:
+            result, errno = -1, error.errno
+        self._judge(result, errno)
+
+    def wakes(self) -> int | None:
+        """When the call is to be tried again although nothing has happened: a wait of its own is over."""
+        arguments = self.call.arguments
+        match self.call.name:
+            case "close":
+                descriptor = self.calls.descriptors.get(values.number(arguments[0]))
+                return descriptor.socket.linger_until if descriptor and descriptor.socket else None
+            case "poll" | "epoll_wait":
+                wait = values.number(arguments[-1])
+                return None if wait < 0 else self.began + wait * MILLISECOND
+        return None
+
+    def _judge(self, result: int, errno: str) -> None:
+        call, got = self.call, f"{result}{' ' if errno else ''}{errno}"
+        if call.name in _GIVES_DESCRIPTOR and result >= 0:
+            wanted = values.number(call.result)
+            if wanted < 0:
+                raise Mismatch(f"return value: expected {_expected(call)}, got a descriptor")
+            self.calls.rename(result, wanted)
+            return
+        if not values.is_any(call.result) and values.number(call.result) != result:
+            raise Mismatch(f"return value: expected {_expected(call)}, got {got}")
+        if call.errno and call.errno.replace("EWOULDBLOCK", "EAGAIN") != errno:
+            raise Mismatch(f"errno: expected {call.errno}, got {errno or 'none'}")
+
+
+def _expected(call: Call) -> str:
+    return print_call(call).rpartition(" = ")[2]
+
+
+_GIVES_DESCRIPTOR = frozenset({"socket", "accept", "accept4", "epoll_create", "epoll_create1"})
+Arguments = tuple[Value, ...]
+
+
+class Calls:
+    """All descriptors of a script, and what its calls do to them."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.descriptors: dict[int, Descriptor] = {}
+        self._fresh = -1  # new descriptors have numbers below until they get the script's
+
+    def handler(self, name: str) -> Callable[[Arguments, Running], int]:
+        found: Callable[[Arguments, Running], int] | None = getattr(self, f"_call_{name}", None)
+        if found is None:
+            raise Unsupported(f"the call {name}()")
+        return found
+
+    def rename(self, fresh: int, wanted: int) -> None:
+        """Give a new descriptor the number that the script knows it by."""
+        if wanted in self.descriptors:
+            raise Mismatch(f"descriptor {wanted} is in use: close it first")
+        self.descriptors[wanted] = self.descriptors.pop(fresh - _FRESH)
+
+    def _add(self, descriptor: Descriptor) -> int:
+        self._fresh -= 1
+        self.descriptors[self._fresh] = descriptor
+        return self._fresh + _FRESH
+
+    def _find(self, arguments: Arguments) -> Descriptor:
+        descriptor = self.descriptors.get(values.number(arguments[0])) if arguments else None
+        if descriptor is None:
+            raise SocketError("EBADF")
+        return descriptor
+
+    def _socket(self, arguments: Arguments) -> tuple[Descriptor, Socket]:
+        descriptor = self._find(arguments)
+        if descriptor.socket is None:
+            raise SocketError("EBADF")
+        return descriptor, descriptor.socket
+
+    # Life of a socket
+
+    def _call_socket(self, arguments: Arguments, running: Running) -> int:
+        socket = self.host.sockets.socket()
+        descriptor = Descriptor(socket)
+        descriptor.nonblocking = len(arguments) > 1 and "SOCK_NONBLOCK" in values.names(arguments[1])
+        self.host.under_test(socket)
+        return self._add(descriptor)
+
+    def _call_bind(self, arguments: Arguments, running: Running) -> int:
+        self._socket(arguments)[1].bind(self.host.bind_port)
+        return 0
+
+    def _call_listen(self, arguments: Arguments, running: Running) -> int:
+        self._socket(arguments)[1].listen(values.number(arguments[1]))
+        return 0
+
+    def _call_accept(self, arguments: Arguments, running: Running) -> int:
+        listener, socket = self._socket(arguments)
+        accepted = self._unless_blocked(listener, lambda: socket.accept(self.host.now))
+        descriptor = Descriptor(accepted)
+        descriptor.kept = dict(listener.kept)
+        inherits = self.host.bsd and running.call.name == "accept" and listener.nonblocking
+        asked = len(arguments) > 3 and "SOCK_NONBLOCK" in values.names(arguments[3])
+        descriptor.nonblocking = inherits or asked
+        return self._add(descriptor)
+
+    _call_accept4 = _call_accept
+
+    def _call_connect(self, arguments: Arguments, running: Running) -> int:
+        descriptor, socket = self._socket(arguments)
+        try:
+            socket.connect(self.host.remote, self.host.now)
+        except SocketError as error:
+            if running.told_in_progress and error.errno == "EISCONN":
+                return 0
+            if error.errno in ("EINPROGRESS", "EALREADY") and not descriptor.nonblocking:
+                running.told_in_progress = True
+                raise Blocked from None
+            raise
+        raise AssertionError("connect never returns at once")
+
+    def _call_shutdown(self, arguments: Arguments, running: Running) -> int:
+        how = values.number(arguments[1])
+        if how not in (0, 1, 2):
+            raise SocketError("EINVAL")
+        self._socket(arguments)[1].shutdown(("RD", "WR", "RDWR")[how], self.host.now)
+        return 0
+
+    def _call_close(self, arguments: Arguments, running: Running) -> int:
+        descriptor = self._find(arguments)
+        if (socket := descriptor.socket) is not None:
+            if self.host.bsd and descriptor.nonblocking and socket.option("SO_LINGER")[1]:
+                socket.set_option("SO_LINGER", (False, 0), self.host.now)  # it would not wait
+            try:
+                socket.close(self.host.now)
+            except SocketError as error:
+                if error.errno == "EAGAIN":
+                    raise Blocked from None
+                raise
+        del self.descriptors[values.number(arguments[0])]
+        return 0
+
+    # Text
+
+    def _unless_blocked(self, descriptor: Descriptor, call: Callable[[], Any], dont_wait: bool = False) -> Any:
+        try:
+            return call()
+        except SocketError as error:
+            if error.errno == "EAGAIN" and not (descriptor.nonblocking or dont_wait):
+                raise Blocked from None
+            raise
+
+    def _write(self, arguments: Arguments, octets: int, flags: Value, running: Running) -> int:
+        descriptor, socket = self._socket(arguments)
+        flag_names = values.names(flags)
+        wait = not (descriptor.nonblocking or "MSG_DONTWAIT" in flag_names)
+        now = self.host.now
+        if "MSG_MORE" in flag_names or descriptor.corked_by_more:
+            socket.set_option("TCP_CORK", "MSG_MORE" in flag_names, now)
+            descriptor.corked_by_more = "MSG_MORE" in flag_names
+        try:
+            running.taken += socket.write(bytes(octets - running.taken), now)
+        except SocketError as error:
+            if error.errno == "EAGAIN" and wait:
+                raise Blocked from None
+            if not running.taken:
+                raise
+        if wait and running.taken < octets and error_free(socket):
+            raise Blocked
+        return running.taken
+
+    def _call_write(self, arguments: Arguments, running: Running) -> int:
+        return self._write(arguments, values.number(arguments[2]), 0, running)
+
+    def _call_writev(self, arguments: Arguments, running: Running) -> int:
+        return self._write(arguments, values.octets(arguments[1]), 0, running)
+
+    def _call_send(self, arguments: Arguments, running: Running) -> int:
+        return self._write(arguments, values.number(arguments[2]), arguments[3], running)
+
+    _call_sendto = _call_send
+
+    def _call_sendmsg(self, arguments: Arguments, running: Running) -> int:
+        return self._write(arguments, values.octets(arguments[1]), arguments[2], running)
+
+    def _read(self, arguments: Arguments, octets: int, flags: Value) -> int:
+        descriptor, socket = self._socket(arguments)
+        flag_names, now = values.names(flags), self.host.now
+        dont_wait = "MSG_DONTWAIT" in flag_names
+        if "MSG_PEEK" in flag_names and (text := socket.peek(octets)):
+            return len(text)
+        if "MSG_WAITALL" in flag_names and not (descriptor.nonblocking or dont_wait):
+            waits_on = 0 < len(socket.peek(octets)) < octets and "RDHUP" not in socket.poll()
+            if waits_on:
+                raise Blocked
+        return len(self._unless_blocked(descriptor, lambda: socket.read(octets, now), dont_wait))
+
+    def _call_read(self, arguments: Arguments, running: Running) -> int:
+        return self._read(arguments, values.number(arguments[2]), 0)
+
+    def _call_readv(self, arguments: Arguments, running: Running) -> int:
+        return self._read(arguments, values.octets(arguments[1]), 0)
+
+    def _call_recv(self, arguments: Arguments, running: Running) -> int:
+        return self._read(arguments, values.number(arguments[2]), arguments[3])
+
+    _call_recvfrom = _call_recv
+
+    def _call_recvmsg(self, arguments: Arguments, running: Running) -> int:
+        return self._read(arguments, values.octets(arguments[1]), arguments[2])
+
+    # Settings and questions
+
+    def _call_fcntl(self, arguments: Arguments, running: Running) -> int:
+        descriptor = self._find(arguments)
+        nonblock = 4 if self.host.bsd else 2048
+        match values.word(arguments[1]):
+            case "F_GETFL":
+                return 2 | (nonblock if descriptor.nonblocking else 0)
+            case "F_SETFL":
+                flags = arguments[2]
+                plain = values.number(flags) & nonblock if isinstance(flags, int) else 0
+                descriptor.nonblocking = bool(plain) or "O_NONBLOCK" in values.names(flags)
+                return 0
+            case request:
+                raise Unsupported(f"fcntl {request}")
+
+    def _call_ioctl(self, arguments: Arguments, running: Running) -> int:
+        descriptor, socket = self._socket(arguments)
+        request, argument = values.word(arguments[1]), arguments[2]
+        if request == "FIONBIO":
+            descriptor.nonblocking = bool(values.number(argument))
+            return 0
+        if request not in ("SIOCINQ", "FIONREAD", "SIOCOUTQ", "FIONWRITE", "SIOCOUTQNSD"):
+            raise Unsupported(f"ioctl {request}")
+        there = socket.queued(request)
+        if not values.is_any(argument) and values.number(argument) != there:
+            raise Mismatch(f"{request}: expected {values.number(argument)}, got {there}")
+        return 0
+
+    def _call_poll(self, arguments: Arguments, running: Running) -> int:
+        entries, wait = values.items(arguments[0]), values.number(arguments[2])
+        ready = 0
+        found: list[tuple[Struct, int]] = []
+        for entry in entries:
+            assert isinstance(entry, Struct)
+            descriptor = self.descriptors.get(values.number(values.member(entry, "fd")))
+            events = self._ready(descriptor, values.number(values.member(entry, "events")))
+            ready += bool(events)
+            found.append((entry, events))
+        if not ready and (wait < 0 or self.host.now < running.began + wait * MILLISECOND):
+            raise Blocked
+        for entry, events in found:
+            wanted = entry.get("revents")
+            if wanted is not None and not values.is_any(wanted):
+                _compare_events("revents", values.number(wanted), events)
+        return ready
+
+    def _ready(self, descriptor: Descriptor | None, asked: int) -> int:
+        """The events of a descriptor, among those asked for and those that are always told."""
+        if descriptor is None or descriptor.socket is None:
+            return values.EVENTS["NVAL"]
+        told = 0
+        for name in descriptor.socket.poll():
+            told |= values.EVENTS[name]
+        told |= values.EVENTS["RDNORM"] if told & values.EVENTS["IN"] else 0
+        told |= values.EVENTS["WRNORM"] if told & values.EVENTS["OUT"] else 0
+        return told & (asked | values.EVENTS["ERR"] | values.EVENTS["HUP"])
+
+    def _call_epoll_create(self, arguments: Arguments, running: Running) -> int:
+        return self._add(Descriptor())
+
+    _call_epoll_create1 = _call_epoll_create
+
+    def _call_epoll_ctl(self, arguments: Arguments, running: Running) -> int:
+        watched, fd = self._find(arguments).watched, values.number(arguments[2])
+        if fd not in self.descriptors:
+            raise SocketError("EBADF")
+        if values.word(arguments[1]) == "EPOLL_CTL_DEL":
+            watched.pop(fd, None)
+            return 0
+        tells = next((Word(n) for n in ("fd", "ptr", "u32", "u64") if _has(arguments[3], n)), None)
+        told = None if tells is None else values.member(arguments[3], tells.name)
+        watched[fd] = values.number(values.member(arguments[3], "events")), told
+        return 0
+
+    def _call_epoll_wait(self, arguments: Arguments, running: Running) -> int:
+        watched, wait = self._find(arguments).watched, values.number(arguments[3])
+        found = [(fd, self._ready(self.descriptors.get(fd), asked)) for fd, (asked, _) in watched.items()]
+        ready = [(fd, events) for fd, events in found if events][: values.number(arguments[2])]
+        if not ready and (wait < 0 or self.host.now < running.began + wait * MILLISECOND):
+            raise Blocked
+        wanted = [entry for entry in values.items(arguments[1]) if isinstance(entry, Struct)]
+        for entry, (fd, events) in zip(wanted, ready, strict=False):
+            _compare_events("events", values.number(values.member(entry, "events")), events)
+            if _has(entry, "fd") and values.number(values.member(entry, "fd")) != fd:
+                raise Mismatch(f"fd: expected {values.number(values.member(entry, 'fd'))}, got {fd}")
+        return len(ready)
+
+    def _call_getsockopt(self, arguments: Arguments, running: Running) -> int:
+        from tcpclose.drill.sockopts import get
+
+        get(self._socket(arguments)[0], arguments)
+        return 0
+
+    def _call_setsockopt(self, arguments: Arguments, running: Running) -> int:
+        from tcpclose.drill.sockopts import set
+
+        set(self._socket(arguments)[0], arguments, self.host.now)
+        return 0
+
+
+_FRESH = 1 << 20
+
+
+def error_free(socket: Socket) -> bool:
+    return "ERR" not in socket.poll()
+
+
+def _has(value: Value, name: str) -> bool:
+    if isinstance(value, Array) and len(value.items) == 1:
+        value = value.items[0]
+    return isinstance(value, Struct) and value.get(name) is not None
+
+
+def _compare_events(what: str, wanted: int, got: int) -> None:
+    if wanted != got:
+        raise Mismatch(f"{what}: expected {_event_names(wanted)}, got {_event_names(got)}")
+
+
+def _event_names(bits: int) -> str:
+    return "|".join(f"POLL{name}" for name, bit in values.EVENTS.items() if bits & bit) or "0"

@@ -1,0 +1,113 @@
+"""What a script is about: which stack it was written for, and whether it needs what we do not have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tcpclose.drill.script import Array, Call, Command, Either, Event, Function, Packet, Script, Struct, Value, Word
+
+Profile = Literal["rfc9293", "linux", "bsd"]
+
+#: Beginning of a symbol -> what a script that has it is about.
+_FOREIGN_WORDS = {
+    "MSG_FASTOPEN": "TCP Fast Open",
+    "TCP_FASTOPEN": "TCP Fast Open",
+    "MSG_ZEROCOPY": "zero copy",
+    "SO_ZEROCOPY": "zero copy",
+    "TCP_ZEROCOPY": "zero copy",
+    "TCP_MD5SIG": "MD5 signatures",
+    "TCP_AO_": "authentication options",
+    "IPPROTO_MPTCP": "Multipath TCP",
+    "TCP_REPAIR": "repair mode",
+    "TCP_ULP": "upper layer protocols",
+    "PSP": "PSP",
+    "MSG_OOB": "urgent data",
+    "SOCK_DGRAM": "UDP",
+    "IPPROTO_UDP": "UDP",
+    "IPPROTO_SCTP": "SCTP",
+    "SOCK_SEQPACKET": "SCTP",
+}
+_FOREIGN_OPTIONS = {
+    "FO": "TCP Fast Open",
+    "FOEXP": "TCP Fast Open",
+    "md5": "MD5 signatures",
+    "mpcapable": "Multipath TCP",
+    "mp_capable": "Multipath TCP",
+    "tcp-ao": "authentication options",
+}
+
+
+def foreign(script: Script) -> str | None:
+    """Why a script cannot be judged here; None when it can."""
+    for event in script.events:
+        match event.action:
+            case Packet() as packet:
+                reason = _foreign_packet(packet)
+            case Call() as call:
+                reason = next((_FOREIGN_WORDS[word] for word in map(_foreign, words(call)) if word), None)
+            case _:
+                reason = None
+        if reason is not None:
+            return f"{reason} (line {event.place.line})"
+    return None
+
+
+def _foreign(word: str) -> str:
+    return next((prefix for prefix in _FOREIGN_WORDS if word.startswith(prefix)), "")
+
+
+def _foreign_packet(packet: Packet) -> str | None:
+    for option in packet.options or ():
+        if option.kind in _FOREIGN_OPTIONS:
+            return _FOREIGN_OPTIONS[option.kind]
+    if not packet.inbound and (set(packet.flags) & set("EW") or packet.ecn not in ("", "noecn")):
+        return "explicit congestion notification"
+    return None
+
+
+def words(call: Call) -> Iterator[str]:
+    """All symbols among the arguments of a call."""
+    pending: list[Value] = [*call.arguments]
+    while pending:
+        match pending.pop():
+            case Word(name):
+                yield name
+            case Either(parts):
+                pending += parts
+            case Array(items):
+                pending += items
+            case Struct(entries):
+                pending += [entry.value for entry in entries]
+            case Function(_, arguments):
+                pending += arguments
+
+
+def profile_of(script: Script) -> Profile:
+    """The stack that a script speaks of: by its commands, the options of its first SYN, and its window there."""
+    texts = [script.first, *(e.action.text for e in script.events if isinstance(e.action, Command))]
+    text = "\n".join(texts)
+    if any(word in text for word in ("net.inet.", "kldload", "sockstat", "kern.")):
+        return "bsd"
+    if any(word in text for word in ("net.ipv4", "/proc/sys", "defaults.sh", "tc qdisc")):
+        return "linux"
+    for event in script.events:
+        profile = _profile_of_syn(event)
+        if profile is not None:
+            return profile
+    return "linux"
+
+
+def _profile_of_syn(event: Event) -> Profile | None:
+    packet = event.action
+    if not isinstance(packet, Packet) or packet.inbound or "S" not in packet.flags:
+        return None
+    kinds = [option.kind for option in packet.options or () if option.kind not in ("nop", "eol")]
+    if "wscale" in kinds and kinds[-1] != "wscale":
+        return "bsd"
+    if "sackOK" in kinds and kinds[-1] == "wscale":
+        return "linux"
+    padded = [option.kind for option in packet.options or ()]
+    if padded[-3:] == ["sackOK", "eol", "eol"] or packet.win == 65535:
+        return "bsd"
+    return "linux"

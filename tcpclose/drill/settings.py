@@ -1,0 +1,200 @@
+"""The settings of a host that scripts change by commands, in both dialects, as settings of ours. No shell is run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tcpclose.drill.scanner import Unsupported
+from tcpclose.protocol.config import MILLISECOND, SECOND
+
+Changes = dict[str, Any]
+
+
+def _times(field: str, unit: int = 1) -> Callable[[str], Changes]:
+    return lambda value: {field: int(value) * unit}
+
+
+def _switch(field: str, on: Any = True, off: Any = False) -> Callable[[str], Changes]:
+    return lambda value: {field: on if int(value) else off}
+
+
+def _invalid_rate(value: str) -> Changes:
+    """Linux: milliseconds between two challenge ACKs of a connection; 0 is no limit."""
+    wait = int(value) * MILLISECOND
+    return {"challenge_ack_limit": 1 if wait else 1 << 30, "challenge_ack_interval": wait or SECOND}
+
+
+def _global_rate(value: str) -> Changes:
+    """Linux: challenge ACKs of the whole host in a second, which one connection's own limit does not reach but for 0."""
+    return {} if int(value) else {"challenge_ack_limit": 0}
+
+
+def _read_memory(value: str) -> Changes:
+    """Linux: least, default and most. The most decides upon the shift count of the window scale option."""
+    _, default, most = map(int, value.split())
+    return {"window_shift": min(max(most.bit_length() - 16, 0), 14)} if most >= default else {}
+
+
+def _rfc1323(value: str) -> Changes:
+    """BSD: 1 both options, 2 window scale only, 3 timestamps only."""
+    return {"window_scale": int(value) in (1, 2), "timestamps": int(value) in (1, 3)}
+
+
+def _no_ecn(value: str) -> Changes:
+    """Off, or only when the peer asks for it; to ask oneself is beyond us."""
+    if int(value) in (1, 3, 4):
+        raise Unsupported("explicit congestion notification")
+    return {}
+
+
+#: sysctl -> what it means for `TcpConfig`.
+LINUX: dict[str, Callable[[str], Changes]] = {
+    "tcp_retries1": _times("r1"),
+    "tcp_retries2": _times("r2"),
+    "tcp_syn_retries": _times("syn_r2"),
+    "tcp_fin_timeout": _times("fin_wait_2_timeout", SECOND),
+    "tcp_keepalive_time": _times("keepalive_idle", SECOND),
+    "tcp_keepalive_intvl": _times("keepalive_interval", SECOND),
+    "tcp_keepalive_probes": _times("keepalive_count"),
+    "tcp_rfc1337": _switch("time_wait_rst", "ignore", "close"),
+    "tcp_timestamps": _switch("timestamps"),
+    "tcp_sack": _switch("sack"),
+    "tcp_dsack": _switch("duplicate_sack"),
+    "tcp_window_scaling": _switch("window_scale"),
+    "tcp_ecn": _no_ecn,
+    "tcp_challenge_ack_limit": _global_rate,
+    "tcp_invalid_ratelimit": _invalid_rate,
+    "tcp_abort_on_overflow": _switch("overload", "reset", "drop"),
+    "tcp_max_orphans": _times("max_orphans"),
+    "tcp_max_tw_buckets": _times("time_wait_limit"),
+    "tcp_rmem": _read_memory,
+    "tcp_rto_min_us": _times("rto_min"),
+    "tcp_rto_max_ms": _times("rto_max", MILLISECOND),
+}
+BSD: dict[str, Callable[[str], Changes]] = {
+    "insecure_rst": _switch("reset_validity", "window", "exact"),
+    "insecure_syn": _switch("syn_validity", "window", "challenge"),
+    "rfc1323": _rfc1323,
+    "sack.enable": _switch("sack"),
+    "ecn.enable": _no_ecn,
+    "delayed_ack": _switch("delayed_ack", 40 * MILLISECOND, 0),
+    "delacktime": _times("delayed_ack", MILLISECOND),
+    "msl": _times("msl", MILLISECOND),
+    "finwait2_timeout": _times("fin_wait_2_timeout", MILLISECOND),
+    "keepidle": _times("keepalive_idle", MILLISECOND),
+    "keepintvl": _times("keepalive_interval", MILLISECOND),
+    "keepcnt": _times("keepalive_count"),
+    "always_keepalive": _switch("keepalive"),
+    "ack_war_cnt": _times("challenge_ack_limit"),
+    "ack_war_timewindow": _times("challenge_ack_interval", MILLISECOND),
+    "recvspace": _times("rcv_buffer"),
+    "sendspace": _times("snd_buffer"),
+    "initcwnd_segments": _times("initial_window"),
+    "rexmit_initial": _times("rto_initial", MILLISECOND),
+    "rexmit_min": _times("rto_min", MILLISECOND),
+    "rfc3042": _switch("limited_transmit"),
+    "tolerate_missing_ts": _switch("missing_timestamps", "accept", "drop"),
+    "maxtcptw": _times("time_wait_limit"),
+    "retries": _times("r2"),
+}
+
+#: Where the names of the two tables stand.
+_LINUX_PREFIXES = ("net.ipv4.", "net.ipv6.", "net.core.", "net.mptcp.", "vm.", "kernel.")
+_BSD_PREFIXES = ("net.inet.", "net.inet6.", "kern.", "net.link.", "net.isr.")
+
+#: Settings that change nothing which this TCP does: memory, congestion control, offloading, other protocols.
+_NO_MATTER = re.compile(
+    r"""net\.(core|mptcp|link|isr)\..* | vm\..* | kern(el)?\..* | net\.inet6?\.(ip6?|icmp6?|udp|sctp|raw)\..*
+    | net\.ipv[46]\.(ip_|icmp|route|neigh|conf|fib|udp).*
+    | net\.ipv4\.tcp_(w?mem|no_(metrics|ssthresh).*|early_retrans|recovery|congestion_control|allowed_con.*|min_.*
+      |autocorking|syncookies|max_syn_backlog|limit_output.*|moderate_rcvbuf|slow_start.*|adv_win_scale|app_win
+      |shrink_window|notsent_lowat|pacing_.*|frto.*|reordering|max_reordering|thin_.*|tso_.*|tw_.*|orphan_retries
+      |mtu_.*|base_mss|probe_.*|workaround.*|stdurg|retrans_collapse|fack|fwmark.*|l3mdev.*|comp_.*|fastopen.*
+      |synack_retries|syn_linear.*|low_latency|early_demux|migrate_req|plb_.*|child_.*|backlog.*|reflect_tos)
+    | net\.inet\.tcp\.(hostcache\..*|syncookies.*|functions_.*|cc\..*|path_mtu.*|pmtud.*|reass\..*|tso|abc.*|do_.*
+      |per_cpu.*|log.*|blackhole.*|drop_syn.*|nolocal.*|rfc(3390|3465|6675.*)|fastopen\..*|mssdflt|minmss|v6.*
+      |(recv|send)buf_.*|rexmit_(slop|drop.*)|icmp_may_rst|isn_.*|soreceive.*|rack\..*|bbr\..*|lro\..*|bb\..*
+      |use_.*|initial_.*|persm..|progress.*|keepinit|fast_finwait.*|maxunacktime|tcbhashsize|udp_.*|newcwnd|hpts.*
+      |stats|sack\.(?!enable).*|switch_.*|nolocaltimewait|split_.*|map_.*|backoff_.*|ecn\.(?!enable).*|insecure_ack)
+    """,
+    re.VERBOSE,
+)
+
+#: Commands that do nothing for us: firewalls, routes, interfaces, queues, modules, pauses, and words for people.
+_IGNORED = re.compile(
+    r"""(sudo\s+)?(/s?bin/|/usr/s?bin/)?
+    (ip6?tables|nft|ip|ifconfig|tc|route|ethtool|modprobe|kldload|kldunload|sleep|true|:|echo|export|cd|set|rm|arp|ndp
+     |pfctl|ipfw|killall|sync|date|uname|ulimit|nstat|\[|unset|trap|exit|chmod|mkdir)(?![\w.-])
+    """,
+    re.VERBOSE,
+)
+_SCRIPTS = re.compile(r"(source\s+|\.\s+|(ba)?sh\s+)?[\w./-]*(defaults|common|setup|cleanup|checksum\w*)\.sh\b.*")
+
+
+class CommandError(Exception):
+    """A command that nothing here answers to."""
+
+
+def commands(text: str) -> Iterator[str]:
+    """The single commands of a line for the shell."""
+    joined = re.sub(r"\\\n", " ", text)
+    for part in re.split(r"\n|;|&&|\|\|", re.sub(r"#[^\n]*", "", joined)):
+        if part.strip():
+            yield part.strip()
+
+
+def assignments(command: str) -> list[tuple[str, str]] | None:
+    """The sysctls that a command sets, by their dotted names; None when it is no such command."""
+    words = _words(command)
+    if not words:
+        return None
+    if words[0] == "echo" and ">" in words:
+        where = words.index(">")
+        return [(_dotted(words[where + 1]), " ".join(words[1:where]))] if where + 1 < len(words) else None
+    if words[0].rsplit("/", 1)[-1] not in ("sysctl", "set_sysctls.py"):
+        return None
+    pairs = []
+    for word in words[1:]:
+        name, equals, value = word.partition("=")
+        if equals:
+            pairs.append((_dotted(name), value))
+    return pairs
+
+
+def _words(command: str) -> list[str]:
+    try:
+        lexer = shlex.shlex(command, posix=True, punctuation_chars=">|<&")
+        lexer.whitespace_split = True
+        return list(lexer)
+    except ValueError:
+        raise CommandError(f"a command with an open quote: {command}") from None
+
+
+def _dotted(name: str) -> str:
+    return name.removeprefix("/proc/sys/").replace("/", ".").strip()
+
+
+def changes(name: str, value: str) -> Changes | None:
+    """What a sysctl means for us: nothing is an empty dictionary, None a name that is not known."""
+    last = name.rsplit(".", 1)[-1]
+    table = LINUX.get(last) if name.startswith("net.ipv4.") else None
+    if name.startswith("net.inet.tcp."):
+        table = BSD.get(name.removeprefix("net.inet.tcp."))
+    if table is not None:
+        try:
+            return table(value.strip())
+        except ValueError:
+            raise CommandError(f"sysctl {name}: expected a number, found {value!r}") from None
+    return {} if _NO_MATTER.match(name) else None
+
+
+def is_sysctl(name: str) -> bool:
+    return name.startswith(_LINUX_PREFIXES + _BSD_PREFIXES)
+
+
+def ignored(command: str) -> bool:
+    """Has this command no meaning for us?"""
+    return _IGNORED.match(command) is not None or _SCRIPTS.fullmatch(command) is not None

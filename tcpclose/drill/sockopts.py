@@ -1,0 +1,101 @@
+"""Socket options of scripts: those with an effect here, and those that are only remembered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tcpclose.drill import values
+from tcpclose.drill.packets import Mismatch
+from tcpclose.drill.printer import print_value
+from tcpclose.drill.scanner import Unsupported
+from tcpclose.drill.script import Text, Value
+from tcpclose.protocol.sockets import Socket, SocketError
+
+if TYPE_CHECKING:
+    from tcpclose.drill.calls import Descriptor
+
+#: Other names for options of ours.
+_SAME = {"TCP_NOPUSH": "TCP_CORK"}
+
+#: Options that change nothing which this TCP does; what was set is what is got.
+_REMEMBERED = frozenset(
+    """SO_REUSEPORT SO_DONTROUTE SO_BROADCAST SO_OOBINLINE SO_PRIORITY SO_RCVLOWAT SO_SNDLOWAT SO_RCVTIMEO SO_SNDTIMEO
+    SO_TIMESTAMP SO_TIMESTAMPING SO_BUSY_POLL SO_MAX_PACING_RATE SO_MARK SO_NOSIGPIPE SO_DEBUG SO_RXQ_OVFL IP_TOS IP_TTL
+    IP_MTU_DISCOVER IP_RECVERR IP_BIND_ADDRESS_NO_PORT IP_FREEBIND IPV6_V6ONLY IPV6_TCLASS IPV6_RECVERR
+    IPV6_MTU_DISCOVER TCP_QUICKACK TCP_NOTSENT_LOWAT TCP_WINDOW_CLAMP TCP_CONGESTION TCP_THIN_LINEAR_TIMEOUTS
+    TCP_THIN_DUPACK TCP_FUNCTION_BLK TCP_LOG TCP_LOGBUF TCP_LOGID TCP_KEEPINIT TCP_NOOPT TCP_INQ TCP_TX_DELAY
+    TCP_SAVE_SYN TCP_TIMESTAMP TCP_CM_INQ TCP_DELACK TCP_MAXUNACKTIME TCP_PERF_INFO TCP_RTO_MAX_MS TCP_RTO_MIN_US
+    TCP_DELACK_MAX_US IP_MINTTL IPV6_MINHOPCOUNT IPV6_UNICAST_HOPS""".split()
+)
+_SWITCHES = frozenset({"SO_KEEPALIVE", "TCP_NODELAY", "TCP_CORK", "SO_REUSEADDR", "SO_ACCEPTCONN"})
+
+
+def set(descriptor: Descriptor, arguments: tuple[Value, ...], now: int) -> None:
+    """setsockopt(fd, level, option, value, length)."""
+    assert descriptor.socket is not None
+    name, value = values.word(arguments[2]), arguments[3]
+    name = _SAME.get(name, name)
+    if name in _REMEMBERED:
+        descriptor.kept[name] = 0 if isinstance(value, Text) or values.is_any(value) else _plain(value)
+    elif name == "SO_LINGER":
+        on = values.number(values.member(value, "onoff", "l_onoff"))
+        seconds = values.number(values.member(value, "linger", "l_linger"))
+        descriptor.socket.set_option(name, (bool(on), seconds), now)
+    else:
+        number = values.number(value)
+        _set(descriptor.socket, name, bool(number) if name in _SWITCHES else number, now)
+
+
+def _set(socket: Socket, name: str, value: Any, now: int) -> None:
+    try:
+        socket.set_option(name, value, now)
+    except SocketError as error:
+        if error.errno == "ENOPROTOOPT":
+            raise Unsupported(f"the socket option {name}") from None
+        raise
+
+
+def _plain(value: Value) -> int:
+    try:
+        return values.number(value)
+    except Mismatch:
+        return 0  # a structure
+
+
+def get(descriptor: Descriptor, arguments: tuple[Value, ...]) -> None:
+    """getsockopt(fd, level, option, [value], [length]): raises `Mismatch` unless both are as they should be."""
+    assert descriptor.socket is not None
+    name, wanted = values.word(arguments[2]), arguments[3]
+    name = _SAME.get(name, name)
+    if name == "TCP_INFO" or values.is_any(wanted):
+        return
+    if name in _REMEMBERED:
+        _compare(name, values.number(wanted), descriptor.kept.get(name, 0))
+    elif name == "SO_LINGER":
+        on, seconds = descriptor.socket.option(name)
+        _compare("onoff", values.number(values.member(wanted, "onoff", "l_onoff")) != 0, on)
+        _compare("linger", values.number(values.member(wanted, "linger", "l_linger")), seconds)
+    elif name == "SO_ERROR":
+        error = descriptor.socket.option(name)
+        if values.number(wanted) != values.errno_number(error):
+            expected = values.errno_name(values.number(wanted))
+            raise Mismatch(f"SO_ERROR: expected {expected}, got {error or 0}")
+    else:
+        _compare(name, values.number(wanted), _option(descriptor.socket, name))
+    if len(arguments) > 4 and not values.is_any(arguments[4]):
+        _compare("length", values.number(arguments[4]), 8 if name == "SO_LINGER" else 4)
+
+
+def _option(socket: Socket, name: str) -> int:
+    try:
+        value = int(socket.option(name))
+    except SocketError as error:
+        if error.errno == "ENOPROTOOPT":
+            raise Unsupported(f"the socket option {name}") from None
+        raise
+    return value
+
+
+def _compare(what: str, wanted: int, got: int) -> None:
+    if wanted != got:
+        raise Mismatch(f"{what}: expected {print_value(int(wanted))}, got {int(got)}")
