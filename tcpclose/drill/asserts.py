@@ -12,9 +12,7 @@ from tcpclose.drill.packets import Mismatch
 from tcpclose.drill.scanner import Unsupported
 
 #: Names of states and of congestion control, with Linux's numbers.
-STATES = (
-    "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING".split()
-)
+STATES = "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING".split()
 CONSTANTS: dict[str, Any] = {f"TCP_{name}": number for number, name in enumerate(STATES, 1)}
 CONSTANTS |= {f"TCP_CA_{name}": number for number, name in enumerate("Open Disorder CWR Recovery Loss".split())}
 CONSTANTS |= {"TCPI_OPT_TIMESTAMPS": 1, "TCPI_OPT_SACK": 2, "TCPI_OPT_WSCALE": 4, "TCPI_OPT_ECN": 8}
@@ -100,8 +98,8 @@ def _evaluate(node: ast.expr, info: Mapping[str, Any]) -> Any:
         case ast.Call(func=ast.Name(id="abs"), args=[argument], keywords=[]):
             return abs(_evaluate(argument, info))
         case ast.Call(func=ast.Name(id="min" | "max" as name), args=arguments, keywords=[]) if len(arguments) > 1:
-            values = [_evaluate(argument, info) for argument in arguments]
-            return min(values) if name == "min" else max(values)
+            among = [_evaluate(argument, info) for argument in arguments]
+            return min(among) if name == "min" else max(among)
         case ast.Call(func=ast.Name(id="str"), args=[argument], keywords=[]):
             return str(_evaluate(argument, info))
     raise Unsupported(f"Python that is not understood in %{{ }}%: {ast.unparse(node)}")

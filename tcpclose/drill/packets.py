@@ -53,7 +53,7 @@ class Subject:
     # Into our stack
 
     def inject(self, packet: Packet, scaled: bool = False) -> Segment:
-        """The live segment of an inbound packet. `scaled`: TSecr counts from our first TSval on (--tcp_ts_ecr_scaled)."""
+        """The live segment of an inbound packet. `scaled`: TSecr counts from our first TSval on."""
         segment = Segment(packet.seq, ctl=_control(packet.flags), wnd=packet.win or 0, data=bytes(packet.length))
         if segment.wnd > 0xFFFF:
             raise Mismatch(f"win {packet.win} does not fit into 16 bits")
@@ -177,9 +177,7 @@ def join(segments: list[Segment]) -> Segment:
     """One segment in place of many."""
     first, last = segments[0], segments[-1]
     ends = FIN | PSH
-    return replace(
-        first, ctl=first.ctl & ~ends | last.ctl & ends, data=b"".join(segment.data for segment in segments)
-    )
+    return replace(first, ctl=first.ctl & ~ends | last.ctl & ends, data=b"".join(segment.data for segment in segments))
 
 
 def _control(flags: str) -> int:

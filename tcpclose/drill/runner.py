@@ -33,7 +33,6 @@ _PATIENCE = 2 * SECOND  # how long after its time an expected packet is waited f
 _ANY_TIME = 300 * SECOND  # and one that may come at any time
 _CALL_PATIENCE = 3 * SECOND  # how long the next call waits for one that still blocks
 _FIRST_REMOTE_PORT = 49152
-_SHOWN = 8  # so many of the last events are told with a failure
 
 _ADDRESSES = {"ipv4": ("192.168.0.1", "192.0.2.1"), "ipv6": ("fd3d:fa7b:d17d::1", "2001:db8::1")}
 
@@ -58,8 +57,9 @@ class Verdict(NamedTuple):
     unknown: tuple[str, ...] = ()
 
 
-def run_text(text: str, name: str, wishes: Wishes = Wishes()) -> Verdict:  # noqa: B008
+def run_text(text: str, name: str, wishes: Wishes | None = None) -> Verdict:
     """Read, play and judge a script."""
+    wishes = wishes or Wishes()
     try:
         script = parse(text, name, wishes.symbols)
         reason = foreign(script)
@@ -76,7 +76,8 @@ def run_text(text: str, name: str, wishes: Wishes = Wishes()) -> Verdict:  # noq
         return Verdict(name, "skipped", f"{error} (line {run.place.line})", run.place)
     except (Mismatch, CommandError) as error:
         message = f"{name}:{run.place.line}:{run.place.column}: {error}"
-        return Verdict(name, "failed", message, run.place, tuple(run.log[-_SHOWN:]), tuple(run.unknown))
+        run.log_unexpected()
+        return Verdict(name, "failed", message, run.place, tuple(run.log), tuple(run.unknown))
     return Verdict(name, "passed", log=tuple(run.log), unknown=tuple(run.unknown))
 
 
@@ -175,7 +176,8 @@ class Run:
     # The clock
 
     def _wait(self, until: int) -> None:
-        self._advance(until, lambda: False)
+        self._advance(until - 1, lambda: False)  # what the script does at that time comes before timers
+        self.now = max(self.now, until)
         self._raise_failure()
 
     def _advance(self, until: int, enough: Callable[[], bool]) -> None:
@@ -237,6 +239,12 @@ class Run:
             off = seconds(abs(self.now - end))
             message = f"the call was to return at {seconds(end)} (+-{seconds(tolerance)})"
             raise Mismatch(f"time: {message}, it was {seconds(self.now)}: {off} s {late}")
+
+    def log_unexpected(self) -> None:
+        """What else our stack has sent on the connection under test."""
+        for seen in self._sent:
+            if seen.pair == self._subject.pair:
+                self._log(seen.at, f"{print_packet(self._subject.outbound(seen.segment))}  (not compared)")
 
     def _log(self, at: int, what: str) -> None:
         self.log.append(f"{seconds(at):>9} {what}")

@@ -28,7 +28,7 @@ def _invalid_rate(value: str) -> Changes:
 
 
 def _global_rate(value: str) -> Changes:
-    """Linux: challenge ACKs of the whole host in a second, which one connection's own limit does not reach but for 0."""
+    """Linux: challenge ACKs of the whole host in a second; one connection has a limit of its own, but 0 is none."""
     return {} if int(value) else {"challenge_ack_limit": 0}
 
 
