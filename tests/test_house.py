@@ -42,7 +42,6 @@ MAY_IMPORT = {
     "comparison": "protocol runs scenario topology trace",
     "runs": "__version__ aside charts scenario simulator testbed timeline topology trace",
     "drill": "protocol",
-    "runs": "__version__ charts scenario simulator testbed timeline topology trace",
 }
 
 #: Foreign package -> where it may be imported; the tests may import anything, and make their bad packets with Scapy.

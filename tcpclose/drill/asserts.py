@@ -12,9 +12,10 @@ from tcpclose.drill.packets import Mismatch
 from tcpclose.drill.scanner import Unsupported
 
 #: Names of states and of congestion control, with Linux's numbers.
-STATES = "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING".split()
-CONSTANTS: dict[str, Any] = {f"TCP_{name}": number for number, name in enumerate(STATES, 1)}
-CONSTANTS |= {f"TCP_CA_{name}": number for number, name in enumerate("Open Disorder CWR Recovery Loss".split())}
+_STATES = "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING"
+_CONGESTION = "Open Disorder CWR Recovery Loss"
+CONSTANTS: dict[str, Any] = {f"TCP_{name}": number for number, name in enumerate(_STATES.split(), 1)}
+CONSTANTS |= {f"TCP_CA_{name}": number for number, name in enumerate(_CONGESTION.split())}
 CONSTANTS |= {"TCPI_OPT_TIMESTAMPS": 1, "TCPI_OPT_SACK": 2, "TCPI_OPT_WSCALE": 4, "TCPI_OPT_ECN": 8}
 CONSTANTS |= {"True": True, "False": False, "None": None}
 

@@ -42,9 +42,7 @@ def tcp_info(connection: Connection | None, bsd: bool) -> dict[str, Any]:
     in_flight = seq_diff(tcb.snd_nxt, tcb.snd_una)
     phase = "Loss" if sender.resend is not None else "Open" if sender.recover is None else "Recovery"
     return info | {
-        "tcpi_ca_state": CONSTANTS[
-            f"TCP_CA_{'Loss' if lost else 'Recovery' if sender.recover is not None else 'Open'}"
-        ],
+        "tcpi_ca_state": CONSTANTS[f"TCP_CA_{phase}"],
         "tcpi_retransmits": connection.retransmissions,
         "tcpi_backoff": connection.retransmissions,
         "tcpi_probes": connection.keepalive.probes if connection.keepalive else 0,

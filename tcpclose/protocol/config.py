@@ -88,6 +88,12 @@ class TcpConfig:
     nagle: bool = setting(
         False, "", "3.7.4", "a small segment waits while others are unacknowledged, unless the user objects"
     )
+    nagle_waits_for: Literal["any", "small", "earlier"] = setting(
+        "any",
+        "",
+        "3.7.4",
+        "with nagle: for anything unacknowledged, a small segment only (Minshall), or text of earlier SENDs",
+    )
     push: Literal["buffer", "write"] = setting(
         "buffer", "", "3.9.1.2", "PSH is set where the queued text ends, or where each SEND's text ends too"
     )
@@ -100,6 +106,13 @@ class TcpConfig:
         most=SECOND,
     )
 
+    whole_segments: bool = setting(
+        False, "", "3.8.6", "rcv_buffer is rounded up to whole segments once the peer has told its MSS"
+    )
+    window_steps: bool = setting(
+        True, "", "3.8.6.2.2", "a window grows in steps worth offering, or every segment offers all the room there is"
+    )
+
     sack: bool = setting(
         False, "", "RFC 2018 2", "offer selective acknowledgments; recovery is RFC 6675's with, RFC 6582's without them"
     )
@@ -108,6 +121,13 @@ class TcpConfig:
     )
     limited_transmit: bool = setting(
         False, "", "RFC 3042 2", "the first two duplicate acknowledgments let one new segment out each"
+    )
+
+    loss_probe: bool = setting(
+        False, "", "RFC 8985 7", "with sack, the last segment is sent again after two round trips, before the timeout"
+    )
+    window_probe: Literal["text", "empty"] = setting(
+        "text", "", "3.8.6.1", "a closed window is probed by the next octet, or by an empty segment at SND.UNA-1"
     )
 
     msl: int = setting(120 * SECOND, "us", "3.4.2", "maximum segment lifetime; TIME-WAIT lasts two of them", least=0)
@@ -195,17 +215,27 @@ class TcpConfig:
         least=1,
     )
 
+    rto_extra: int = setting(
+        0, "us", "RFC 6298 2.4", "what is added to every retransmission timeout, for slow clocks", least=0
+    )
+
     reset_ack: bool = setting(
         True, "", "3.10.5", "a RST that ends an existing connection carries ACK (the RFC's has none; most stacks' has)"
     )
     reset_validity: Literal["exact", "window"] = setting(
         "exact", "", "RFC 5961 3.2", "which RST counts: at RCV.NXT exactly, or anywhere in the window (RFC 793)"
     )
-    window_edge: Literal["outside", "inside"] = setting(
+    window_edge: Literal["outside", "inside", "inside_but_rst"] = setting(
         "outside",
         "",
         "3.10.7.4",
-        "a segment without length just behind the window is not acceptable, or is",
+        "a segment without length just behind the window is not acceptable, or is, or is unless it is a RST",
+    )
+    without_ack: Literal["fifth", "first"] = setting(
+        "fifth", "", "3.10.7.4", "a segment without ACK, RST and SYN is dropped in the fifth step, or before the first"
+    )
+    repeated_syn: Literal["acknowledge", "repeat"] = setting(
+        "acknowledge", "", "3.10.7.4", "the SYN again in SYN-RECEIVED: an ACK, or our SYN,ACK again"
     )
     syn_validity: Literal["challenge", "window"] = setting(
         "challenge",
@@ -296,6 +326,11 @@ PROFILES: dict[str, TcpConfig] = {
         unreachable="opening",
         unwanted_text_reset="segment",
         shutdown_read="keep",
+        without_ack="first",
+        repeated_syn="repeat",
+        nagle_waits_for="small",
+        loss_probe=True,
+        window_probe="empty",
         rto_min=200 * MILLISECOND,
         rto_granularity=200 * MILLISECOND,
         rto_max=120 * SECOND,
@@ -305,7 +340,15 @@ PROFILES: dict[str, TcpConfig] = {
     ),
     "bsd": replace(
         _RFC9293,
-        rcv_buffer=65700,  # 65536 rounded up to whole segments
+        rcv_buffer=65536,
+        whole_segments=True,
+        window_steps=False,
+        window_edge="inside_but_rst",
+        repeated_syn="repeat",
+        nagle_waits_for="earlier",
+        rto_extra=200 * MILLISECOND,
+        challenge_ack_limit=5,
+        challenge_ack_interval=1 * SECOND,
         option_layout="bsd",
         window_scale=True,
         window_shift=6,

@@ -161,6 +161,7 @@ class Connection(Machine):
             sender.rto_at,
             sender.user_at,
             sender.override_at,
+            sender.probe_at,
             self.time_wait_at,
             self.fin_wait_2_at,
             self._ack_at,
@@ -190,6 +191,9 @@ class Connection(Machine):
             self._post(Event.FIN_WAIT_2_TIMEOUT, now)
         if self.sender.user_at is not None and self.sender.user_at <= now:
             self._post(Event.USER_TIMEOUT, now)
+        if self.sender.probe_at is not None and self.sender.probe_at <= now:
+            self.counters["loss probes"] += 1
+            self._send(self.sender.loss_probe(now), now)
         if self.sender.rto_at is not None and self.sender.rto_at <= now:
             self._retransmission_timeout(now)
         if self.sender.override_at is not None and self.sender.override_at <= now:
@@ -217,7 +221,10 @@ class Connection(Machine):
         if self.retransmissions == self.config.r1:
             self._report(f"{self.config.r1} retransmissions")  # SHLD-9
         self.sender.back_off(now)
-        self._retransmit(now)
+        if self.config.window_probe == "empty" and not (self.tcb.snd_wnd or self.sender.outstanding):
+            self._send(self.sender.window_probe(now), now)
+        else:
+            self._retransmit(now)
         self._transmit(now)
 
     def _keepalive_timeout(self, now: int) -> None:
@@ -332,6 +339,12 @@ class Connection(Machine):
 
     def _arrives_otherwise(self, segment: Segment, now: int) -> None:
         """3.10.7.4, its eight steps in order. Security (third) and urgent pointer (sixth) have no effect here."""
+        if not segment.ctl & (ACK | RST | SYN) and self.config.without_ack == "first":
+            self.counters["dropped: no ACK"] += 1
+            return
+        if segment.ctl & (ACK | RST | SYN) == SYN and segment.seq == self.tcb.irs and self._repeats_syn:
+            self._retransmit(now)
+            return
         if self.state.handshaking and segment.ctl & SYN and segment.ctl & ACK and segment.seq == self.tcb.irs:
             # Simultaneous open: the SYN is known already, what counts is its ACK (3.5, figure 7).
             # The window of a SYN is not scaled (RFC 7323, 2.2), so it is from now on counted like the others.
@@ -421,6 +434,10 @@ class Connection(Machine):
             self._post(Event.RST, now)
 
     @property
+    def _repeats_syn(self) -> bool:
+        return self._may_listen and self.config.repeated_syn == "repeat"
+
+    @property
     def _may_listen(self) -> bool:
         """A connection that came from LISTEN returns there if its handshake fails."""
         return self._came_from_listen and self.state.handshaking
@@ -445,6 +462,8 @@ class Connection(Machine):
                 self.retransmissions = 0  # the probes of a closed window are answered (MUST-37)
             duplicate = reported if board is not None else not segment.data and self._is_duplicate(segment)
             self.sender.window(segment)
+            if tcb.snd_wnd == 0:
+                self.sender.probe_answered(now)
             if duplicate and self.sender.duplicate():
                 self._retransmit(now)
         return True

@@ -128,7 +128,7 @@ class Machine:
 
     def _send(self, segment: Segment, now: int) -> None:
         """Complete a segment that carries ACK, and pass it on."""
-        self.receiver.open_window()
+        self.receiver.open_window(self.config.window_steps)
         tcb = self.tcb
         segment.ack = tcb.last_ack_sent = tcb.rcv_nxt
         segment.wnd = self.receiver.offered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcpclose.protocol.config import TcpConfig
-from tcpclose.protocol.segment import FIN, MODULUS, Segment, seq_add, seq_diff
+from tcpclose.protocol.segment import FIN, MODULUS, RST, Segment, seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
 _LEAST_MSS = 536  # 3.7.1: what everyone may send; smaller segments are not taken for full ones
@@ -15,7 +15,8 @@ class Receiver:
     def __init__(self, tcb: Tcb, config: TcpConfig) -> None:
         self.tcb = tcb
         self.config = config
-        self.capacity = config.rcv_buffer  # what of the buffer a window can announce
+        self.buffer = config.rcv_buffer
+        self._whole = 1  # the buffer is a multiple of this (`whole_segments`)
         self.text = bytearray()
         self.ahead: list[tuple[int, bytes]] = []  # text beyond a hole, by sequence number
         self.repeated: tuple[int, int] | None = None  # text that came twice, and was not reported yet
@@ -29,13 +30,15 @@ class Receiver:
         self.tcb.irs = segment.seq
         self.tcb.rcv_nxt = seq_add(segment.seq, 1)
         self.tcb.last_ack_sent = self.tcb.rcv_nxt
-        self.capacity = min(self.config.rcv_buffer, 0xFFFF << self.tcb.rcv_shift)
-        self.tcb.rcv_edge = seq_add(self.tcb.rcv_nxt, self.capacity)
+        if self.config.whole_segments:
+            self._whole = min(segment.mss or _LEAST_MSS, self.config.mss)
+        self.configure(self.config)
+        self.tcb.rcv_edge = seq_add(self.tcb.rcv_nxt, min(self.buffer, 0xFFFF << self.tcb.rcv_shift))
 
     def configure(self, config: TcpConfig) -> None:
         """Other settings from now on. A window that was offered is not taken back (3.8.6)."""
         self.config = config
-        self.capacity = min(config.rcv_buffer, 0xFFFF << self.tcb.rcv_shift)
+        self.buffer = -(-config.rcv_buffer // self._whole) * self._whole
 
     @property
     def window(self) -> int:
@@ -47,10 +50,21 @@ class Receiver:
         """SEG.WND: the window as a segment says it, in units of 2**Rcv.Wind.Shift octets (RFC 7323, 2.3)."""
         return (self.tcb.rcv_edge - self.tcb.rcv_nxt) % MODULUS >> self.tcb.rcv_shift
 
-    def open_window(self) -> bool:
-        """Offer room that the user made by reading, in steps worth offering (3.8.6.2.2). True when the edge moved."""
-        gain = self.capacity - len(self.text) - self.window
-        if gain <= 0 or gain < min(self.config.mss, self.capacity // 2):
+    def open_window(self, steps: bool = True) -> bool:
+        """Offer room that the user made by reading, in steps worth offering (3.8.6.2.2). True when the edge moved.
+
+        Without `steps` a segment that leaves anyway offers all there is, or nothing where that is little.
+        """
+        most = 0xFFFF << self.tcb.rcv_shift
+        if steps:
+            room = min(self.buffer, most)
+            least = min(self.config.mss, room // 2)
+            gain = room - len(self.text) - self.window
+        else:
+            room = min(self.buffer - len(self.text), most)
+            least = 0 if room >= min(self.config.mss, self.buffer // 4) else room + 1
+            gain = room - self.window
+        if gain <= 0 or gain < least:
             return False
         self.tcb.rcv_edge = seq_add(self.tcb.rcv_edge, gain)
         return True
@@ -67,7 +81,8 @@ class Receiver:
         limit = self.window or (1 if length else 2)
         if start < limit:
             return start + (length or 1) > 0
-        return start == limit and not length and self.config.window_edge == "inside"
+        edge = self.config.window_edge
+        return start == limit and not length and (edge == "inside" or (edge != "outside" and not segment.ctl & RST))
 
     def repeats(self, segment: Segment) -> bool:
         """All text of the segment, and its FIN, were taken before: the peer does not know yet."""

@@ -14,6 +14,8 @@ from tcpclose.protocol.segment import ACK, FIN, MODULUS, PSH, Segment, seq_add, 
 from tcpclose.protocol.tcb import Tcb
 
 _RTO_AFTER_LOST_SYN = 3_000_000  # RFC 6298 5.7, in microseconds
+_LONGEST_DELAYED_ACK = 200_000  # RFC 8985, 7.2: what is assumed of the peer
+_PROBE_UNMEASURED = 1_000_000
 _DEFAULT_MSS = 536  # 3.7.1, MUST-15: when the peer announced none
 
 
@@ -44,6 +46,9 @@ class Sender:
         self.user_timeout = config.user_timeout
         self.nodelay = not config.nagle
         self.corked = False
+        self.small = self.earlier = tcb.iss  # where the last small segment, and what earlier SENDs queued, end
+        self.newest = tcb.iss  # where the segment begins that was sent last of all
+        self.probe_at: int | None = None  # when the last segment is sent again, before its timeout
         self.rto_at: int | None = None
         self.override_at: int | None = None  # when a small segment has waited long enough
         self.user_at: int | None = None
@@ -73,7 +78,10 @@ class Sender:
 
     def queue(self, text: bytes) -> None:
         """Put text behind what waits already."""
+        idle = not self.outstanding
         self.text += text
+        if idle:
+            self.earlier = self.end
         if self.config.push == "write":
             self.pushes[self.end] = None
 
@@ -158,10 +166,19 @@ class Sender:
         elif self.resend is not None:
             held = False
         else:
-            held = self.corked or (in_flight > 0 and not self.nodelay)
+            held = self.corked or (in_flight > 0 and not self.nodelay and self._nagle_holds())
         if held and self.override_at is None and (self.corked or not in_flight):
             self.override_at = now + self.config.sws_override  # else an acknowledgment will come and ask again
         return held
+
+    def _nagle_holds(self) -> bool:
+        """3.7.4: may what is unacknowledged hold up a small segment?"""
+        match self.config.nagle_waits_for:
+            case "small":
+                return seq_diff(self.small, self.tcb.snd_una) > 0
+            case "earlier":
+                return self.earlier != self.end  # all of the text was queued when nothing was in flight
+        return True
 
     def forced_segment(self, now: int) -> Segment:
         """The earliest unacknowledged segment, whatever the windows say; else one octet, or the FIN, as a probe."""
@@ -181,6 +198,8 @@ class Sender:
         if size and (offset + size == len(self.text) or (self.pushes and seq_add(start, size) in self.pushes)):
             ctl |= PSH
         segment = Segment(start, ctl=ctl, data=bytes(self.text[offset : offset + size]))
+        if size < self.mss:
+            self.small = segment.end
         self.override_at = None
         self.sent(segment, now)
         return segment
@@ -193,12 +212,43 @@ class Sender:
         elif self.timed is None:
             self.timed = (end, now)
         if seq_diff(end, tcb.snd_nxt) > 0:
-            tcb.snd_nxt = end
+            self.newest, tcb.snd_nxt = segment.seq, end
         self._resent_to(end)
         if self.rto_at is None:
             self.rto_at = now + self.rto
         if self.user_at is None:
             self.user_at = now + self.user_timeout
+        if segment.seq == self.newest:
+            self._schedule_probe(now)
+
+    def _schedule_probe(self, now: int) -> None:
+        """RFC 8985, 7.2: two round trips, and as long as an ACK of a single segment may be delayed."""
+        if not self.config.loss_probe or self.board is None or not self.syn_acknowledged or self.rto_at is None:
+            return
+        if self.recover is not None or self.resend is not None or self.tcb.snd_wnd == 0 or not self.outstanding:
+            self.probe_at = None
+            return
+        alone = seq_diff(self.tcb.snd_nxt, self.tcb.snd_una) <= self.mss
+        wait = 2 * self.srtt + (_LONGEST_DELAYED_ACK if alone else 0) if self.srtt is not None else _PROBE_UNMEASURED
+        self.probe_at = min(now + wait, self.rto_at)
+
+    def loss_probe(self, now: int) -> Segment:
+        """RFC 8985, 7.3: the last segment again, in the hope that its ACK shows what was lost. The timeout follows."""
+        newest = self.newest
+        segment = self._fill(newest, self.tcb.snd_nxt, now)
+        self.probe_at, self.rto_at = None, now + self.rto
+        return segment
+
+    def window_probe(self, now: int) -> Segment:
+        """An empty segment that the peer must find old (`window_probe`)."""
+        if self.user_at is None:
+            self.user_at = now + self.user_timeout
+        return Segment(seq_add(self.tcb.snd_una, -1), ctl=ACK)
+
+    def probe_answered(self, now: int) -> None:
+        """The window is still closed: the next empty probe waits from now on."""
+        if self.config.window_probe == "empty" and not self.outstanding and self.rto_at is not None:
+            self.rto_at = now + self.rto
 
     def _resent_to(self, seq: int) -> None:
         if self.resend is not None and seq_diff(seq, self.resend) > 0:
@@ -240,6 +290,7 @@ class Sender:
             self.rto_at, self.user_at = now + self.rto, now + self.user_timeout
         else:
             self.rto_at = self.user_at = None
+        self._schedule_probe(now)
         return text > 0 and self._grow(acked, ack)
 
     def _grow(self, acked: int, ack: int) -> bool:
@@ -295,7 +346,7 @@ class Sender:
                 self._window_opened()
             tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = wnd, segment.seq, segment.ack
             tcb.snd_wnd_max = max(tcb.snd_wnd_max, wnd)
-        if tcb.snd_wnd == 0:
+        if tcb.snd_wnd == 0 and self.config.window_probe == "text":
             self.user_at = None  # 3.8.6.1, MUST-37: a peer that answers is there; the next probe starts the clock
 
     def _window_opened(self) -> None:
@@ -303,6 +354,8 @@ class Sender:
         self.resend = self.base if self.outstanding else None
         self.rto = self._computed_rto()
         self.rto_at = None
+        if not self.outstanding:
+            self.user_at = None
 
     def _measured(self, rtt: int) -> None:
         """RFC 6298 2.2 to 2.4."""
@@ -317,7 +370,7 @@ class Sender:
     def _computed_rto(self) -> int:
         if self.srtt is None:
             return self.config.rto_initial
-        rto = self.srtt + max(self.config.rto_granularity, 4 * self.rttvar)
+        rto = self.srtt + max(self.config.rto_granularity, 4 * self.rttvar) + self.config.rto_extra
         return min(max(rto, self.config.rto_min), self.config.rto_max)
 
     # Timers
@@ -343,6 +396,7 @@ class Sender:
         self.resend = self.tcb.snd_una if self.outstanding else None
         self.rto = min(self.rto * 2, self.config.rto_max)
         self.rto_at = now + self.rto
+        self.probe_at = None
 
     def _forget_recovery(self) -> None:
         self.recover = None
@@ -352,7 +406,7 @@ class Sender:
 
     def stop(self) -> None:
         """Nothing will be sent or awaited any more: queues are flushed."""
-        self.rto_at = self.user_at = self.override_at = None
+        self.rto_at = self.user_at = self.override_at = self.probe_at = None
         self.text.clear()
 
     def _halve(self) -> None:

@@ -353,6 +353,8 @@ class Socket:
             raise SocketError("ENOPROTOOPT")
         key, unit = _SETTINGS[name]
         config = self._stack.config if self._connection is None else self._connection.config
+        if key == "rcv_buffer" and self._connection is not None:
+            return self._connection.receiver.buffer
         value = self._settings.get(key, getattr(config, key))
         return value if key == "keepalive" else value // unit
 
