@@ -96,10 +96,10 @@ def check_answer(heard: Segment, answers: list[Segment]) -> None:
 def check_sanity(world: World) -> None:
     """What holds in every state of both ends."""
     for end in world.ends:
-        tcb, receiver, config = end.connection.tcb, end.connection.receiver, end.connection.config
+        tcb, receiver = end.connection.tcb, end.connection.receiver
         assert seq_diff(tcb.snd_nxt, tcb.snd_una) >= 0
-        assert 0 <= receiver.window <= config.rcv_buffer
-        assert len(receiver.text) + sum(len(text) for _, text in receiver.ahead) <= config.rcv_buffer
+        assert 0 <= receiver.window <= receiver.buffer
+        assert len(receiver.text) + sum(len(text) for _, text in receiver.ahead) <= receiver.buffer
         ended = end.state is State.CLOSED
         assert not ended or end.connection.next_timeout() is None
         assert not ended or (end.connection.cause is end.cause)

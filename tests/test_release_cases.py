@@ -450,7 +450,8 @@ def test_a_window_that_closes_behind_two_segments(device):
     socket.write(bytes(11), 0)
     device.sends()
     device.at(1)
-    assert {str(d.segment) for d in device.stack.datagrams_to_send()} <= {"<SEQ=123><ACK=301><CTL=ACK><DATA=1>"}
+    (probe,) = {str(d.segment) for d in device.stack.datagrams_to_send()}
+    assert probe in ("<SEQ=123><ACK=301><CTL=ACK><DATA=1>", "<SEQ=122><ACK=301><CTL=ACK>")
 
 
 def test_a_closed_window_of_ours_opens_in_one_step():

@@ -194,7 +194,10 @@ class TcpConfig:
         "connection", "", "3.6.1", "RST for text after such a CLOSE: SEQ=SND.NXT with ACK, or SEQ=SEG.ACK without"
     )
     shutdown_read: Literal["discard", "keep"] = setting(
-        "discard", "", "3.9.1", "text that arrives for a user who reads no more is thrown away, or stays readable"
+        "discard",
+        "",
+        "3.9.1",
+        "text for a user who reads no more is thrown away; or kept, and unwanted once our FIN is sent",
     )
     linger_expired: Literal["continue", "reset"] = setting(
         "continue", "", "3.9.1", "a lingering close whose time is over: TCP goes on alone, or ends it by a RST"

@@ -124,6 +124,8 @@ class Connection(Machine):
         if self.config.shutdown_read == "discard":
             self._reads = False
             self.receiver.read()
+        else:
+            self._refuses = True
 
     def linger_expires(self, now: int) -> None:
         """The user has waited long enough for CLOSE to be completed (`linger_expired`)."""
@@ -495,7 +497,8 @@ class Connection(Machine):
         """Seventh and eighth."""
         if not self.state.accepts_text:
             return
-        if self.orphaned and seq_diff(seq_add(segment.seq, len(segment.data)), self.tcb.rcv_nxt) > 0:
+        unwanted = self.orphaned or (self._refuses and Event.UNWANTED_TEXT in TABLE[self.state])
+        if unwanted and seq_diff(seq_add(segment.seq, len(segment.data)), self.tcb.rcv_nxt) > 0:
             self._unwanted_ack = segment.ack
             self._post(Event.UNWANTED_TEXT, now)
             return

@@ -32,6 +32,7 @@ class Machine:
         "_peer",
         "_quick_acks",
         "_reads",
+        "_refuses",
         "_segments",
         "_tells_user_timeout",
         "_unwanted_ack",
@@ -81,6 +82,7 @@ class Machine:
         self.keepalive: Keepalive | None = None
         self.orphaned = False  # the user has given up both directions
         self._reads = True
+        self._refuses = False  # once our direction is closed too, text is unwanted (`shutdown_read`)
         self._unwanted_ack = 0  # SEG.ACK of text that nobody will read
         self.retransmissions = 0  # of the earliest unacknowledged segment, and nobody answered
         self._came_from_listen = False

@@ -15,6 +15,7 @@ from tcpclose.protocol.tcb import Tcb
 
 _RTO_AFTER_LOST_SYN = 3_000_000  # RFC 6298 5.7, in microseconds
 _LONGEST_DELAYED_ACK = 200_000  # RFC 8985, 7.2: what is assumed of the peer
+_LEAST_WAIT = 2_000
 _PROBE_UNMEASURED = 1_000_000
 _DEFAULT_MSS = 536  # 3.7.1, MUST-15: when the peer announced none
 
@@ -48,6 +49,7 @@ class Sender:
         self.corked = False
         self.small = self.earlier = tcb.iss  # where the last small segment, and what earlier SENDs queued, end
         self.newest = tcb.iss  # where the segment begins that was sent last of all
+        self.lost: int | None = None  # after a timeout: all up to here counts as lost
         self.probe_at: int | None = None  # when the last segment is sent again, before its timeout
         self.rto_at: int | None = None
         self.override_at: int | None = None  # when a small segment has waited long enough
@@ -211,25 +213,27 @@ class Sender:
             self.timed = None  # Karn: from now on an acknowledgment would be ambiguous
         elif self.timed is None:
             self.timed = (end, now)
-        if seq_diff(end, tcb.snd_nxt) > 0:
+        new = seq_diff(end, tcb.snd_nxt) > 0
+        if new:
             self.newest, tcb.snd_nxt = segment.seq, end
         self._resent_to(end)
         if self.rto_at is None:
             self.rto_at = now + self.rto
         if self.user_at is None:
             self.user_at = now + self.user_timeout
-        if segment.seq == self.newest:
+        if new:
             self._schedule_probe(now)
 
     def _schedule_probe(self, now: int) -> None:
         """RFC 8985, 7.2: two round trips, and as long as an ACK of a single segment may be delayed."""
-        if not self.config.loss_probe or self.board is None or not self.syn_acknowledged or self.rto_at is None:
+        self.probe_at = None
+        if not self.config.loss_probe or self.board is None or not self.syn_acknowledged:
             return
-        if self.recover is not None or self.resend is not None or self.tcb.snd_wnd == 0 or not self.outstanding:
-            self.probe_at = None
+        if self.rto_at is None or self.tcb.snd_wnd == 0 or (self.recover, self.lost) != (None, None):
             return
         alone = seq_diff(self.tcb.snd_nxt, self.tcb.snd_una) <= self.mss
-        wait = 2 * self.srtt + (_LONGEST_DELAYED_ACK if alone else 0) if self.srtt is not None else _PROBE_UNMEASURED
+        delay = _LONGEST_DELAYED_ACK if alone else _LEAST_WAIT
+        wait = _PROBE_UNMEASURED if self.srtt is None else 2 * self.srtt + delay
         self.probe_at = min(now + wait, self.rto_at)
 
     def loss_probe(self, now: int) -> Segment:
@@ -290,6 +294,8 @@ class Sender:
             self.rto_at, self.user_at = now + self.rto, now + self.user_timeout
         else:
             self.rto_at = self.user_at = None
+        if self.lost is not None and seq_diff(ack, self.lost) >= 0:
+            self.lost = None
         self._schedule_probe(now)
         return text > 0 and self._grow(acked, ack)
 
@@ -346,16 +352,14 @@ class Sender:
                 self._window_opened()
             tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = wnd, segment.seq, segment.ack
             tcb.snd_wnd_max = max(tcb.snd_wnd_max, wnd)
-        if tcb.snd_wnd == 0 and self.config.window_probe == "text":
+        if tcb.snd_wnd == 0:
             self.user_at = None  # 3.8.6.1, MUST-37: a peer that answers is there; the next probe starts the clock
 
     def _window_opened(self) -> None:
         """Probes that found the window closed were thrown away: send them again, with a fresh timer."""
         self.resend = self.base if self.outstanding else None
         self.rto = self._computed_rto()
-        self.rto_at = None
-        if not self.outstanding:
-            self.user_at = None
+        self.rto_at = self.probe_at = None
 
     def _measured(self, rtt: int) -> None:
         """RFC 6298 2.2 to 2.4."""
@@ -394,9 +398,10 @@ class Sender:
             self.cwnd = self.mss
         self._forget_recovery()
         self.resend = self.tcb.snd_una if self.outstanding else None
-        self.rto = min(self.rto * 2, self.config.rto_max)
+        extra = 0 if self.srtt is None else self.config.rto_extra
+        self.rto = min((self.rto - extra) * 2 + extra, self.config.rto_max)
         self.rto_at = now + self.rto
-        self.probe_at = None
+        self.probe_at, self.lost = None, self.tcb.snd_nxt
 
     def _forget_recovery(self) -> None:
         self.recover = None
