@@ -131,6 +131,7 @@ _IGNORED = re.compile(
     """,
     re.VERBOSE,
 )
+_DROPS = re.compile(r"\btc\b.*(limit 0|netem)|\b(iptables|ip6tables|nft|pfctl|ipfw)\b.*(DROP|REJECT|deny|block)")
 _SCRIPTS = re.compile(r"(source\s+|\.\s+|(ba)?sh\s+)?[\w./-]*(defaults|common|setup|cleanup|checksum\w*)\.sh\b.*")
 
 
@@ -196,5 +197,7 @@ def is_sysctl(name: str) -> bool:
 
 
 def ignored(command: str) -> bool:
-    """Has this command no meaning for us?"""
+    """Has this command no meaning for us? Raises `Unsupported` for one that changes the network."""
+    if _DROPS.search(command):
+        raise Unsupported("a network that drops packets by a command")
     return _IGNORED.match(command) is not None or _SCRIPTS.fullmatch(command) is not None

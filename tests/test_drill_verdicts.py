@@ -1,0 +1,312 @@
+"""What makes a script fail, with the message it must print; what makes it be skipped; the answers to its commands."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner
+
+from tcpclose.cli import app
+from tcpclose.drill import collection, settings
+from tcpclose.drill.dialect import profile_of
+from tcpclose.drill.parser import parse
+from tcpclose.drill.runner import Wishes, run_text
+
+OPENED = """\
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < S 0:0(0) win 32792 <mss 1460,sackOK,nop,nop,nop,wscale 7>
++0 > S. 0:0(0) ack 1 <mss 1460,nop,nop,sackOK,nop,wscale 8>
++.1 < . 1:1(0) ack 1 win 257
++0 accept(3, ..., ...) = 4
+"""
+FIN = "+0 close(4) = 0\n+0 > F. 1:1(0) ack 1\n"
+
+
+def run(text: str, **wishes: object):
+    return run_text(text, "x.pkt", Wishes(**{"profile": "linux", **wishes}))
+
+
+def after(text: str, **wishes: object):
+    """Of a connection that was opened. Its first line is the eighth."""
+    return run(OPENED + text, **wishes)
+
+
+def test_the_scripts_of_this_file_pass_before_they_are_changed():
+    for text in (FIN, "+0 write(4, ..., 3000) = 3000\n+0 > P. 1:3001(3000) ack 1\n"):
+        assert after(text).message == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("+0 close(4) = 0\n+0 > R. 1:1(0) ack 1", "x.pkt:9:1: flags: expected R., got F."),
+        ("+0 close(4) = 0\n+0 > F. 2:2(0) ack 1", "x.pkt:9:1: sequence number: expected 2, got 1"),
+        ("+0 close(4) = 0\n+0 > F. 1:1(0) ack 2", "x.pkt:9:1: ack: expected 2, got 1"),
+        ("+0 close(4) = 0\n+0 > F. 1:1(0) ack 1 win 1", "x.pkt:9:1: win: expected 1, got 250"),
+        ("+0 close(4) = 0\n+0 > F. 1:1(0) ack 1 urg 1", "x.pkt:9:1: urgent pointer: expected 1, got 0"),
+        ("+0 close(4) = 0\n+0 > F. 1:1(0) ack 1 <nop>", "x.pkt:9:1: options: expected <nop>, got <>"),
+        ("+0 write(4, ..., 5) = 5\n+0 > P. 1:5(4) ack 1", "x.pkt:9:1: length: expected 4, got 5"),
+        ("+0 write(4, ..., 5) = 5\n+0 > P. 1:1(0) ack 1", "x.pkt:9:1: length: expected 0, got 5"),
+        (
+            "+0 write(4, ..., 5) = 5\n+0 > P. 1:7(6) ack 1",
+            "x.pkt:9:1: > P. 1:6(5) ack 1 cannot be joined with > P. 1:6(5) ack 1",
+        ),
+        (
+            FIN + "+.5 > F. 1:1(0) ack 1",
+            "x.pkt:10:1: time: the packet was to come at 0.600 (+-0.062500), it was 0.400: 0.200 s early",
+        ),
+        (
+            FIN + "+.1 > F. 1:1(0) ack 1",
+            "x.pkt:10:1: time: the packet was to come at 0.200 (+-0.012500), it was 0.400: 0.200 s late",
+        ),
+        (
+            FIN + "+.1~+.2 > F. 1:1(0) ack 1",
+            "x.pkt:10:1: time: the packet was to come from 0.200 to 0.300 (+-0.012500), it was 0.400: 0.100 s late",
+        ),
+        ("+0 write(4, ..., 5) = 4", "x.pkt:8:1: return value: expected 4, got 5"),
+        ("+0 accept(3, ..., ...) = -1", "x.pkt:8:1: the call would block: accept(3, ..., ...) = -1"),
+        ("+0 read(9, ..., 5) = -1 EINVAL", "x.pkt:8:1: errno: expected EINVAL, got EBADF"),
+        ("+0 read(9, ..., 5) = 0", "x.pkt:8:1: return value: expected 0, got -1 EBADF"),
+        ("+0 > . 1:1(0) ack 1", "x.pkt:8:1: missing: nothing came until 2.100, expected > . 1:1(0) ack 1"),
+        ("+0 < P. 1:6(5) ack 1 win 257\n" + FIN, "x.pkt:10:1: flags: expected F., got ."),
+        ("+0 getsockopt(4, SOL_SOCKET, SO_ERROR, [EPIPE], [4]) = 0", "x.pkt:8:1: SO_ERROR: expected EPIPE, got 0"),
+        ("+0 getsockopt(4, SOL_TCP, TCP_SYNCNT, [5], [4]) = 0", "x.pkt:8:1: TCP_SYNCNT: expected 5, got 6"),
+        ("+0 getsockopt(4, SOL_TCP, TCP_SYNCNT, [6], [8]) = 0", "x.pkt:8:1: length: expected 8, got 4"),
+        ("+0 ioctl(4, SIOCINQ, [1]) = 0", "x.pkt:8:1: SIOCINQ: expected 1, got 0"),
+        (
+            "+0 poll([{fd=4, events=POLLIN|POLLOUT, revents=POLLIN}], 1, 0) = 1",
+            "x.pkt:8:1: revents: expected POLLIN, got POLLOUT",
+        ),
+        ("+0 poll([{fd=4, events=POLLIN, revents=0}], 1, 5) = 0", "x.pkt:8:1: the call would block"),
+        (
+            "+0...1 read(4, ..., 9) = 5\n+.1 < P. 1:6(5) ack 1 win 257\n+0 > . 1:1(0) ack 6\n+1 close(4) = 0",
+            "x.pkt:8:1: time: the call was to return at 1.100 (+-0.125), it was 0.200: 0.900 s early",
+        ),
+        ("+0...1 read(4, ..., 9) = 5", "x.pkt:8:1: time: the call was to return at 1.100, it has not until 1.104"),
+        ("+0 `ss -tan | grep TIME-WAIT`", "x.pkt:8:1: check failed: `ss -tan | grep TIME-WAIT` (there is:"),
+        ("+0 `./launch_missiles`", "x.pkt:8:1: no such command here: ./launch_missiles"),
+        ("+0 `sysctl -w net.ipv4.tcp_sack=on`", "x.pkt:8:1: sysctl net.ipv4.tcp_sack: expected a number, found 'on'"),
+        ("+0 %{ assert tcpi_unacked == 1, 'why' }%", "x.pkt:8:1: assert tcpi_unacked == 1: why (tcpi_unacked is 0)"),
+        ("+0 accept(3, ..., ...) = 4", "x.pkt:8:1: the call would block"),
+        ("0.050 close(4) = 0", "x.pkt:8:1: time: this was to happen at 0.050 (+-0.004), it was 0.100: 0.050 s late"),
+        ("+0 < . 1:1(0) ack 1 win 257 <TS val 1 ecr 7>", "x.pkt:8:1: ecr 7 is no TSval that was expected before"),
+        ("+0 < icmp unreachable nowhere", "x.pkt:8:1: no code 'nowhere' of ICMP unreachable"),
+        ("+0 < . 1:1(0) ack 1 win 70000", "x.pkt:8:1: win 70000 does not fit into 16 bits"),
+    ],
+)
+def test_a_script_that_must_fail(text, message):
+    verdict = after(text)
+    assert verdict.outcome == "failed"
+    assert verdict.message.startswith(message)
+
+
+def test_an_option_with_another_value():
+    verdict = run(OPENED.replace("wscale 8", "wscale 7"))
+    assert verdict.message.startswith("x.pkt:5:1: option: expected wscale 7, got wscale 8")
+
+
+def test_options_in_another_order():
+    verdict = run(OPENED.replace("<mss 1460,nop,nop,sackOK,nop,wscale 8>", "<mss 1460,nop,wscale 8,nop,nop,sackOK>"))
+    assert "options: expected <mss 1460,nop,wscale 8,nop,nop,sackOK>, got <mss 1460,nop,nop,sackOK" in verdict.message
+
+
+def test_a_clock_that_ticks_otherwise():
+    text = """--tcp_ts_tick_usecs=1000
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < S 0:0(0) win 32792 <mss 1460,TS val 1 ecr 0>
++0 > S. 0:0(0) ack 1 <mss 1460,nop,nop,TS val 100 ecr 1>
++.1 < P. 1:6(5) ack 1 win 257 <nop,nop,TS val 1 ecr 100>
++0 > . 1:1(0) ack 6 <nop,nop,TS val 200 ecr 1>
+"""
+    assert run(text).outcome == "passed"
+    assert "TS val: expected 300, got 200" in run(text.replace("val 200", "val 300")).message
+
+
+def test_what_the_verdict_shows():
+    verdict = after("+0 close(4) = 0\n+0 > F. 1:1(0) ack 2")
+    assert verdict.message.split("\n")[1:] == [
+        "    expected: +0.000 > F. 1:1(0) ack 2",
+        "    got:      0.100 > F. 1:1(0) ack 1",
+    ]
+    assert verdict.log[-1] == "    0.100 > F. 1:1(0) ack 1"
+
+
+def test_the_tolerance_of_the_command_line_counts():
+    text = FIN + "+.1 > F. 1:1(0) ack 1"
+    assert after(text).outcome == "failed"
+    assert after(text, tolerance_usecs=200_000).outcome == "passed"
+
+
+def test_segments_are_joined_unless_they_count_one_by_one():
+    text = OPENED + "+0 write(4, ..., 3000) = 3000\n+0 > P. 1:3001(3000) ack 1\n"
+    assert run(text).outcome == "passed"
+    assert "flags: expected P., got ." in run("--strict_segments\n" + text).message
+
+
+def test_a_syntax_error_fails():
+    verdict = run("0 close(3 = 0")
+    assert verdict.outcome == "failed"
+    assert verdict.message.startswith("x.pkt:1:11: expected ',' or ')', found '='")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0 > S 0:0(0) <FO aabb>", "TCP Fast Open (line 1)"),
+        ("0 sendto(3, ..., 1, MSG_FASTOPEN, ..., ...) = 1", "TCP Fast Open (line 1)"),
+        ("0 send(3, ..., 1, MSG_DONTWAIT|MSG_ZEROCOPY) = 1", "zero copy (line 1)"),
+        ("0 setsockopt(3, SOL_TCP, TCP_MD5SIG, {a=1}, 8) = 0", "MD5 signatures (line 1)"),
+        ("0 socket(..., SOCK_STREAM, IPPROTO_MPTCP) = 3", "Multipath TCP (line 1)"),
+        ("0 > SEW 0:0(0)", "explicit congestion notification (line 1)"),
+        ("0 `sysctl -w net.ipv4.tcp_ecn=1`", "explicit congestion notification (line 1)"),
+        ("0 mmap(3) = 0", "the call mmap() (line 1)"),
+        ("0 %{ import os }%", "Python beyond assert in %{ }%: import os (line 1)"),
+        ("0 %{ assert __import__('os') }%", "Python that is not understood in %{ }%: __import__('os') (line 1)"),
+        ("0 `tc qdisc add dev tun0 root pfifo limit 0`", "a network that drops packets by a command (line 1)"),
+    ],
+)
+def test_a_script_that_is_skipped(text, reason):
+    verdict = run(text)
+    assert (verdict.outcome, verdict.message) == ("skipped", reason)
+
+
+def test_unknown_sysctls_are_told():
+    assert after("+0 `sysctl -w net.ipv4.tcp_nonsense=1`").unknown == ("net.ipv4.tcp_nonsense",)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("sysctl -q net.ipv4.tcp_fin_timeout=5", [("net.ipv4.tcp_fin_timeout", "5")]),
+        ("../common/set_sysctls.py /proc/sys/net/ipv4/tcp_sack=0", [("net.ipv4.tcp_sack", "0")]),
+        ("echo 1 > /proc/sys/net/ipv4/tcp_rfc1337", [("net.ipv4.tcp_rfc1337", "1")]),
+        ('sysctl -w net.ipv4.tcp_rmem="4096 87380 6291456"', [("net.ipv4.tcp_rmem", "4096 87380 6291456")]),
+        ("ip route show", None),
+    ],
+)
+def test_commands_that_set(command, expected):
+    assert settings.assignments(command) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "changes"),
+    [
+        ("net.ipv4.tcp_fin_timeout", "5", {"fin_wait_2_timeout": 5_000_000}),
+        ("net.ipv4.tcp_rmem", "4096 87380 6291456", {"window_shift": 7}),
+        ("net.ipv4.tcp_wmem", "1 2 3", {}),
+        ("net.inet.tcp.rfc1323", "2", {"window_scale": True, "timestamps": False}),
+        ("net.inet.tcp.insecure_rst", "1", {"reset_validity": "window"}),
+        ("net.inet.tcp.hostcache.purgenow", "1", {}),
+        ("net.inet.tcp.nonsense", "1", None),
+    ],
+)
+def test_sysctls(name, value, changes):
+    assert settings.changes(name, value) == changes
+
+
+@pytest.mark.parametrize(
+    ("check", "outcome"),
+    [
+        ("ss -tan | grep -q ESTAB", "passed"),
+        ("ss -tan state established | grep 8080", "passed"),
+        ("sockstat -4 | grep -w ESTABLISHED", "passed"),
+        ("netstat -n | grep 192.168.0.1.8080 | grep ESTABLISHED", "passed"),
+        ("! netstat -n | grep TIME_WAIT", "passed"),
+        ("ss -tan | grep LISTEN", "passed"),
+        ("sockstat | grep CLOSE_WAIT", "failed"),
+        ("sockstat | grep -v 8080", "failed"),
+        ("sockstat | awk 1", "failed"),
+    ],
+)
+def test_state_checks(check, outcome):
+    assert after(f"+0 `{check}`").outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("text", "profile"),
+    [
+        ("`sysctl -w net.inet.tcp.msl=1000`\n0 close(3) = 0", "bsd"),
+        ("`../common/defaults.sh`\n0 close(3) = 0", "linux"),
+        ("0 > S 0:0(0) <mss 1460,nop,wscale 6,sackOK,TS val 1 ecr 0>", "bsd"),
+        ("0 > S 0:0(0) <mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 8>", "linux"),
+        ("0 > S. 0:0(0) ack 1 <mss 1460,sackOK,eol,eol>", "bsd"),
+        ("0 > S. 0:0(0) ack 1 win 65535 <mss 1460>", "bsd"),
+        ("0 > S. 0:0(0) ack 1 <...>", "linux"),
+        ("0 close(3) = 0", "linux"),
+    ],
+)
+def test_the_dialect_tells_the_profile(text, profile):
+    assert profile_of(parse(text)) == profile
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.pkt").write_text(OPENED + FIN)
+    (tmp_path / "sub" / "b.pkt").write_text(OPENED + FIN.replace("F.", "R."))
+    (tmp_path / "sub" / "c.pkt").write_text("0 > S 0:0(0) <FO aabb>")
+    return tmp_path
+
+
+def drill(*words: object):
+    return CliRunner().invoke(app, ["drill", *map(str, words)])
+
+
+def test_the_command(folder):
+    done = drill(folder)
+    assert done.exit_code == 1
+    first, *_, last = done.stdout.splitlines()
+    assert first == f"{folder}/sub/b.pkt:9:1: flags: expected R., got F."
+    assert last == "1 passed, 1 failed, 1 skipped"
+    assert drill(folder / "a.pkt", folder / "sub" / "c.pkt").exit_code == 0
+
+
+def test_two_processes_say_the_same(folder):
+    assert drill(folder, "--jobs", 2).stdout == drill(folder).stdout
+
+
+def test_verdicts_for_programs(folder):
+    files = {form: folder / form for form in collection.FORMATS}
+    drill(folder, *(word for form, file in files.items() for word in (f"--{form}", file)), "--trace", folder / "t")
+    rows = json.loads(files["json"].read_text())
+    assert [(row["outcome"], row["line"]) for row in rows] == [("passed", None), ("failed", 9), ("skipped", None)]
+    tap = files["tap"].read_text().splitlines()
+    assert tap[1] == "1..3"
+    assert [line.split(" - ")[0] for line in tap if "ok " in line] == ["ok 1", "not ok 2", "ok 3"]
+    suite = ElementTree.parse(files["junit"]).getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "1")
+    assert len(list((folder / "t").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "nowhere: no such file or folder"),
+        ([".", "--profile", "windows"], "--profile windows: expected rfc9293, linux, bsd or auto"),
+        ([".", "-D", "A"], "-D A: expected NAME=VALUE"),
+    ],
+)
+def test_unusable_input(words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = drill(*words)
+    assert (done.exit_code, done.stderr.strip()) == (2, f"tcpclose: {message}")
+
+
+def test_a_folder_without_scripts(tmp_path):
+    assert drill(tmp_path).exit_code == 2
+
+
+def test_words_of_the_command_line(folder):
+    (folder / "a.pkt").write_text(OPENED + FIN.replace("ack 1", "ack ACKNOWLEDGED"))
+    assert drill(folder / "a.pkt", "-D", "ACKNOWLEDGED=1").exit_code == 0
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    (tmp_path / "a.pkt").write_bytes(b"\xff\xfe")
+    assert "cannot be read" in drill(tmp_path).stdout
