@@ -66,7 +66,7 @@ class _Parser(Scanner):
     def script(self) -> Script:
         """[options] [`command`] event+ [`command`]"""
         options: list[tuple[str, str]] = []
-        while (option := self.take(r"--([A-Za-z_]+(?:=[^\s]*)?)")) is not None:
+        while (option := self.take(r"--([A-Za-z_]\w*(?:=[^\s]*)?)")) is not None:
             name, _, value = option.partition("=")
             options.append((name, value))
         first_place, first = self.place(), self.take(r"`([^`]*)`") or ""
