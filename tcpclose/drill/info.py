@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tcpclose.drill.asserts import CONSTANTS
+from tcpclose.drill.dialect import Profile
 from tcpclose.protocol.connection import Connection
 from tcpclose.protocol.fsm import State
 from tcpclose.protocol.segment import seq_diff
@@ -29,10 +30,12 @@ _BSD_CONSTANTS = {f"TCPS_{name}": number for number, name in enumerate(_BSD.spli
 _BSD_CONSTANTS["TCPS_CLOSED"] = 0
 
 
-def tcp_info(connection: Connection | None, bsd: bool) -> dict[str, Any]:
-    """What is known of a connection; None is one that is gone."""
+def tcp_info(connection: Connection | None, profile: Profile) -> dict[str, Any]:
+    """What is known of a connection; None is one that is gone. Linux's sockets know nothing of their TIME-WAIT."""
     state = State.CLOSED if connection is None else connection.state
-    if bsd:
+    if profile == "linux" and state.lingers:
+        state, connection = State.CLOSED, None
+    if profile == "bsd":
         info: dict[str, Any] = {"tcpi_state": _BSD_NUMBERS[state], **_BSD_CONSTANTS}
     else:
         info = {"tcpi_state": CONSTANTS[f"TCP_{_LINUX[state]}"]}

@@ -34,6 +34,16 @@ _ANY_TIME = 300 * SECOND  # and one that may come at any time
 _CALL_PATIENCE = 3 * SECOND  # how long the next call waits for one that still blocks
 _FIRST_REMOTE_PORT = 49152
 
+_LARGEST_MSS = 65495  # as far as TCP goes; the MTU says less
+_NEVER = 365 * 24 * 3600 * SECOND
+
+#: What the hosts of the public scripts have, besides the profile: no user timeout, only a limit of retransmissions.
+_HOSTS: dict[Profile, dict[str, Any]] = {
+    "rfc9293": {},
+    "linux": {"user_timeout": _NEVER},
+    "bsd": {"user_timeout": _NEVER, "r2": 12},
+}
+
 _ADDRESSES = {"ipv4": ("192.168.0.1", "192.0.2.1"), "ipv6": ("fd3d:fa7b:d17d::1", "2001:db8::1")}
 
 
@@ -100,9 +110,9 @@ class Run:
         local, remote = _ADDRESSES["ipv6" if options.get("ip_version", "ipv4") == "ipv6" else "ipv4"]
         self.remote = Endpoint(options.get("remote_ip", remote).split("/")[0], _whole(options, "connect_port", 8080))
         mtu = _whole(options, "mtu", 1500)
-        config = replace(PROFILES[self.profile], soft_errors=True)
-        if "mss" in options:
-            config = replace(config, mss=_whole(options, "mss", config.mss))
+        config = replace(PROFILES[self.profile], **_HOSTS[self.profile])
+        if "mss" in options or "mtu" in options:
+            config = replace(config, mss=_whole(options, "mss", _LARGEST_MSS))
         self.stack = Stack(config, b"drill", mtu=lambda address: mtu)
         self.sockets = Sockets(self.stack, options.get("local_ip", local).split("/")[0])
         self.calls = Calls(self)
@@ -398,7 +408,7 @@ class Run:
 
         self._settle()
         pair = self._subject.pair
-        return tcp_info(None if pair is None else self.stack.find(pair), self.bsd)
+        return tcp_info(None if pair is None else self.stack.find(pair), self.profile)
 
 
 def _whole(options: Mapping[str, str], name: str, default: int) -> int:

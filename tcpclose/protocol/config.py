@@ -199,6 +199,12 @@ class TcpConfig:
         "3.9.1",
         "text for a user who reads no more is thrown away; or kept, and unwanted once our FIN is sent",
     )
+    reset_told: Literal["always", "not_after_fin", "to_readers"] = setting(
+        "always",
+        "",
+        "3.9.1",
+        "a peer's RST is ECONNRESET; but EPIPE when its FIN came before; or EPIPE to all who write",
+    )
     linger_expired: Literal["continue", "reset"] = setting(
         "continue", "", "3.9.1", "a lingering close whose time is over: TCP goes on alone, or ends it by a RST"
     )
@@ -329,6 +335,7 @@ PROFILES: dict[str, TcpConfig] = {
         unreachable="opening",
         unwanted_text_reset="segment",
         shutdown_read="keep",
+        reset_told="not_after_fin",
         without_ack="first",
         repeated_syn="repeat",
         nagle_waits_for="small",
@@ -349,6 +356,7 @@ PROFILES: dict[str, TcpConfig] = {
         window_edge="inside_but_rst",
         repeated_syn="repeat",
         nagle_waits_for="earlier",
+        reset_told="to_readers",
         rto_extra=200 * MILLISECOND,
         challenge_ack_limit=5,
         challenge_ack_interval=1 * SECOND,

@@ -201,6 +201,8 @@ class Socket:
     def write(self, text: bytes, now: int) -> int:
         """SEND as much as there is room for: how many octets were taken. EAGAIN for none, EPIPE after the end."""
         self._look()
+        if self._pair is not None and not self._live and self._stack.config.reset_told == "to_readers":
+            raise SocketError("EPIPE")
         self._raise_pending()
         connection = self._wanted()
         if "WR" in self._shut or not self._live:
@@ -392,6 +394,8 @@ class Socket:
             error = _ERRNO.get(what.cause)
             if error in _EXPLAINED and self._reported is not None:
                 error = self._reported
+            elif what.cause is Cause.RESET_BY_PEER and self._wanted().receiver.finished:
+                error = "EPIPE" if self._stack.config.reset_told == "not_after_fin" else error
             self._error = error
             del self._sockets.by_pair[self._the_pair]
 
