@@ -429,3 +429,83 @@ def test_the_ends_that_others_bring_about():
         client.read(1, 0)
     net.run()
     assert server.option("SO_ERROR") == "ECONNRESET"
+
+
+# poll, ioctl, peeking
+
+
+def test_what_poll_says_of_a_connection(net):
+    fresh = net.client.socket()
+    assert fresh.poll() == {"OUT", "HUP"}
+    client = net.begin()
+    assert client.poll() == set()
+    net.run()
+    assert net.listener.poll() == {"IN"}
+    server = net.listener.accept(net.now)
+    assert net.listener.poll() == set()
+    assert client.poll() == {"OUT"}
+    server.write(b"text", net.now)
+    net.run()
+    assert client.poll() == {"IN", "OUT"}
+    server.shutdown("WR", net.now)
+    net.run()
+    assert client.poll() == {"IN", "OUT", "RDHUP"}
+    assert server.poll() == {"OUT"}
+    client.read(9, net.now)
+    client.close(net.now)
+    net.run()
+    assert server.poll() == {"IN", "OUT", "RDHUP", "HUP"}
+
+
+def test_what_poll_says_when_all_is_shut_or_reset(net):
+    client, server = net.pair()
+    client.shutdown("RDWR", net.now)
+    assert client.poll() == {"IN", "OUT", "RDHUP", "HUP"}
+    server.set_option("SO_LINGER", (True, 0), net.now)
+    server.close(net.now)
+    net.run()
+    assert client.poll() == {"ERR", "IN", "OUT", "RDHUP", "HUP"}
+
+
+def test_no_room_for_more_text(net):
+    client, _ = net.pair()
+    client.set_option("SO_SNDBUF", 10, net.now)
+    net.cut = True
+    client.write(bytes(10), net.now)
+    assert client.poll() == set()
+
+
+def test_what_is_queued(net):
+    with fails("EINVAL"):
+        net.listener.queued("SIOCINQ")
+    with fails("EINVAL"):
+        net.client.socket().queued("SIOCINQ")
+    client, server = net.pair()
+    client.write(bytes(100), net.now)
+    assert (client.queued("SIOCOUTQ"), client.queued("SIOCOUTQNSD")) == (100, 0)
+    net.run()
+    assert (client.queued("FIONWRITE"), server.queued("FIONREAD")) == (0, 100)
+
+
+def test_peeking_leaves_the_text(net):
+    client, server = net.pair()
+    client.write(b"text", net.now)
+    net.run()
+    assert [server.peek(2), server.peek(9), server.read(9, net.now)] == [b"te", b"text", b"text"]
+    assert server.pair is not None
+
+
+@pytest.mark.parametrize(
+    ("told", "errno"), [("always", "ECONNRESET"), ("not_after_fin", "EPIPE"), ("to_readers", "EPIPE")]
+)
+def test_a_reset_behind_the_fin(told, errno):
+    net = Net(reset_told=told)
+    client, server = net.pair()
+    server.shutdown("WR", net.now)
+    net.run()
+    server.set_option("SO_LINGER", (True, 0), net.now)
+    server.close(net.now)
+    net.run()
+    with fails(errno):
+        client.write(b"x", net.now)
+    assert client.option("SO_ERROR") == ("ECONNRESET" if told == "to_readers" else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from netted import Net
 
 from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.protocol.connection import TcpError
@@ -234,3 +235,16 @@ def test_an_error_counts_only_for_what_is_in_flight(stack, seq, heeded):
 def test_an_error_about_no_connection_is_dropped(stack):
     stack.icmp_arrives(PAIR, 0, *PORT_UNREACHABLE, 0)
     assert stack.news() == []
+
+
+def test_other_settings_for_the_whole_host():
+    """For what listens, for what there is, and for what will be opened."""
+    net = Net()
+    client, _ = net.pair()
+    net.server.stack.reconfigure(net.now, mss=500)
+    net.client.stack.reconfigure(net.now, user_timeout=7 * SECOND)
+    assert net.client.stack.find(client.pair).config.user_timeout == 7 * SECOND
+    assert net.client.stack.time_wait.config is net.client.stack.config
+    client, server = net.pair()
+    assert net.server.stack.find(server.pair).config.mss == 500
+    assert net.client.stack.find(client.pair).config.user_timeout == 7 * SECOND
