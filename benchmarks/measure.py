@@ -12,6 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 
+from tcpclose.drill.runner import Wishes, run_text
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection
 from tcpclose.protocol.datagram import Datagram, Endpoint
@@ -284,3 +285,35 @@ def _read(end: socket.socket, octets: int) -> None:
     """That many octets, or all up to the end of the stream."""
     while octets > 0 and (text := end.recv(octets)):
         octets -= len(text)
+
+
+# packetdrill scripts
+
+SCRIPT = """\
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < S 0:0(0) win 32792 <mss 1460,sackOK,nop,nop,nop,wscale 7>
++0 > S. 0:0(0) ack 1 <mss 1460,nop,nop,sackOK,nop,wscale 8>
++.1 < . 1:1(0) ack 1 win 257
++0 accept(3, ..., ...) = 4
++0 write(4, ..., 1000) = 1000
++0 > P. 1:1001(1000) ack 1
++.1 < . 1:1(0) ack 1001 win 257
++0 close(4) = 0
++0 > F. 1001:1001(0) ack 1
++.1 < F. 1:1(0) ack 1002 win 257
++0 > . 1002:1002(0) ack 2
+"""
+
+
+def scripts(size: int) -> float:
+    """Short scripts that are read, run and judged in a second."""
+
+    def work() -> None:
+        for _ in range(size):
+            verdict = run_text(SCRIPT, "benchmark", Wishes(profile="linux"))
+            assert verdict.outcome == "passed", verdict.message
+
+    return per_second(size, work)
