@@ -250,8 +250,9 @@ class _Parser(Scanner):
             return Array(self.items("]", self.value))
         if self.accept("{"):
             return Struct(self.items("}", self.entry))
-        name = self.need(_NAME, "a value")
-        return Function(name, self.items(")", self.value)) if self.accept("(") else Word(name)
+        if (name := self.take(rf"({_NAME})\(")) is not None:  # behind a blank it would be a note
+            return Function(name, self.items(")", self.value))
+        return Word(self.need(_NAME, "a value"))
 
     def entry(self) -> Entry:
         """[name [(size)] =] value"""

@@ -287,7 +287,7 @@ class Run:
         pair = self._pair_for_inbound()
         self._log(self.now, print_action(icmp))
         seq = self._subject.live(icmp.quoted[0]) if icmp.quoted is not None else self._oldest(pair)
-        self.stack.icmp_arrives(pair, seq, type, code, self.now)
+        self.stack.icmp_arrives(pair, seq, type, code, self.now, icmp.mtu or 0)
         self._settle()
 
     def _oldest(self, pair: Pair) -> int:
