@@ -71,6 +71,7 @@ LINUX: dict[str, Callable[[str], Changes]] = {
     "tcp_max_orphans": _times("max_orphans"),
     "tcp_max_tw_buckets": _times("time_wait_limit"),
     "tcp_rmem": _read_memory,
+    "tcp_early_retrans": lambda value: {"loss_probe": int(value) >= 3},
     "tcp_rto_min_us": _times("rto_min"),
     "tcp_rto_max_ms": _times("rto_max", MILLISECOND),
 }
@@ -95,6 +96,7 @@ BSD: dict[str, Callable[[str], Changes]] = {
     "initcwnd_segments": _times("initial_window"),
     "rexmit_initial": _times("rto_initial", MILLISECOND),
     "rexmit_min": _times("rto_min", MILLISECOND),
+    "rexmit_slop": _times("rto_extra", MILLISECOND),
     "rfc3042": _switch("limited_transmit"),
     "tolerate_missing_ts": _switch("missing_timestamps", "accept", "drop"),
     "maxtcptw": _times("time_wait_limit"),

@@ -243,8 +243,11 @@ class TcpConfig:
     without_ack: Literal["fifth", "first"] = setting(
         "fifth", "", "3.10.7.4", "a segment without ACK, RST and SYN is dropped in the fifth step, or before the first"
     )
-    repeated_syn: Literal["acknowledge", "repeat"] = setting(
-        "acknowledge", "", "3.10.7.4", "the SYN again in SYN-RECEIVED: an ACK, or our SYN,ACK again"
+    repeated_syn: Literal["acknowledge", "repeat", "repeat_to_any"] = setting(
+        "acknowledge", "", "3.10.7.4", "the SYN again in SYN-RECEIVED: an ACK, our SYN,ACK again, or that for any SYN"
+    )
+    handshake_reset: Literal["any", "bare"] = setting(
+        "any", "", "3.10.7.4", "a RST for our SYN,ACK counts with ACK, too, or only without, as such a RST must be"
     )
     syn_validity: Literal["challenge", "window"] = setting(
         "challenge",
@@ -354,7 +357,8 @@ PROFILES: dict[str, TcpConfig] = {
         whole_segments=True,
         window_steps=False,
         window_edge="inside_but_rst",
-        repeated_syn="repeat",
+        repeated_syn="repeat_to_any",
+        handshake_reset="bare",
         nagle_waits_for="earlier",
         reset_told="to_readers",
         rto_extra=200 * MILLISECOND,

@@ -344,7 +344,7 @@ class Connection(Machine):
         if not segment.ctl & (ACK | RST | SYN) and self.config.without_ack == "first":
             self.counters["dropped: no ACK"] += 1
             return
-        if segment.ctl & (ACK | RST | SYN) == SYN and segment.seq == self.tcb.irs and self._repeats_syn:
+        if segment.ctl & (ACK | RST | SYN) == SYN and self._may_listen and self._repeats_for(segment):
             self._retransmit(now)
             return
         if self.state.handshaking and segment.ctl & SYN and segment.ctl & ACK and segment.seq == self.tcb.irs:
@@ -416,7 +416,9 @@ class Connection(Machine):
         if self.state.lingers and self.config.time_wait_rst == "ignore":
             self.counters["dropped: RST in TIME-WAIT"] += 1
             return  # RFC 1337
-        if segment.seq != self.tcb.rcv_nxt and self.config.reset_validity == "exact":
+        if segment.ctl & ACK and self._may_listen and self.config.handshake_reset == "bare":
+            self.counters["dropped: RST with ACK for our SYN,ACK"] += 1
+        elif segment.seq != self.tcb.rcv_nxt and self.config.reset_validity == "exact":
             self._challenge(now)
         else:
             self._post(Event.BACK_TO_LISTEN if self._may_listen else Event.RST, now)
@@ -435,9 +437,10 @@ class Connection(Machine):
             self._send_reset(now)
             self._post(Event.RST, now)
 
-    @property
-    def _repeats_syn(self) -> bool:
-        return self._may_listen and self.config.repeated_syn == "repeat"
+    def _repeats_for(self, syn: Segment) -> bool:
+        """Is our SYN,ACK sent again for a SYN that comes while it is unacknowledged?"""
+        rule = self.config.repeated_syn
+        return rule == "repeat_to_any" or (rule == "repeat" and syn.seq == self.tcb.irs)
 
     @property
     def _may_listen(self) -> bool:
