@@ -56,6 +56,7 @@ class Running:
     def attempt(self) -> None:
         """Make the call, and compare its result. Raises `Mismatch`, or `Blocked`."""
         errno = ""
+        self.calls.check_arguments(self.call)
         try:
             result = self.calls.handler(self.call.name)(self.call.arguments, self)
         except SocketError as error:
@@ -95,6 +96,14 @@ def _expected(call: Call) -> str:
 _GIVES_DESCRIPTOR = frozenset({"socket", "accept", "accept4", "epoll_create", "epoll_create1"})
 Arguments = tuple[Value, ...]
 
+#: Call -> how many arguments it needs; the others need one.
+_ARGUMENTS = (
+    dict.fromkeys(("listen", "shutdown", "fcntl", "writev", "readv"), 2)
+    | dict.fromkeys(("write", "read", "sendmsg", "recvmsg", "ioctl", "poll"), 3)
+    | dict.fromkeys(("send", "sendto", "recv", "recvfrom", "setsockopt", "getsockopt"), 4)
+    | dict.fromkeys(("epoll_ctl", "epoll_wait"), 4)
+)
+
 
 class Calls:
     """All descriptors of a script, and what its calls do to them."""
@@ -109,6 +118,12 @@ class Calls:
         if found is None:
             raise Unsupported(f"the call {name}()")
         return found
+
+    def check_arguments(self, call: Call) -> None:
+        """Raises `Mismatch` when there are too few."""
+        least = _ARGUMENTS.get(call.name, 1)
+        if len(call.arguments) < least:
+            raise Mismatch(f"{call.name}() needs {least} arguments, got {len(call.arguments)}")
 
     def rename(self, fresh: int, wanted: int) -> None:
         """Give a new descriptor the number that the script knows it by."""
@@ -274,6 +289,8 @@ class Calls:
             case "F_GETFL":
                 return 2 | (nonblock if descriptor.nonblocking else 0)
             case "F_SETFL":
+                if len(arguments) < 3:
+                    raise Mismatch("fcntl(): a flag is missing")
                 flags = arguments[2]
                 plain = values.number(flags) & nonblock if isinstance(flags, int) else 0
                 descriptor.nonblocking = bool(plain) or "O_NONBLOCK" in values.names(flags)
@@ -299,7 +316,8 @@ class Calls:
         ready = 0
         found: list[tuple[Struct, int]] = []
         for entry in entries:
-            assert isinstance(entry, Struct)
+            if not isinstance(entry, Struct):
+                raise Mismatch("expected entries such as {fd=4, events=POLLIN, revents=0}")
             descriptor = self.descriptors.get(values.number(values.member(entry, "fd")))
             events = self._ready(descriptor, values.number(values.member(entry, "events")))
             ready += bool(events)
