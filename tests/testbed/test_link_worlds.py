@@ -40,6 +40,7 @@ connection = "c1"
 call = "open"
 [[step]]
 when = "h1.c1 sees CONNECTED"
+after = "50ms"
 host = "h1"
 connection = "c1"
 call = "send"
