@@ -43,7 +43,7 @@ def tcp_info(connection: Connection | None, profile: Profile) -> dict[str, Any]:
         return info
     sender, tcb = connection.sender, connection.tcb
     in_flight = seq_diff(tcb.snd_nxt, tcb.snd_una)
-    phase = "Loss" if sender.resend is not None else "Open" if sender.recover is None else "Recovery"
+    phase = "Loss" if sender.lost is not None else "Open" if sender.recover is None else "Recovery"
     return info | {
         "tcpi_ca_state": CONSTANTS[f"TCP_CA_{phase}"],
         "tcpi_retransmits": connection.retransmissions,
