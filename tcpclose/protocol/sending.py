@@ -352,14 +352,17 @@ class Sender:
                 self._window_opened()
             tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = wnd, segment.seq, segment.ack
             tcb.snd_wnd_max = max(tcb.snd_wnd_max, wnd)
-        if tcb.snd_wnd == 0:
-            self.user_at = None  # 3.8.6.1, MUST-37: a peer that answers is there; the next probe starts the clock
+        if tcb.snd_wnd == 0 and self.config.window_probe == "text":
+            # 3.8.6.1, MUST-37: a peer that answers is there; the next probe starts the clock. Linux lets it run on.
+            self.user_at = None
 
     def _window_opened(self) -> None:
         """Probes that found the window closed were thrown away: send them again, with a fresh timer."""
         self.resend = self.base if self.outstanding else None
         self.rto = self._computed_rto()
         self.rto_at = self.probe_at = None
+        if not self.outstanding:
+            self.user_at = None
 
     def _measured(self, rtt: int) -> None:
         """RFC 6298 2.2 to 2.4."""
