@@ -180,6 +180,13 @@ def _repeats(mutant: Mutant) -> bool:
     return bool(before) and answer.ack == before[-1].ack
 
 
+def _only_repeats(mutant: Mutant) -> bool:
+    """Is nothing said any more but the ACK that was said before?"""
+    before = _packets(mutant.script.events[: mutant.index], inbound=False)
+    later = _packets(mutant.script.events[mutant.index + 1 :], inbound=False)
+    return bool(before) and bool(later) and all((p.flags, p.ack) == (".", before[-1].ack) for p in later)
+
+
 def _packets(events: tuple[Event, ...], inbound: bool) -> list[Packet]:
     return [e.action for e in events if isinstance(e.action, Packet) and e.action.inbound == inbound]
 
@@ -269,6 +276,9 @@ UNOBSERVABLE: dict[str, Callable[[Mutant], bool]] = {
     "a RST that does not count may be dropped for another reason (3.10.7.3, RFC 1337, RFC 5961 7)": lambda m: (
         _inbound(m, *_NUMBERS, *_CONTROL) and "R" in m.action.flags and not _nothing_sent_later(m)
     ),
+    "no challenge ACK leaves within the limit, whatever is not acceptable (RFC 5961 7)": lambda m: (
+        _inbound(m, *_CONTROL) and _answer(m) is None and not m.action.length and _only_repeats(m)
+    ),
     "a SYN counts with ACK or without it in a synchronized state (3.10.7.4 fourth)": lambda m: (
         _inbound(m, "flag .") and "S" in m.action.flags and bool(_before(m))
     ),
@@ -332,7 +342,7 @@ UNOBSERVABLE: dict[str, Callable[[Mutant], bool]] = {
         m.what in ("quoted seq", "quoted length")
     ),
 }
-_LIMITS = ("SO_LINGER", "TCP_USER_TIMEOUT", "TCP_KEEPINTVL", "TCP_KEEPCNT", "SO_RCVTIMEO")
+_LIMITS = ("SO_LINGER", "TCP_USER_TIMEOUT", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_DEFER_ACCEPT", "SO_RCVTIMEO")
 
 
 def reason(mutant: Mutant) -> str | None:
