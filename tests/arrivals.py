@@ -50,7 +50,9 @@ SYN-RECEIVED*       | SYN-ACK               | left-1            | *            |
 *                   | ACK                   | right+1           | linux bsd    | as inside  | as inside   | there and in BSD, unless it is a RST
 *                   | RST RST-ACK           | left-1 right+1    | *            | nothing    | same        | 3.10.7.4 first: drop it in silence
 *                   | FIN                   | left-1 right+1    | linux        | nothing    | same        | Linux: without ACK, nothing is looked at
-SYN-RECEIVED        | SYN SYN-FIN           | left-1            | linux bsd    | SYN-ACK    | same        | the SYN comes again, so does its answer
+SYN-RECEIVED        | SYN SYN-FIN           | left-1            | linux        | SYN-ACK    | same        | the SYN comes again, so does its answer
+SYN-RECEIVED        | SYN SYN-FIN           | *                 | bsd          | SYN-ACK    | same        | BSD: so it does for any SYN
+SYN-RECEIVED        | RST-ACK               | *                 | bsd          | nothing    | same        | BSD: no RST for our SYN,ACK can carry ACK
 *                   | SYN-FIN               | left-1            | *            | ACK        | same        | two numbers, the second inside: an old SYN
 *                   | *                     | left-1 right+1    | *            | ACK        | same        | 3.10.7.4 first: "send an acknowledgment"
 
