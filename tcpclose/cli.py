@@ -69,15 +69,22 @@ def list_runs(
     from tcpclose import runs
     from tcpclose.scenario import Scenario, ScenarioError
 
+    place = folder or runs.RUNS
+    if folder is not None and not folder.is_dir():
+        _fail(f"{folder}: there is no such folder", 2)
     rows = []
-    for path in sorted((folder or runs.RUNS).glob("*/")):
+    for path in runs.run_folders(place):
+        name = str(path.relative_to(place))
         try:
             record = runs.load_record(path)
             title = Scenario.load(path / "scenario.toml").title
         except (runs.FolderError, ScenarioError) as error:
-            rows.append((path.name, "", "damaged", str(error)))
+            rows.append((name, "", "damaged", str(error)))
             continue
-        rows.append((path.name, record.world, record.status, f"{title}\n{record.reason}".strip()))
+        rows.append((name, record.world, record.status, f"{title}\n{record.reason}".strip()))
+    if not rows:
+        typer.echo(f"no runs in {place}/")
+        return
     _print_table(("run", "world", "status", "title, reason"), rows)
 
 
@@ -178,8 +185,10 @@ def _draw_machine(path: Path) -> None:
 
     try:
         draw_machine(path)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         _fail(error, 2)
+    except OSError as error:
+        _fail(f"{path}: {error.strerror}", 2)
     typer.echo(path)
 
 
@@ -322,6 +331,9 @@ def _print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     from rich.table import Table
 
     table = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        column.overflow = "fold"
+    table.columns[0].no_wrap = True  # names are there to be copied
     for row in rows:
         table.add_row(*map(escape, row))
     Console().print(table)

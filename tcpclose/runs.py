@@ -56,7 +56,8 @@ def find_scenario(name: str) -> Path:
         if path.exists() and not path.is_dir():
             return path
     labs = ", ".join(sorted(path.parent.name for path in LABS.glob("*/scenario.toml")))
-    raise ScenarioError([f"there is no such file, and no such lab; the labs are {labs}"], name)
+    what = "this folder has no scenario.toml, and there is" if Path(name).is_dir() else "there is no such file, and"
+    raise ScenarioError([f"{what} no such lab; the labs are {labs}"], name)
 
 
 def label_of(path: Path) -> str:
@@ -73,7 +74,8 @@ def new_folder(label: str, out: Path | None = None) -> Path:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise FolderError(f"{out}: {error.strerror}") from None
+            what = "it is a file" if out.is_file() else error.strerror
+            raise FolderError(f"{out} cannot be a run's folder: {what}; choose another place with --out") from None
         if any(out.iterdir()):
             raise FolderError(f"{out} is not empty{_whose(out)}; a run needs a folder of its own")
         return out
@@ -88,6 +90,13 @@ def new_folder(label: str, out: Path | None = None) -> Path:
             raise FolderError(f"{folder}: {error.strerror}; choose another place with --out") from None
         return folder
     raise FolderError(f"{RUNS} has a thousand runs of this second")
+
+
+def run_folders(place: Path) -> Iterator[Path]:
+    """The folders of runs in `place`, by name. A comparison keeps each of its runs in a folder below its own."""
+    for folder in sorted(place.glob("*/")):
+        below = sorted(path.parent for path in folder.glob("*/run.json"))
+        yield from [folder] if (folder / "run.json").exists() or not below else below
 
 
 def _whose(folder: Path) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from inspect import signature
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any, Literal
@@ -295,8 +296,15 @@ def load_topology(name: str, args: Mapping[str, Any] | None = None, folder: Path
     try:
         topo = make(**(args or {}))
     except Exception as error:  # somebody else's code: whatever goes wrong there is told as the topology's fault
-        raise TopologyError(f"topology {name} cannot be made of {dict(args or {})}: {error}") from error
+        raise TopologyError(
+            f"topology {name} cannot be made of {dict(args or {})}: {error}; its parameters are {_parameters(make)}"
+        ) from error
     return read_topo(topo)
+
+
+def _parameters(make: Callable[..., Any]) -> str:
+    """The names of the parameters that `args` may hold: those of a Topo's `build`, or of a function that makes one."""
+    return ", ".join(name for name in signature(getattr(make, "build", make)).parameters if name != "self") or "none"
 
 
 def _topo_class(name: str, folder: Path) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from tcpclose import runs
 from tcpclose.cli import app
+from tcpclose.protocol.config import TcpConfig
 from tcpclose.scenario import Scenario
 from tcpclose.testbed import box
 from tcpclose.trace.events import Trace
@@ -77,6 +79,8 @@ port = 80
     ("words", "message"),
     [
         (["run", "nosuch"], "tcpclose: nosuch: there is no such file, and no such lab; the labs are"),
+        (["run", str(runs.LABS)], "labs: this folder has no scenario.toml, and there is no such lab; the labs are"),
+        (["run", "demo", "--set", "topology_args.dely=5ms"], "its parameters are delay, bw, loss, queue"),
         (["run", "demo", "--world", "moon"], "tcpclose: --world moon: expected sim or mininet"),
         (["run", "demo", "--set", "host.h1.tcp.user_timout=3s"], "unknown key; did you mean user_timeout?"),
         (["run", "demo", "--set", "topology=three_hosts"], "demo/scenario.toml: there is no topology three_hosts"),
@@ -98,6 +102,18 @@ def test_bad_input_gets_one_clear_message_and_status_2(tmp_path, words, message)
     assert message in done.output
     assert "Traceback" not in done.output
     assert not (tmp_path / "run" / "trace.jsonl").exists()
+
+
+def test_a_file_is_no_place_for_a_run(tmp_path):
+    (tmp_path / "run").touch()
+    done = tcpclose("demo", "--world", "sim", "--out", tmp_path / "run")
+    assert done.exit_code == 2
+    assert "run cannot be a run's folder: it is a file; choose another place with --out" in done.output
+
+
+def test_settings_are_told_by_their_whole_names():
+    told = tcpclose("config").output
+    assert {field.name for field in dataclasses.fields(TcpConfig)} - set(told.split()) == set()
 
 
 def test_what_did_not_happen_is_told(tmp_path):

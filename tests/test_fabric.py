@@ -11,7 +11,7 @@ from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.simulator import simulate
 from tcpclose.topology import TOPOLOGIES, TopologyError, load_network
 from tcpclose.trace.events import Dropped, End, FaultTaken, Lost, Received, Sent, Told, Trace
-from tcpclose.trace.reading import flights
+from tcpclose.trace.reading import flights, releases
 from tcpclose.wire import decode_ethernet, decode_icmp, decode_tcp, read_pcap
 
 TALK = """
@@ -155,6 +155,8 @@ def test_a_middlebox_that_forgets_drops_or_resets(kind):
     trace = run(forget, **box(kind=kind, answer="reset"))
     assert causes(trace) == {"h1": "reset by peer", "h2": "reset by peer"}
     assert not trace.of(Dropped)
+    assert [(release.first, release.action) for release in releases(trace)] == [("a middlebox", "RST")]
+    assert [flight.target for flight in flights(trace) if flight.unsent] == ["h1", "h2"]
 
 
 def test_errors_find_their_way_through_a_translator(tmp_path):

@@ -140,7 +140,8 @@ def test_the_command_writes_it_and_always_the_same(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("machine.doc", "charts are written as .png or .svg"), ("none/m.svg", "No such file")]
+    ("name", "message"),
+    [("machine.doc", "charts are written as .png or .svg"), ("none/m.svg", r"none/m\.svg: No such file")],
 )
 def test_what_cannot_be_written_is_told(tmp_path, name, message):
     done = CliRunner().invoke(app, ["fsm", "--svg", str(tmp_path / name)])

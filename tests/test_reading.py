@@ -207,7 +207,7 @@ def test_a_timeout_whose_peer_learns_of_it_later() -> None:
 
 def test_an_end_that_never_ends() -> None:
     release = releases(half_open().trace())[0]
-    assert (release.open, release.how, release.duration) == (True, "abrupt", 0)
+    assert (release.open, release.how, release.duration) == (True, "abrupt", None)
     assert release.causes == {"h1": "user timeout"}
 
 

@@ -42,6 +42,21 @@ def test_a_complete_run_is_no_longer_running(tmp_path):
     assert "Four ways to end a connection" in listed(tmp_path)
 
 
+def test_the_runs_of_a_comparison_are_listed_one_by_one(tmp_path):
+    (tmp_path / "both").mkdir()
+    for name in ("both/own-own", "both/simulator", "alone"):
+        execute(tmp_path / name)
+    assert [line.split()[:3] for line in listed(tmp_path).splitlines() if "complete" in line] == [
+        [name, "sim", "complete"] for name in ("alone", "both/own-own", "both/simulator")
+    ]
+
+
+def test_where_no_runs_are_that_is_said(tmp_path):
+    assert listed(tmp_path) == f"no runs in {tmp_path}/\n"
+    done = CliRunner().invoke(app, ["runs", str(tmp_path / "none")])
+    assert (done.exit_code, done.output) == (2, f"tcpclose: {tmp_path / 'none'}: there is no such folder\n")
+
+
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [

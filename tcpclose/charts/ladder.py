@@ -157,6 +157,8 @@ class _Panel:
         full = to_x - towards * BAR / 2
         if self._stops(arrow):
             full = start[0] + (full - start[0]) * LOST_AT
+        if flight.unsent:  # by a middlebox, where the losses are, and nobody knows how long before
+            start = (full + (start[0] - full) * LOST_AT, arrow.bottom - 0.05)
         return start, (full, arrow.bottom)
 
     def strokes(self, arrow: Arrow) -> list[tuple[Point, Point]]:

@@ -155,13 +155,13 @@ def _endpoints(flown: list[Flight]) -> dict[str, str]:
 
 
 def title(name: str | None, release: Release | None) -> str:
-    """As "c1 — graceful" or, where the ends differ, "c4 — h1 user timeout, h2 reset by peer"."""
+    """As "c1 — graceful" or, where the ends differ or one is open, "c4 — h1 user timeout, h2 reset by peer"."""
     if name is None:
         return NO_CONNECTION
     causes = release.causes if release else {}
-    if not causes:
+    if release is None or not causes:
         return f"{name} — not released"
-    if len(set(causes.values())) == 1:
+    if len(set(causes.values())) == 1 and not release.open:
         cause = next(iter(causes.values()))
         return name if cause == name else f"{name} — {cause}"
     return f"{name} — " + ", ".join(f"{host} {causes[host]}" for host in sorted(causes, key=natural))

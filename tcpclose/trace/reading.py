@@ -31,6 +31,9 @@ REMEDY = {
     "pause": "resume",
 }
 
+#: Who sent what no host sent. A trace does not know its name.
+MIDDLEBOX = "a middlebox"
+
 #: What people call them while they last.
 _LASTING = {"crash": "off", "pause": "paused"}
 
@@ -61,6 +64,8 @@ class Flight:
     fired: tuple[Change, ...] = ()
     #: It says that it is from another host than that which sent it.
     forged: bool = False
+    #: It claims to be from `source`, which keeps a trace of what it sends and did not send it: a middlebox did.
+    unsent: bool = False
 
     @property
     def segment(self) -> SegmentEvent:
@@ -144,6 +149,11 @@ def flights(trace: Trace) -> list[Flight]:
     """Every segment's way, in the order in which they set out. A duplicate made on the way has a flight of its own."""
     fired = _fired(trace)
     names = hosts(trace)
+    speakers = {
+        (event.connection, *_ends(event.connection, event)): event.host
+        for event in trace.of(Sent)
+        if names.get(address(event.src)) == event.host
+    }
     recent: dict[frozenset[str], str] = {}  # 4-tuple to the connection that used it last
     numbers = _Numbers()
     result = []
@@ -154,7 +164,9 @@ def flights(trace: Trace) -> list[Flight]:
         if owner:
             recent[pair] = owner
         sent, arrived = journey.sent, journey.arrived
-        source = sent.host if sent else names.get(address(first.src), address(first.src))
+        answered = sent is None and not journey.copy and "RST" in controls(first)
+        pretended = speakers.get((first.connection, *_ends(first.connection, first))) if answered else None
+        source = sent.host if sent else pretended or names.get(address(first.src), address(first.src))
         forged = sent is not None and names.get(address(first.src), source) != source
         seq, ack, again = numbers.read(owner, source, first, forged)
         result.append(
@@ -171,6 +183,7 @@ def flights(trace: Trace) -> list[Flight]:
                 copy=journey.copy,
                 fired=tuple(fired.get(id(arrived), ())),
                 forged=forged,
+                unsent=pretended is not None,
             )
         )
     return result
@@ -367,7 +380,7 @@ class Release:
     """How one connection ended. The dictionaries go by host, one entry for each end that there was."""
 
     connection: str
-    #: The host that began the release, and by what: "close", "abort", "timeout", "FIN", "RST", "unreachable" ...
+    #: The host (or MIDDLEBOX) that began the release, and by what: "close", "abort", "timeout", "FIN", "RST" ...
     first: str | None = None
     action: str | None = None
     began: int | None = None
@@ -375,7 +388,7 @@ class Release:
     how: str | None = None
     causes: dict[str, str] = field(default_factory=dict)
     states: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    #: From `began` until the last end that ended was in TIME-WAIT or CLOSED.
+    #: From `began` until the last end was in TIME-WAIT or CLOSED; None while one is in neither.
     duration: int | None = None
     #: An end never ended.
     open: bool = True
@@ -411,6 +424,7 @@ def _release(
         if host in told or _lingers(ends[host]) or _crashed(ends[host])
     }
     began, first, action = begun or (None, None, None)
+    is_open = not over or bool(ends.keys() - over.keys())
     return Release(
         connection=name,
         first=first,
@@ -419,8 +433,8 @@ def _release(
         how=_how(set(causes.values())),
         causes=causes,
         states={host: tuple(interval.state for interval in passed) for host, passed in ends.items()},
-        duration=None if began is None or not over else max(0, max(over.values()) - began),
-        open=not over or bool(ends.keys() - over.keys()),
+        duration=None if began is None or is_open else max(0, max(over.values()) - began),
+        open=is_open,
     )
 
 
@@ -486,4 +500,4 @@ def _release_actions(trace: Trace) -> Iterator[tuple[int, str, str, str]]:
             case SegmentEvent() if flight := flown.get(id(event)):
                 ending = next((bit for bit in ("RST", "FIN") if bit in flight.controls), None)
                 if ending and flight.connection and (flight.changes or not flight.forged):
-                    yield event.t, flight.connection, flight.source, ending
+                    yield event.t, flight.connection, MIDDLEBOX if flight.unsent else flight.source, ending
