@@ -20,8 +20,8 @@ from matplotlib.text import Text
 from tale import ADDRESSES, Tale
 
 from tcpclose.charts import draw_ladder, draw_states, style
-from tcpclose.charts.condense import ARROWS, condense
-from tcpclose.charts.ladder import PANELS, ladder_figure
+from tcpclose.charts.condense import ARROWS, Arrow, condense
+from tcpclose.charts.ladder import PANELS, label, ladder_figure
 from tcpclose.charts.placing import Board, Box
 from tcpclose.charts.rows import SLANT, lay_out
 from tcpclose.charts.states import BARS, states_figure
@@ -287,6 +287,26 @@ def test_an_arrow_ends_where_the_state_it_leads_to_begins() -> None:
     (_, end), *_ = arrows(figure)["c1-arrow-0"]
     second = bars(figure, "c1-line-h2")[1]  # SYN-RECEIVED
     assert end[1] == pytest.approx(second.get_y(), abs=0.02)
+
+
+def test_the_reset_of_a_middlebox_does_not_come_from_the_host_that_it_names() -> None:
+    whole = Tale().open().send("h2", "RST", 1).become("h1", "CLOSED", "RST").end("h1", "reset by peer").trace()
+    trace = Trace([event for event in whole if not (isinstance(event, Sent) and event.ctl == "RST")])
+    figure = ladder_of(trace)
+    (start, end), *_ = arrows(figure)["c1-arrow-3"]
+    near, far = (bars(figure, f"c1-line-{host}")[0].get_x() for host in ("h1", "h2"))
+    assert 0.5 < (start[0] - near) / (far - near) < 0.8
+    assert start[1] < end[1]
+    words = [text.get_text() for text in figure.findobj(Text)]
+    assert "c1 — h1 reset by peer" in words
+    assert "a middlebox sent a RST, one end is still open" in words
+
+
+def test_guesses_before_the_iss_are_told_as_such() -> None:
+    before = [event for event in Tale().open().trace() if isinstance(event, Sent)]
+    guess = replace(before[0], host="h3", id=99, ctl="RST", seq=before[0].seq - 20)
+    (arrow,) = (Arrow((flight,)) for flight in flights(Trace([*before, guess])) if flight.forged)
+    assert [text for text, _ in label(arrow)] == ["forged RST", "SEQ=-20"]
 
 
 def test_states_stand_along_the_lines_in_order() -> None:

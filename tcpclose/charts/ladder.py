@@ -25,6 +25,7 @@ from tcpclose.charts.placing import Board, Box, Point
 from tcpclose.charts.rows import LINE, LOST_AT, lay_out
 from tcpclose.charts.story import Note, Story, duration, names, stories
 from tcpclose.charts.style import BOLD, SLOPED
+from tcpclose.protocol.segment import seq_diff
 from tcpclose.trace.events import Trace
 from tcpclose.trace.reading import CRASH
 
@@ -73,7 +74,8 @@ def label(arrow: Arrow) -> list[Piece]:
     flight = arrow.flight
     if arrow.fat:
         return [(f"… {summary(arrow.flights)} …", SLOPED)]
-    numbers = f"SEQ={flight.seq}" + ("" if flight.ack is None else f" ACK={flight.ack}")
+    seq = seq_diff(flight.seq, 0) if flight.forged else flight.seq  # guesses may lie before the ISS
+    numbers = f"SEQ={seq}" + ("" if flight.ack is None else f" ACK={flight.ack}")
     numbers += f" LEN={flight.segment.len}" if flight.segment.len else ""
     mark = "forged " if flight.forged else "↻ " if flight.retransmission else ""
     copy = [("copy", SLOPED)] if flight.copy else []
