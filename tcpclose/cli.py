@@ -73,8 +73,12 @@ def list_runs(
     if folder is not None and not folder.is_dir():
         _fail(f"{folder}: there is no such folder", 2)
     rows = []
+    above = place
     for path in runs.run_folders(place):
-        name = str(path.relative_to(place))
+        if path.parent not in (place, above):
+            above = path.parent
+            rows.append((f"{above.name}/", "", "", ""))
+        name = path.name if path.parent == place else f"  {path.name}"
         try:
             record = runs.load_record(path)
             title = Scenario.load(path / "scenario.toml").title
@@ -336,6 +340,9 @@ def _print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     table.columns[0].no_wrap = True  # names are there to be copied
     for row in rows:
         table.add_row(*map(escape, row))
+    for column in table.columns:
+        # short words stay whole, however narrow the terminal
+        column.min_width = min(8, max(len(word) for cell in column.cells for word in [*str(cell).split(), ""]))
     Console().print(table)
 
 
