@@ -11,14 +11,12 @@ from typing import Protocol
 
 from tcpclose.forging import Forged, Forger
 from tcpclose.scenario import Fault, ScenarioError, Step
-from tcpclose.scenario.faults import Crash, Injection, Limit, Pause, Reboot
+from tcpclose.scenario.faults import Crash, HostFault, Injection, Limit, Pause, Reboot
 from tcpclose.timeline import Timeline
 from tcpclose.trace.events import Event, FaultTaken
 
 #: What a call of a user comes to whose host is off.
 OFF = "error: the host is off"
-
-HostFault = Crash | Reboot | Pause | Limit | Injection
 
 
 class Hands(Protocol):

@@ -26,17 +26,17 @@ MAY_IMPORT = {
     "scenario": "links protocol units",
     "topology": "forwarding links middlebox scenario units",
     "timeline": "protocol scenario trace",
-    "host": "links protocol scenario timeline trace wire",
+    "host": "links protocol scenario trace wire",
     "forging": "host protocol scenario trace wire",
-    "hostfaults": "forging host protocol scenario timeline trace",
+    "hostfaults": "forging scenario timeline trace",
     "frailhost": "forging host links protocol scenario",
     "carriers": "scenario topology",
-    "fabric": "carriers forwarding middlebox protocol scenario topology wire",
+    "fabric": "carriers forwarding protocol scenario topology wire",
     "simulator": "fabric forging forwarding frailhost host hostfaults links protocol scenario timeline topology trace "
     "wire",
     "testbed": "aside carriers forging forwarding host hostfaults links middlebox protocol scenario timeline "
-    "topology trace units wire",
-    "charts": "aside protocol trace wire",
+    "topology trace wire",
+    "charts": "aside protocol trace",
     "manual": "protocol units",
     "verify": "protocol trace",
     "comparison": "protocol runs scenario topology trace",
@@ -81,7 +81,7 @@ def read_imports(path: Path) -> set[str]:
 
 
 def part_of(path: Path) -> str:
-    """`tcpclose/wire/tcp.py` belongs to the part `wire`, `tcpclose/links.py` to `links`."""
+    """`tcpclose/wire/tcp.py` belongs to the part `wire`, `tcpclose/host.py` to `host`."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
