@@ -1,6 +1,6 @@
 """The network between the hosts of the simulator: routers, middleboxes, carriers, and what befalls them.
 
-What it decides is pure (`forwarding.py`, `middlebox.py`); what carries frames is in `links.py`. This joins them.
+What it decides is pure (`forwarding.py`, `middlebox.py`); what carries frames is in `links/`. This joins them.
 """
 
 from __future__ import annotations

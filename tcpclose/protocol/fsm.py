@@ -107,7 +107,7 @@ class Event(Word):
 
 
 class Do(Word):
-    """What a row orders, by name. `connection.py` binds each name to a method."""
+    """What a row orders, by name. `machine.py` binds each name to a method (`ACTIONS`)."""
 
     CREATE_TCB = "create a new TCB"
     SEND_SYN = "send SYN"
