@@ -42,6 +42,10 @@ class State(Word):
     LAST_ACK = "LAST-ACK"
     TIME_WAIT = "TIME-WAIT"
 
+    #: It is about one peer: without a TCB there is none, and in LISTEN none yet (3.9.1.1).
+    has_peer: bool
+    #: Both SYNs are acknowledged (3.5.2): the numbers of the peer are known for good.
+    synchronized: bool
     #: Text is taken from arriving segments (3.10.7.4 seventh).
     accepts_text: bool
     #: Text and FIN may be sent or sent again. Before ESTABLISHED they are queued (3.10.2).
@@ -60,7 +64,11 @@ def _states(names: str) -> tuple[State, ...]:
     return tuple(State(name) for name in names.split())
 
 
+_SYNCHRONIZED = "ESTABLISHED FIN-WAIT-1 FIN-WAIT-2 CLOSE-WAIT CLOSING LAST-ACK TIME-WAIT"
+
 _TRAITS = {
+    "has_peer": f"SYN-SENT SYN-RECEIVED {_SYNCHRONIZED}",
+    "synchronized": _SYNCHRONIZED,
     "accepts_text": "ESTABLISHED FIN-WAIT-1 FIN-WAIT-2",
     "sends_text": "ESTABLISHED FIN-WAIT-1 CLOSE-WAIT CLOSING LAST-ACK",
     "lingers": "TIME-WAIT",

@@ -432,7 +432,7 @@ class Stack:
         if segments := connection.segments_to_send():
             self._take_segments(pair, connection, segments)
         state = connection.state
-        if state in _NOT_KEPT:
+        if not state.has_peer:
             self._forget(pair, connection)
         elif state.lingers and self.time_wait.take(pair, connection):
             self._let_go(pair, connection)
@@ -479,7 +479,7 @@ class Stack:
         if child is None:
             return
         old = self._reopened.pop(pair, None)
-        if state not in _NOT_KEPT:
+        if state.has_peer:
             if child.listener.backlog is not None:
                 child.listener.queue[pair] = None
         elif old is not None:
@@ -560,7 +560,3 @@ def _with_mss(config: TcpConfig, mss: int) -> TcpConfig:
 
 def _earlier(a: int | None, b: int | None) -> int | None:
     return b if a is None else a if b is None else min(a, b)
-
-
-#: A child of a listener that falls back to LISTEN is the listener itself again; CLOSED means no TCB.
-_NOT_KEPT = frozenset({State.CLOSED, State.LISTEN})

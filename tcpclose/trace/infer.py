@@ -32,7 +32,6 @@ from tcpclose.protocol.tcb import Tcb
 #: A packet at a host: when, which way, what.
 Packet = tuple[int, Literal["sent", "received"], Segment]
 
-_NO_TCB = frozenset({State.CLOSED, State.LISTEN})
 _LARGEST_WINDOW = 0xFFFF << 14
 
 
@@ -150,7 +149,7 @@ class Observer:
 
     def _sent_syn(self, segment: Segment, now: int) -> None:
         """A SYN,ACK that answers a SYN shows a listener; a SYN alone an active OPEN. Else it is a repeated one."""
-        if self.state not in _NO_TCB and segment.seq == self._own_syn.seq:
+        if self.state.has_peer and segment.seq == self._own_syn.seq:
             return
         if not segment.ctl & ACK:
             self._vanish(now)
@@ -174,7 +173,7 @@ class Observer:
 
     def _sent_reset(self, segment: Segment, now: int) -> None:
         """A RST ends a connection, or says that there is none any more, or refuses an ACK of what was never sent."""
-        if self.state in _NO_TCB:
+        if not self.state.has_peer:
             return
         answer = None if self._heard is None else answer_closed(self._heard)
         if answer is None or (answer.seq, answer.ctl, answer.ack) != (segment.seq, segment.ctl, segment.ack):
@@ -199,7 +198,7 @@ class Observer:
 
     def _vanish(self, now: int) -> None:
         """The connection is over, for how long nobody knows."""
-        if self.state not in _NO_TCB:
+        if self.state.has_peer:
             self._go(State.CLOSED, TABLE[self.state].get(Event.TIME_WAIT_TIMEOUT), now)
 
     def _join(self, segment: Segment, now: int) -> None:

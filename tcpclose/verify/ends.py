@@ -46,10 +46,6 @@ class User:
     aborted: bool = False
 
 
-#: States in which the handshake is over, and the numbers of the peer are known for good.
-_SYNCHRONIZED = frozenset(State) - {State.CLOSED, State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED}
-
-
 class End(NamedTuple):
     """One end, all of it."""
 
@@ -183,7 +179,7 @@ class Ends:
         key = (end, segment)
         if key not in self._canonical:
             fact, heard = self.facts[end], self.segments.get(segment)
-            fixed = fact.state in _SYNCHRONIZED and not heard.ctl & SYN
+            fixed = fact.state.synchronized and not heard.ctl & SYN
             form = _reduce(heard, fact) if fixed else heard
             self._canonical[key] = None if form is None else self.segments.number(form)
         return self._canonical[key]

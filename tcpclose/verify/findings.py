@@ -7,9 +7,6 @@ from collections import Counter
 from tcpclose.protocol.fsm import Cause, State
 from tcpclose.verify.ends import Facts
 
-#: Synchronized states (3.3.2) in which an end may not know that the other is gone (3.5.1).
-_HALF_OPEN = frozenset(State) - {State.CLOSED, State.LISTEN, State.SYN_SENT, State.TIME_WAIT}
-
 Pair = tuple[str, str]
 
 
@@ -36,14 +33,19 @@ class Silence:
         closed = [fact.state is State.CLOSED for fact in facts]
         if not free:
             self.ended[pair] += 1
-        if any(closed) and any(fact.state in _HALF_OPEN for fact in facts):
+        if any(closed) and any(_may_be_half_open(fact.state) for fact in facts):
             self.half_open[pair] += 1
         if goes_on or all(closed) or not all(fact.done for fact in facts):
             return None
-        if any(closed) and any(fact.state is State.FIN_WAIT_2 for fact in facts):
+        if any(closed) and any(fact.state.awaits_fin for fact in facts):
             self.for_ever[pair] += 1
             return None
         return "both users have called CLOSE or ABORT, and nothing leads to CLOSED any more"
+
+
+def _may_be_half_open(state: State) -> bool:
+    """An end in this state may not know that the other is gone (3.5.1)."""
+    return (state.handshaking or state.synchronized) and not state.lingers
 
 
 def _words(fact: Facts) -> str:
