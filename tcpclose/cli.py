@@ -481,8 +481,6 @@ def _release_table(scenario: Scenario, trace: Trace) -> Any:
             words += f", {release.duration / 1e6:.3f} s"
         table.add_row(release.connection, release.how or "open", words, style="bold")
         for host in dict.fromkeys([*release.states, *release.causes]):
-            states = release.states.get(host, ())
-            cause = release.causes.get(host) or ("open" if states[-1:] not in (("CLOSED",), ("LISTEN",)) else "-")
-            table.add_row(f"  {host}", f"  {cause}", " ".join(states))
+            table.add_row(f"  {host}", f"  {release.outcome(host)}", " ".join(release.states.get(host, ())))
         table.add_section()
     return table

@@ -178,10 +178,8 @@ class _Told:
         self.empty = trace is None
 
     def cause(self, host: str, connection: str) -> str:
-        release, passed = self.releases.get(connection), self.passed.get((host, connection))
-        if release is None or not passed:
-            return "-"
-        return release.causes.get(host) or ("-" if passed[-1].state in ("CLOSED", "LISTEN") else "open")
+        release = self.releases.get(connection)
+        return release.outcome(host) if release else "-"
 
 
 def _rows(name: str, told: Sequence[_Told]) -> Iterator[Row]:

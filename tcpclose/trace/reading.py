@@ -10,11 +10,12 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from tcpclose.protocol.fsm import State
 from tcpclose.protocol.segment import seq_add, seq_diff
 from tcpclose.trace.events import Call, Change, Disturbed, End, FaultTaken, Lost, Received, SegmentEvent, Sent, Trace
 
 #: States in which an end has nothing left to do for its peer but to answer a repeated FIN (3.3.2).
-OVER = ("TIME-WAIT", "CLOSED", "LISTEN")
+OVER = frozenset(state.value for state in State if state.lingers or not state.has_peer)
 
 #: What stands on a lifeline from where its host crashed: it is in no state any more.
 CRASH = "(Crash)"
@@ -392,6 +393,11 @@ class Release:
     duration: int | None = None
     #: An end never ended.
     open: bool = True
+
+    def outcome(self, host: str) -> str:
+        """What became of one end: the cause of its end, "open", or "-" for one that was not opened."""
+        states = self.states.get(host, ())
+        return self.causes.get(host) or ("open" if states and states[-1] not in OVER else "-")
 
 
 def connections(trace: Trace) -> list[str]:
