@@ -98,7 +98,7 @@ def compare(
     seed: _Seed = None,
     override: _Overrides = None,
     out: _Out = None,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Run a scenario with our TCP and Linux's in every pairing, and in the simulator, and show what differs."""
     from tcpclose import comparison, runs
@@ -117,7 +117,7 @@ def compare(
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     tables = comparison.compare(outcomes)
-    if json:
+    if as_json:
         _print_json(comparison.as_record(outcomes, tables))
     else:
         _print_comparison(outcomes, tables, folder)
@@ -126,8 +126,6 @@ def compare(
 
 
 def _print_json(record: dict[str, Any]) -> None:
-    import json
-
     typer.echo(json.dumps(record, indent=2))
 
 
@@ -249,8 +247,7 @@ def doctor(
     findings = list(examine())
     possible = can_run(findings)
     if as_json:
-        record = {"mininet": possible, "findings": [asdict(finding) for finding in findings]}
-        typer.echo(json.dumps(record, indent=2))
+        _print_json({"mininet": possible, "findings": [asdict(finding) for finding in findings]})
     else:
         marks = {(True, True): "ok", (True, False): "ok", (False, True): "LACK", (False, False): "lack"}
         rows = (

@@ -213,10 +213,6 @@ class Explorer:
         """The number of moves to the farthest world."""
         return max(self._depths, default=0)
 
-    def depth_of(self, world: World) -> int:
-        """The number of moves to a world that was reached."""
-        return self._depths[self.worlds[world]]
-
     def run(self) -> None:
         """Explore until there is no new world, a violation is found, or the time is up."""
         start = time.monotonic()
