@@ -11,7 +11,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from tcpclose.links import Parties
+from tcpclose.links import ETHERNET_MTU, Parties
 from tcpclose.protocol.connection import Notice, Signal, TcpError
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.fsm import Row
@@ -19,8 +19,6 @@ from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Scenario, Step, payload
 from tcpclose.trace.events import Call, Dropped, Event, Received, Sent, Text, Told, row_events, segment_fields
 from tcpclose.wire import Malformed, decode_tcp
-
-_MTU = 1500  # every link of a run is an Ethernet
 
 
 class Names:
@@ -119,7 +117,8 @@ class Host:
         """Begin with nothing known of what was before; `boot` counts how often, and gives other numbers each time."""
         life = f"{self.name}/boot {boot}" if boot else self.name
         secret = random.Random(f"{self._seed}/secret/{life}").randbytes(16)
-        self.stack = Stack(self._config, secret, self.names.iss.get, lambda address: _MTU)
+        # As an Ethernet card has it: nobody tells a host what links take, they lose what is too long.
+        self.stack = Stack(self._config, secret, self.names.iss.get, lambda address: ETHERNET_MTU)
         self._ledgers: dict[str, Ledger] = {}
         self._lingering: dict[Pair, int] = {}  # users who wait for their CLOSE to be completed, and until when
         self._next_ident = 0

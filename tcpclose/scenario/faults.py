@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictInt, field_validator, model_validator
 
+from tcpclose.links import ETHERNET_MTU
 from tcpclose.protocol.segment import ACK, MODULUS, parse_ctl
 from tcpclose.scenario.values import Duration, Name, Size, Table, between
 
@@ -265,7 +266,7 @@ class Narrowing(Fault):
 
     kind: Literal["mtu"]
     link: LinkName
-    mtu: Annotated[Size, between(68, 1500)]
+    mtu: Annotated[Size, between(68, ETHERNET_MTU)]
 
     @property
     def detail(self) -> str:
