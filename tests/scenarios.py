@@ -8,11 +8,22 @@ _CALLS = {"listen", "open", "send", "receive", "close", "abort"}
 
 
 def scenario(
-    *steps: str, tables: str = "", client: str = "h1", server: str = "h2", port: int = 80, **top: object
+    *steps: str,
+    tables: str = "",
+    client: str = "h1",
+    server: str = "h2",
+    port: int = 80,
+    iss: tuple[int, int] | None = None,
+    **top: object,
 ) -> Scenario:
-    """A scenario of `steps` (see `step`). `tables` is TOML about hosts and links, `top` are keys like `duration`."""
+    """A scenario of `steps` (see `step`). `tables` is TOML about hosts and links, `top` are keys like `duration`.
+
+    `iss` are the initial sequence numbers of client and server.
+    """
     keys = {"topology": "two_hosts", "duration": "60s", **top}
     connection = {"client": client, "server": server, "port": port}
+    if iss is not None:
+        connection["client_iss"], connection["server_iss"] = iss
     text = [_lines(keys), tables, "[connection.c1]", _lines(connection), *(step(line, port) for line in steps)]
     return Scenario.parse("\n".join(text))
 

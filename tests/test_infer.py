@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import scenarios
 
 from tcpclose import runs
 from tcpclose.protocol.config import TcpConfig
@@ -71,55 +72,23 @@ def test_figure(path, monkeypatch):
                 assert step.row is row
 
 
-TALK = """
-topology = "two_hosts"
-seed = {seed}
-duration = "60s"
-[host.h1]
-profile = "{profile}"
-tcp.msl = "2s"
-[host.h2]
-profile = "{profile}"
-[link.h1-s1]
-delay = "5ms"
-loss = "{loss}"
-[connection.c1]
-client = "h1"
-server = "h2"
-port = 80
-[[step]]
-at = "0s"
-host = "h2"
-call = "listen"
-port = 80
-[[step]]
-at = "100ms"
-host = "h1"
-connection = "c1"
-call = "open"
-[[step]]
-when = "h2.c1 in ESTABLISHED"
-host = "h2"
-connection = "c1"
-call = "send"
-bytes = "40kB"
-[[step]]
-when = "h1.c1 in ESTABLISHED"
-host = "h1"
-connection = "c1"
-call = "send"
-bytes = "100kB"
-[[step]]
-when = "h1.c1 sees SENT"
-host = "h1"
-connection = "c1"
-call = "close"
-[[step]]
-when = "h2.c1 {when}"
-host = "h2"
-connection = "c1"
-call = "{call}"
+def talk(seed, profile, end):
+    """Both send, h1 closes, and h2 ends it: "MOMENT: ACTION"; over a link that loses some of it."""
+    tables = f"""
+host.h1 = {{ profile = "{profile}", tcp.msl = "2s" }}
+host.h2.profile = "{profile}"
+link.h1-s1 = {{ delay = "5ms", loss = "4%" }}
 """
+    return scenarios.scenario(
+        "0s: h2 listen",
+        "100ms: h1 open",
+        "h2 in ESTABLISHED: h2 send 40kB",
+        "h1 in ESTABLISHED: h1 send 100kB",
+        "h1 sees SENT: h1 close",
+        end,
+        tables=tables,
+        seed=seed,
+    )
 
 
 def captured(scenario, folder):
@@ -178,7 +147,7 @@ def test_lossy_captures_tell_the_states_of_both_ends(profile, when, call, tmp_pa
     """The other end's too, but for what was lost on its way, and never acknowledged."""
     guessed = right = 0
     for seed in range(4):
-        scenario = Scenario.parse(TALK.format(seed=seed, profile=profile, loss="4%", when=when, call=call))
+        scenario = talk(seed, profile, f"h2 {when}: h2 {call}")
         for seen, here, there in ends(scenario, *captured(scenario, tmp_path)):
             inference = infer(seen)
             assert agree(inference.here, here)

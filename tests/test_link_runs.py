@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from scenarios import scenario
 
 from tcpclose.charts.ladder import draw_ladder
 from tcpclose.runs import complaints
@@ -16,56 +17,31 @@ from tcpclose.trace.events import Disturbed, Dropped, End, Lost, Received, Sent,
 from tcpclose.trace.reading import flights
 from tcpclose.wire import Malformed, decode_ethernet, decode_tcp, read_pcap
 
-TALK = """
-topology = "two_hosts"
-duration = "20s"
-connection.c1 = { client = "h1", server = "h2", port = 80, client_iss = 100, server_iss = 300 }
-[host.h1.tcp]
-msl = "500ms"
-rto_min = "250ms"
-[host.h2.tcp]
-msl = "500ms"
-rto_min = "250ms"
-[[step]]
-at = "0s"
-host = "h2"
-call = "listen"
-port = 80
-[[step]]
-at = "100ms"
-host = "h1"
-connection = "c1"
-call = "open"
-[[step]]
-when = "h1.c1 sees CONNECTED"
-host = "h1"
-connection = "c1"
-call = "send"
-bytes = "20kB"
-[[step]]
-when = "h1.c1 sees SENT"
-host = "h1"
-connection = "c1"
-call = "close"
-[[step]]
-when = "h2.c1 sees EOF"
-after = "100ms"
-host = "h2"
-connection = "c1"
-call = "close"
-[link.h1-s1]
-"""
+TIMES = 'msl = "500ms", rto_min = "250ms"'
+
+
+def talk(link: str) -> Scenario:
+    """h1 sends and closes, h2 answers the end, over a link that does what `link` says."""
+    return scenario(
+        "0s: h2 listen",
+        "100ms: h1 open",
+        "h1 sees CONNECTED: h1 send 20kB",
+        "h1 sees SENT: h1 close",
+        "h2 sees EOF + 100ms: h2 close",
+        tables=f"host.h1.tcp = {{ {TIMES} }}\nhost.h2.tcp = {{ {TIMES} }}\n[link.h1-s1]\n{link}",
+        iss=(100, 300),
+        duration="20s",
+    )
 
 
 def run(link: str, captures: Path | None = None) -> Trace:
-    scenario = Scenario.parse(TALK + link)
+    scenario = talk(link)
     return simulate(scenario, load_network(scenario), captures)
 
 
 def test_a_fate_that_struck_nothing_is_told():
     link = 'drop = ["RST, first", "FIN from h2, first"]\nhold = "FIN from h2 for 1ms, 9th"\n'
-    scenario = Scenario.parse(TALK + link)
-    told = complaints(scenario, run(link))
+    told = complaints(talk(link), run(link))
     assert told == [
         "link h1-s1: drop has struck no segment: RST, first",
         "link h1-s1: hold has struck no segment: FIN from h2 for 1ms, 9th",
@@ -101,7 +77,7 @@ def test_without_its_acknowledgment_the_fin_is_sent_again():
 
 
 def test_a_fin_held_until_both_have_closed_crosses_the_other():
-    trace = run(['hold = "FIN for 200ms, 2 times"', ".h2.tcp]\n"][0])
+    trace = run('hold = "FIN for 200ms, 2 times"')
     held = trace.of(Disturbed)
     assert [(event.reason, event.rule) for event in held] == [("hold", "FIN for 200ms, 2 times")] * 2
     (way,) = [f for f in flights(trace) if f.source == "h1" and "FIN" in f.controls and not f.retransmission]

@@ -73,7 +73,9 @@ def test_a_killed_demo_leaves_nothing(tmp_path, after):
 def test_an_interrupted_demo_is_marked_so(tmp_path):
     mark = uuid.uuid4().hex
     demo = start_demo(tmp_path / "run", mark)
-    time.sleep(2.5)
+    while not (tmp_path / "run" / "h1-eth0.pcap.part").exists():  # the network is up
+        assert demo.poll() is None
+        time.sleep(0.05)
     demo.send_signal(signal.SIGINT)
     said, _ = demo.communicate(timeout=10)
     assert demo.returncode == 130

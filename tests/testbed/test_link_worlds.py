@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scenarios import scenario
 
 from tcpclose.scenario import Scenario
 from tcpclose.simulator import simulate
@@ -18,46 +19,9 @@ from tcpclose.trace.reading import flights, releases
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow, pytest.mark.xdist_group("link worlds")]
 
-TALK = """
-topology = "two_hosts"
-duration = "6s"
-connection.c1 = { client = "h1", server = "h2", port = 80, client_iss = 100, server_iss = 300 }
-[host.h1.tcp]
-msl = "300ms"
-rto_min = "400ms"
-[host.h2.tcp]
-msl = "300ms"
-rto_min = "300ms"
-[[step]]
-at = "0s"
-host = "h2"
-call = "listen"
-port = 80
-[[step]]
-at = "100ms"
-host = "h1"
-connection = "c1"
-call = "open"
-[[step]]
-when = "h1.c1 sees CONNECTED"
-after = "50ms"
-host = "h1"
-connection = "c1"
-call = "send"
-bytes = "4kB"
-[[step]]
-when = "h2.c1 received 4kB"
-after = "100ms"
-host = "h1"
-connection = "c1"
-call = "close"
-[[step]]
-when = "h2.c1 sees EOF"
-after = "150ms"
-host = "h2"
-connection = "c1"
-call = "close"
-[link.h1-s1]
+TIMES = """
+host.h1.tcp = { msl = "300ms", rto_min = "400ms" }
+host.h2.tcp = { msl = "300ms", rto_min = "300ms" }
 """
 
 RUN = """
@@ -90,9 +54,19 @@ LINKS = {
 }
 
 
-def text(name: str) -> str:
-    talk = TALK.replace("close", "abort") if name == "drop a RST" else TALK
-    return talk + LINKS[name]
+def talk(name: str) -> Scenario:
+    """h1 sends, and both end it, over the link of a case."""
+    end = "abort" if name == "drop a RST" else "close"
+    return scenario(
+        "0s: h2 listen",
+        "100ms: h1 open",
+        "h1 sees CONNECTED + 50ms: h1 send 4kB",
+        f"h2 received 4kB + 100ms: h1 {end}",
+        f"h2 sees EOF + 150ms: h2 {end}",
+        tables=f"{TIMES}[link.h1-s1]\n{LINKS[name]}",
+        iss=(100, 300),
+        duration="6s",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +77,7 @@ def emulated(tmp_path_factory: Any, box: None) -> dict[str, Trace]:
     def run(name: str) -> Trace:
         out: Path = folder / name
         out.mkdir()
-        (out / "scenario.toml").write_text(Scenario.parse(text(name)).dump())
+        (out / "scenario.toml").write_text(talk(name).dump())
         done = subprocess.run([sys.executable, "-c", RUN, str(out)], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return Trace.load(out / "trace.jsonl")
@@ -113,7 +87,7 @@ def emulated(tmp_path_factory: Any, box: None) -> dict[str, Trace]:
 
 
 def simulated(name: str) -> Trace:
-    scenario = Scenario.parse(text(name))
+    scenario = talk(name)
     return simulate(scenario, load_network(scenario))
 
 
