@@ -19,7 +19,7 @@ from matplotlib.textpath import text_to_path
 
 from tcpclose.aside import aside
 
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 
 BOLD: Final[dict[str, Any]] = {"fontweight": "bold"}

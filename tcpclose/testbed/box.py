@@ -27,7 +27,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,19 +62,6 @@ def box_command(argv: Sequence[str]) -> list[str]:
     the exit status is the command's (128 + n for signal n), or 125 when there can be no box.
     """
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *argv]
-
-
-def run_in_box(argv: Sequence[str], pass_fds: Collection[int] = ()) -> int:
-    """Run `argv` in a box of its own and return its exit status; whatever ends this call ends the box."""
-    with subprocess.Popen(box_command(argv), pass_fds=pass_fds) as process:
-        try:
-            return process.wait()
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=2)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 # ---- Can there be a box here?

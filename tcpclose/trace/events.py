@@ -66,11 +66,6 @@ class Change(Event):
     rfc: str = ""
     source: str = ""
 
-    @property
-    def inferred(self) -> bool:
-        """Seen from outside."""
-        return bool(self.source)
-
 
 @dataclass(slots=True, kw_only=True)
 class SegmentEvent(Event):

@@ -17,7 +17,7 @@ import pytest
 from inside import ROOT, InBox, call, first_line
 
 from tcpclose.testbed import box
-from tcpclose.testbed.box import box_command, run_in_box, why_no_box
+from tcpclose.testbed.box import box_command, why_no_box
 
 needs_boxes = pytest.mark.testbed
 
@@ -62,7 +62,11 @@ def wait_until_gone(id: str) -> None:
 
 
 def start_caller(prefix: Iterable[str], id: str) -> subprocess.Popen[bytes]:
-    code = "import sys; from tcpclose.testbed.box import run_in_box; run_in_box(['sh', '-ec', sys.argv[1]])"
+    code = """
+import subprocess, sys
+from tcpclose.testbed.box import box_command
+subprocess.run(box_command(["sh", "-ec", sys.argv[1]]))
+"""
     return subprocess.Popen([*prefix, sys.executable, "-c", code, LIFE.format(id=id)], cwd=ROOT)
 
 
@@ -129,19 +133,20 @@ def test_orphans_are_reaped(in_box: InBox):
 @needs_boxes
 @pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137)])
 def test_the_status_of_a_box_is_that_of_its_command(script: str, status: int):
-    assert run_in_box(["sh", "-c", script]) == status
+    assert subprocess.call(box_command(["sh", "-c", script])) == status
 
 
 @needs_boxes
 def test_a_command_that_is_not_there(capfd: pytest.CaptureFixture[str]):
-    assert run_in_box(["no-such-command"]) == 125
+    assert subprocess.call(box_command(["no-such-command"])) == 125
     assert capfd.readouterr().err == "no box: no-such-command: No such file or directory\n"
 
 
 @needs_boxes
 def test_descriptors_reach_the_command():
     reader, writer = os.pipe()
-    assert run_in_box(["sh", "-c", f"echo hello >/dev/fd/{writer}"], pass_fds=[writer]) == 0
+    command = box_command(["sh", "-c", f"echo hello >/dev/fd/{writer}"])
+    assert subprocess.call(command, pass_fds=[writer]) == 0
     os.close(writer)
     with os.fdopen(reader) as pipe:
         assert pipe.read() == "hello\n"

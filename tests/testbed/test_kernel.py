@@ -114,7 +114,7 @@ def test_how_the_patience_of_linux_ends(ran, case, host, last, event, cause):
     _, trace = ran[case]
     change = [change for change in trace.of(Change) if change.host == host][-1]
     assert (change.old, change.new, change.event) == (last, "CLOSED", event)
-    assert change.inferred
+    assert change.source
     assert [end.cause for end in trace.of(End) if end.host == host] == [cause]
 
 
