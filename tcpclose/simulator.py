@@ -138,11 +138,10 @@ class _Simulation:
         }
         self.links = {line: link for (link, _), line in self.lines.items()}
         self.agenda = _Agenda(self.lines.values(), self.hosts.values(), self.timeline)
-        addresses = {name: interface.address for name, interface in network.hosts.items()}
-        known = parties(scenario, addresses)
+        known = parties(scenario, network.own_addresses)
         self.fates = {link.name: FateBook(link.fates, known) for link in network.links.values() if link.fates}
         self.fabric = Fabric(network)
-        self.forger = Forger(scenario, addresses)
+        self.forger = Forger(scenario, network.own_addresses)
         self.curious = self.forger.curious
         self.hands = SimulatedHands(self.hosts, self.lines, lambda: self.now)
         self.faults = Faults(self.hands, self.forger, self.timeline, lambda event: self._note([event]))

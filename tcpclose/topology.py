@@ -201,9 +201,14 @@ class Network:
         outsides = {node: self.routers[node].outside for node in self.middleboxes}
         return {at: Middlebox(self.middleboxes[node], places[at].address) for node, at in outsides.items()}
 
+    @property
+    def own_addresses(self) -> dict[str, str]:
+        """The addresses of all hosts, by name."""
+        return {name: place.address for name, place in self.hosts.items()}
+
     def addresses(self, host: str) -> dict[str, str]:
         """The addresses of all hosts as `host` knows them: behind a translator, that of the translator."""
-        known = {name: place.address for name, place in self.hosts.items()}
+        known = self.own_addresses
         for node, settings in self.middleboxes.items():
             outside = next(place for place in self.interfaces(node) if place.name == self.routers[node].outside)
             for other in known if settings.kind == "nat" else ():

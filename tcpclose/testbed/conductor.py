@@ -56,7 +56,7 @@ class Conductor:
         self.agents = {host: AgentProcess(network, host) for host in network.plan.hosts}
         for agent in self.agents.values():
             agent.greet(path)
-        self._forger = Forger(scenario, {name: interface.address for name, interface in network.plan.hosts.items()})
+        self._forger = Forger(scenario, network.plan.own_addresses)
         self._faults = Faults(ProcessHands(self, path), self._forger, self.timeline, self._note)
         self.start = 0
         self._record = sys.stdout
@@ -268,8 +268,7 @@ def _main(folder: Path, console: int | None) -> int:
     # Whatever might wait for ever, this ends it, and says where it was.
     faulthandler.dump_traceback_later(scenario.duration / 1e6 + _OVERTIME, exit=True)
     try:
-        addresses = {name: interface.address for name, interface in network.hosts.items()}
-        known = parties(scenario, addresses)
+        known = parties(scenario, network.own_addresses)
         tclink.check(network, (strike for strike in struck if strike[0] in (*FAULTS, "power_off", "power_on")))
         with EmulatedNetwork(network, scenario.seed, folder, ports, linux, known) as emulated:
             conductor = Conductor(scenario, path, emulated)
