@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,11 @@ def test_a_program_that_is_there_and_does_not_work_is_a_lack(
     assert finding.found == "the sky is falling"
     assert finding.mend == f"sudo apt-get install --no-install-recommends {PROGRAMS[program]}"
     assert not can_run([finding])
+
+
+def test_the_launcher_asks_for_every_program_that_a_run_needs():
+    (asked,) = re.findall('^programs="(.*)"$', (ROOT / "lab").read_text(), re.MULTILINE)
+    assert set(PROGRAMS) - {"bash"} <= set(asked.split())  # bash is there wherever Debian is
 
 
 def test_without_programs_and_namespaces_the_status_is_1(tmp_path: Path):
