@@ -40,3 +40,8 @@ def test_the_folders_of_the_table_exist():
     assert len(named) >= 8
     for name in named:
         assert list(ROOT.glob(name)), name
+
+
+def test_every_folder_of_the_package_stands_in_the_table():
+    for package in (ROOT / "tcpclose").glob("*/__init__.py"):
+        assert f"| `tcpclose/{package.parent.name}/`" in README.replace("`, `", "` | `"), package.parent.name
