@@ -14,6 +14,7 @@ from tcpclose.protocol.datagram import Datagram
 from tcpclose.scenario.faults import Carrier, Forgetting, Narrowing, NetworkFault, Power, Return, Withdrawal
 from tcpclose.topology import Hops, Interface, Network
 from tcpclose.wire import ethernet_header
+from tcpclose.wire.ip import ethertype
 from tcpclose.wire.translate import translate
 
 
@@ -49,7 +50,7 @@ class Fabric:
         exit_ = self.places[route.interface]
         _, entry = self._network.owners[target]
         hops = self._network.reach(exit_).get(entry.name)
-        return Way(ethernet_header(entry.mac, exit_.mac), hops, entry) if hops else None
+        return Way(ethernet_header(entry.mac, exit_.mac, ethertype(destination)), hops, entry) if hops else None
 
     def inspect(self, interface: str, packet: Packet, outward: bool, now: int) -> tuple[Packet | None, Packet | None]:
         """What a middlebox with its outside there lets through, and what it answers; elsewhere all passes."""

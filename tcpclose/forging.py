@@ -9,17 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tcpclose.host import Names
+from tcpclose.protocol.addresses import is_ipv6
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.segment import ACK, FIN, SYN, Segment, parse_ctl, seq_add, seq_diff
 from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.scenario.faults import Injection, split_number
 from tcpclose.trace.events import Event, Sent, segment_fields
 from tcpclose.wire import encode_tcp
-from tcpclose.wire.ipv4 import DONT_FRAGMENT, TCP, address_octets, encode_ipv4
+from tcpclose.wire.ip import TCP, address_octets, encode_ip, header_size
 from tcpclose.wire.octets import checksum, word_sum
 
 _TTL = 64
-_IP_HEADER = 20
 _LAST_IDENT = 0xFFFF
 _RESERVED = 0x0F
 _OFFSET_AT, _CHECKSUM_AT = 12, slice(16, 18)
@@ -75,7 +75,7 @@ class Forger:
         """Learn from what the ends send; what is forged teaches nothing."""
         if isinstance(event, Sent) and event.connection in self.scenario.connection:
             host = event.host
-            if event.src.rpartition(":")[0] == self.addresses[host]:
+            if Endpoint.parse(event.src).address == self.addresses[host]:
                 self._seen.setdefault((event.connection, host), _Seen()).look(event)
 
     def forge(self, fault: Injection) -> Iterator[Forged]:
@@ -89,9 +89,16 @@ class Forger:
         for guess in range(fault.guesses):
             for _ in range(fault.count):
                 segment = Segment(seq_add(seq, guess * fault.step), ack, bits, fault.wnd, text)
-                self._ident = self._ident - 1 or _LAST_IDENT  # downwards, as no stack does: they are told apart
                 datagram = Datagram(source, target, segment)
-                yield Forged(datagram, self._ident, packet_octets(datagram, self._ident, fault.wrong))
+                ident = self._identification(source)
+                yield Forged(datagram, ident, packet_octets(datagram, ident, fault.wrong))
+
+    def _identification(self, source: Endpoint) -> int:
+        """Downwards, as no stack does: they are told apart. IPv6 has none."""
+        if is_ipv6(source.address):
+            return 0
+        self._ident = self._ident - 1 or _LAST_IDENT
+        return self._ident
 
     def sent(self, fault: Injection, forged: Forged, now: int) -> Sent:
         """The event of the trace: the host sent it, whoever it says it is from."""
@@ -127,11 +134,11 @@ class Forger:
 
 
 def packet_octets(datagram: Datagram, ident: int, wrong: str | None = None) -> bytes:
-    """The segment as an IPv4 packet; what is `wrong` with its header is covered by a right checksum."""
+    """The segment as an IP packet; what is `wrong` with its header is covered by a right checksum."""
     packet = encode_tcp(datagram, ident)
     if wrong is None:
         return packet
-    tcp = bytearray(packet[_IP_HEADER:])
+    tcp = bytearray(packet[header_size(datagram.src.address) :])
     match wrong:
         case "reserved bits":
             tcp[_OFFSET_AT] |= _RESERVED
@@ -146,4 +153,4 @@ def packet_octets(datagram: Datagram, ident: int, wrong: str | None = None) -> b
     if wrong == "checksum":
         sum_ ^= 0x0101
     tcp[_CHECKSUM_AT] = sum_.to_bytes(2, "big")
-    return encode_ipv4(source, destination, TCP, bytes(tcp), ident, _TTL, DONT_FRAGMENT)
+    return encode_ip(source, destination, TCP, bytes(tcp), ident, _TTL)

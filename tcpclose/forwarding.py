@@ -12,9 +12,18 @@ from enum import Enum
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
+from tcpclose.protocol.addresses import is_ipv6
 from tcpclose.protocol.datagram import Datagram
 from tcpclose.protocol.options import Layout, options_length
-from tcpclose.wire.icmp import FRAGMENTATION_NEEDED, TIME_EXCEEDED, UNREACHABLE, IcmpError, encode_icmp_error
+from tcpclose.wire.icmp import (
+    FRAGMENTATION_NEEDED,
+    TIME_EXCEEDED,
+    UNREACHABLE,
+    IcmpError,
+    encode_icmp_error,
+    error_size,
+)
+from tcpclose.wire.ip import header_size
 from tcpclose.wire.octets import Malformed
 from tcpclose.wire.tcp import decode_tcp, encode_tcp
 from tcpclose.wire.translate import with_ttl
@@ -22,7 +31,7 @@ from tcpclose.wire.translate import with_ttl
 #: Ethernet's, and so that of every interface that is not told otherwise.
 MTU = 1500
 
-_IP_HEADER, _TCP_HEADER, _ICMP_HEADER, _QUOTED = 20, 20, 8, 8
+_TCP_HEADER = 20
 
 
 @dataclass(frozen=True)
@@ -83,9 +92,9 @@ class Packet(NamedTuple):
         if self.forged:
             return len(self.forged)
         if isinstance(self.content, Complaint):
-            return _IP_HEADER + _ICMP_HEADER + _IP_HEADER + _QUOTED
+            return error_size(self.source, self.content.about.octets)
         segment = self.content.segment
-        return _IP_HEADER + _TCP_HEADER + options_length(segment) + len(segment.data)
+        return header_size(self.source) + _TCP_HEADER + options_length(segment) + len(segment.data)
 
     def read(self) -> tuple[Datagram | None, bool]:
         """What somebody on the way makes of a segment, and if its header is right; nothing of one that is damaged."""
@@ -111,17 +120,18 @@ class Packet(NamedTuple):
 class Credit:
     """How many errors a router still tells one sender of, now that no route leads on (RFC 1812, 4.3.2.8).
 
-    As Linux has it (`ip_error`): five at once, then one a second.
+    As Linux has it: five at once (`ip_error`), or six of ICMPv6 (`icmpv6_xrlim_allow`), then one a second.
     """
 
-    _COST, _MOST = 1_000_000, 5_000_000
+    _COST = 1_000_000
 
-    def __init__(self, now: int) -> None:
-        self._saved, self._since = self._MOST, now
+    def __init__(self, sender: str, now: int) -> None:
+        self._most = (6 if is_ipv6(sender) else 5) * self._COST
+        self._saved, self._since = self._most, now
 
     def spend(self, now: int) -> bool:
         """One more error is due. False when it is not sent."""
-        self._saved = min(self._saved + now - self._since, self._MOST)
+        self._saved = min(self._saved + now - self._since, self._most)
         self._since = now
         allowed = self._saved >= self._COST
         self._saved -= self._COST if allowed else 0
@@ -186,7 +196,7 @@ class Forwarder:
         """What becomes of somebody else's packet: it goes on, or an error goes back, each by a route; or nothing."""
         route = self.lookup(packet.destination)
         if isinstance(route, Refusal):
-            told = route.value is not None and self._credits.setdefault(packet.source, Credit(now)).spend(now)
+            told = route.value is not None and self._credits.setdefault(packet.source, Credit(packet.source, now)).spend(now)
             return self._complain(packet, UNREACHABLE, route.value or 0) if told else None
         if packet.ttl <= 1:
             return self._complain(packet, TIME_EXCEEDED, 0)

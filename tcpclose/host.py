@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tcpclose.links import ETHERNET_MTU, Parties
+from tcpclose.protocol.addresses import is_ipv6
 from tcpclose.protocol.connection import Notice, Signal, TcpError
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.fsm import Row
@@ -167,7 +168,7 @@ class Host:
         return self._ledgers.setdefault(self.names.of(pair), Ledger())
 
     def segment_arrives(self, datagram: Datagram, ident: int, now: int) -> None:
-        """A segment came in from the wire, with its IPv4 identification."""
+        """A segment came in from the wire, with its IPv4 identification, 0 for IPv6."""
         connection = self.names.of((datagram.dst, datagram.src))
         self._events.append(Received(t=now, host=self.name, **segment_fields(datagram, connection, ident)))
         self.stack.segment_arrives(datagram, now)
@@ -227,15 +228,21 @@ class Host:
         self._listen_to_news(now)
 
     def datagrams_to_send(self, now: int) -> list[tuple[int, Datagram]]:
-        """What goes on the wire now, each with its IPv4 identification. Noted in the trace as sent."""
+        """What goes on the wire now, each with its IPv4 identification, 0 for IPv6. Noted in the trace as sent."""
         sent = []
         for datagram in self.stack.datagrams_to_send():
-            self._next_ident = self._next_ident % 0xFFFF + 1
+            ident = self._identification(datagram)
             connection = self.names.of((datagram.src, datagram.dst))
-            fields = segment_fields(datagram, connection, self._next_ident)
+            fields = segment_fields(datagram, connection, ident)
             self._events.append(Sent(t=now, host=self.name, **fields))
-            sent.append((self._next_ident, datagram))
+            sent.append((ident, datagram))
         return sent
+
+    def _identification(self, datagram: Datagram) -> int:
+        if is_ipv6(datagram.src.address):
+            return 0
+        self._next_ident = self._next_ident % 0xFFFF + 1
+        return self._next_ident
 
     def events(self) -> list[Event]:
         """The events of this host since the last call, in order."""

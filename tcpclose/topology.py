@@ -12,15 +12,17 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from inspect import signature
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Network, ip_interface
 from pathlib import Path
 from typing import Any, Literal
 
+from tcpclose.addressing import EMBEDDED, embed, embed_route
 from tcpclose.forwarding import Forwarder, Refusal, Route
 from tcpclose.links import Fate, LinkSettings, direction
 from tcpclose.middlebox import Middlebox, MiddleboxSettings
 from tcpclose.scenario import Scenario
 from tcpclose.scenario.faults import Forgetting, Narrowing
+from tcpclose.wire.ipv6 import LEAST_MTU
 
 TOPOLOGIES = Path(__file__).resolve().parent.parent / "topologies"
 
@@ -39,7 +41,7 @@ class TopologyError(ValueError):
 
 @dataclass(frozen=True)
 class Interface:
-    """A node's place on a link: `name` as Mininet gives it ("h1-eth0"), IPv4 `address` and `prefix` length."""
+    """A node's place on a link: `name` as Mininet gives it ("h1-eth0"), IP `address` and `prefix` length."""
 
     name: str
     address: str
@@ -48,9 +50,13 @@ class Interface:
     link: str
 
     @cached_property
-    def subnet(self) -> IPv4Network:
+    def subnet(self) -> IPv4Network | IPv6Network:
         """The subnet that the interface is in."""
-        return IPv4Interface(f"{self.address}/{self.prefix}").network
+        return ip_interface(f"{self.address}/{self.prefix}").network
+
+    def in_ipv6(self) -> Interface:
+        """The same place with the IPv6 address that stands for its own."""
+        return replace(self, address=embed(self.address), prefix=EMBEDDED + self.prefix)
 
 
 @dataclass(frozen=True)
@@ -222,6 +228,24 @@ class Network:
         except TopologyError:
             return []
 
+    def in_ipv6(self) -> Network:
+        """The same network with the IPv6 addresses that stand for its own (`addressing.py`).
+
+        Raises `TopologyError` for a link that cannot carry IPv6.
+        """
+        for link in self.links.values():
+            for settings in link.both:
+                _check_mtu(f"link {link.name}", settings.mtu)
+        return replace(
+            self,
+            hosts={name: place.in_ipv6() for name, place in self.hosts.items()},
+            routers={
+                name: replace(router, interfaces=tuple(place.in_ipv6() for place in router.interfaces))
+                for name, router in self.routers.items()
+            },
+            routes={node: tuple(embed_route(route) for route in routes) for node, routes in self.routes.items()},
+        )
+
     def names(self) -> dict[str, Collection[str]]:
         """The names that a scenario may use, by what they are."""
         return {
@@ -272,15 +296,22 @@ def load_network(scenario: Scenario, source: str = "scenario") -> Network:
         boxes = {name: MiddleboxSettings(**fields) for name, fields in scenario.middlebox_settings().items()}
         network = replace(network.override(scenario.link_settings()), middleboxes=boxes)
         _check_faults(scenario, network)
-        return network
+        return network.in_ipv6() if scenario.ip_version == 6 else network
     except TopologyError as error:
         raise TopologyError(f"{source}: {error}") from None
+
+
+def _check_mtu(where: str, mtu: int) -> None:
+    if mtu < LEAST_MTU:
+        raise TopologyError(f"{where}: an mtu of {mtu} octets cannot be, every IPv6 link carries {LEAST_MTU} (RFC 8200)")
 
 
 def _check_faults(scenario: Scenario, network: Network) -> None:
     for number, step in enumerate(scenario.step, 1):
         match step.fault:
-            case Narrowing(link=link):
+            case Narrowing(link=link, mtu=mtu):
+                if scenario.ip_version == 6:
+                    _check_mtu(f"step {number}: link {link}", mtu)
                 for end in network.links[link].ends:
                     if end not in network.routers:
                         raise TopologyError(f"step {number}: link {link} must join two routers, {end} is none")

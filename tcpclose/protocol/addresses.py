@@ -10,6 +10,8 @@ from tcpclose.protocol.options import mss_of_mtu
 
 #: The longest packet of IP: a way that imposes nothing.
 LONGEST_PACKET = 65535
+#: What a peer that announces no MSS must be taken to accept (3.7.1, MUST-15).
+IPV4_MSS, IPV6_MSS = 536, 1220
 
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")  # "this host on this network" (RFC 1122, 3.2.1.3): not for a connection
 
@@ -27,7 +29,17 @@ def individual(address: str) -> bool:
 _NARROWEST = {4: 68, 6: 1280}
 
 
+def is_ipv6(address: str) -> bool:
+    """Of which IP an address is: 6, or else 4."""
+    return ":" in address
+
+
 def largest_text(mtu: int, address: str) -> int:
     """The MSS to announce on a way to `address` that carries packets of `mtu` octets (3.7.1)."""
-    version: Literal[4, 6] = 6 if ":" in address else 4
+    version: Literal[4, 6] = 6 if is_ipv6(address) else 4
     return mss_of_mtu(max(mtu, _NARROWEST[version]), version)
+
+
+def default_mss(address: str) -> int:
+    """The MSS of a peer that announced none."""
+    return IPV6_MSS if is_ipv6(address) else IPV4_MSS

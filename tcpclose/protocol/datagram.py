@@ -9,24 +9,28 @@ from .segment import Segment
 
 
 class Endpoint(NamedTuple):
-    """The RFC's *socket*: an address in text form, `"10.0.0.1"`, and a port, 0 to 65535."""
+    """The RFC's *socket*: an address in text form, `"10.0.0.1"` or `"fd00::1"`, and a port, 0 to 65535."""
 
     address: str
     port: int
 
     def __str__(self) -> str:
-        return f"{self.address}:{self.port}"
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{address}:{self.port}"
 
     @classmethod
     def parse(cls, text: str) -> Endpoint:
-        """The inverse of `str`: `"10.0.0.1:80"`. Raises `ValueError` when the text is not of that form."""
-        address, _, port = text.rpartition(":")
+        """The inverse of `str`: `"10.0.0.1:80"`, `"[fd00::1]:80"` (RFC 5952, 6).
+
+        Raises `ValueError` when the text is not of that form.
+        """
+        host, _, port = text.rpartition(":")
+        address = host[1:-1] if host[:1] + host[-1:] == "[]" else host
         try:
-            ip_address(address)
-            if not (port.isdecimal() and int(port) <= 0xFFFF):
-                raise ValueError(port)
+            if ip_address(address).version != (4 if address == host else 6) or not (port.isdecimal() and int(port) <= 0xFFFF):
+                raise ValueError(text)
         except ValueError:
-            raise ValueError(f"expected ADDRESS:PORT such as 10.0.0.1:80, got {text!r}") from None
+            raise ValueError(f"expected ADDRESS:PORT such as 10.0.0.1:80 or [fd00::1]:80, got {text!r}") from None
         return cls(address, int(port))
 
 

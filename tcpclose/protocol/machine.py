@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from tcpclose.protocol.addresses import IPV4_MSS
 from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State
 from tcpclose.protocol.interface import Notice, Signal, TcpError
@@ -40,6 +41,7 @@ class Machine:
         "challenges",
         "config",
         "counters",
+        "default_mss",
         "fin_wait_2_at",
         "held",
         "iss",
@@ -57,11 +59,17 @@ class Machine:
     )
 
     def __init__(
-        self, config: TcpConfig, iss: int, timestamp_offset: int = 0, counters: Counter[str] | None = None
+        self,
+        config: TcpConfig,
+        iss: int,
+        timestamp_offset: int = 0,
+        counters: Counter[str] | None = None,
+        default_mss: int = IPV4_MSS,
     ) -> None:
         self.config = config
         self.iss = iss
         self.timestamp_offset = timestamp_offset
+        self.default_mss = default_mss
         self.counters: Counter[str] = Counter() if counters is None else counters
         self.scheduled: int | None = None  # these two belong to the Stack: the deadline that it has noted,
         self.held = 0  # and the octets of text that it has counted
@@ -73,7 +81,7 @@ class Machine:
 
     def _create_tcb(self, now: int = 0) -> None:
         self.tcb = Tcb(self.iss)
-        self.sender = Sender(self.tcb, self.config)
+        self.sender = Sender(self.tcb, self.config, self.default_mss)
         self.receiver = Receiver(self.tcb, self.config)
         self.timestamps: Timestamps | None = None  # agreed upon by both SYNs
         self.time_wait_at: int | None = None

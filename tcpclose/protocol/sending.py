@@ -17,16 +17,15 @@ _RTO_AFTER_LOST_SYN = 3_000_000  # RFC 6298 5.7, in microseconds
 _LONGEST_DELAYED_ACK = 200_000  # RFC 8985, 7.2: what is assumed of the peer
 _LEAST_WAIT = 2_000
 _PROBE_UNMEASURED = 1_000_000
-_DEFAULT_MSS = 536  # 3.7.1, MUST-15: when the peer announced none
 
 
 class Sender:
     """Text and FIN for the peer, until acknowledged."""
 
-    def __init__(self, tcb: Tcb, config: TcpConfig) -> None:
+    def __init__(self, tcb: Tcb, config: TcpConfig, default_mss: int) -> None:
         self.tcb = tcb
         self.config = config
-        self.mss = _DEFAULT_MSS
+        self.mss = default_mss  # until the peer has announced one (3.7.1, MUST-15)
         self.option_octets = 0
         self.text = bytearray()  # from `base` on: not acknowledged, or not sent
         self.base = seq_add(tcb.iss, 1)
@@ -61,7 +60,7 @@ class Sender:
         `option_octets` stand in every segment, in the place of text (RFC 6691).
         """
         self.option_octets = option_octets
-        self.mss = max(min(segment.mss or _DEFAULT_MSS, self.config.mss) - option_octets, 1)
+        self.mss = max(min(segment.mss or self.mss, self.config.mss) - option_octets, 1)
         self.cwnd = self.config.initial_window * self.mss
         self.board = Scoreboard(self.tcb) if sack else None
 

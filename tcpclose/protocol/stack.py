@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from tcpclose.protocol.addresses import LONGEST_PACKET, individual, largest_text
+from tcpclose.protocol.addresses import LONGEST_PACKET, default_mss, individual, largest_text
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection, Signal, TcpError, answer_closed
 from tcpclose.protocol.datagram import Datagram, Pair
@@ -317,7 +317,7 @@ class Stack:
         if mss < config.mss:
             config = _with_mss(config, mss)
         offset = timestamp_offset(self.secret, *pair) if config.timestamps else 0
-        return Connection(config, iss, offset, self._counters)
+        return Connection(config, iss, offset, self._counters, default_mss(pair.remote.address))
 
     def _reopen(self, pair: Pair, now: int) -> None:
         """3.6.1, MAY-2. What was in TIME-WAIT is kept aside: the SYN may be an old duplicate after all."""

@@ -12,7 +12,7 @@ import json
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import Field, StrictInt, ValidationError, field_validator, model_validator
@@ -36,6 +36,8 @@ class Scenario(Table):
     #: A file of `topologies/` by its name, or "FILE.py:NAME", relative to the scenario's file.
     topology: str
     seed: StrictInt = 1
+    #: With 6, all addresses are those of IPv6 that stand for the topology's.
+    ip_version: Literal[4, 6] = 4
     #: The hard end, in microseconds.
     duration: Annotated[Duration, between(1, None, units.write_duration)]
     topology_args: dict[str, Any] = Field(default_factory=dict)

@@ -69,7 +69,8 @@ class Change(Event):
 
 @dataclass(slots=True, kw_only=True)
 class SegmentEvent(Event):
-    """A segment seen somewhere. Numbers are absolute, `len` counts text only, `id` is the IPv4 identification.
+    """A segment seen somewhere. Numbers are absolute, `len` counts text only. `id` is the IPv4 identification; IPv6 has
+    none, and it is 0.
 
     `connection` is None for a segment that belongs to none.
     """

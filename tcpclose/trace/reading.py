@@ -118,8 +118,8 @@ def controls(segment: SegmentEvent) -> frozenset[str]:
 
 
 def address(endpoint: str) -> str:
-    """The address in `"10.0.0.1:40001"`."""
-    return endpoint.rpartition(":")[0]
+    """The address in `"10.0.0.1:40001"` or `"[fd00::1]:40001"`."""
+    return endpoint.rpartition(":")[0].strip("[]")
 
 
 def hosts(trace: Trace) -> dict[str, str]:
@@ -193,7 +193,7 @@ def flights(trace: Trace) -> list[Flight]:
 def _journeys(trace: Trace) -> list[_Journey]:
     """Join what was sent with what arrived or was lost: the same segment with the same IPv4 identification.
 
-    The identification alone would not do: it wraps, and Linux sends some segments with 0. Of twins, the first sent is
+    The identification alone would not do: it wraps, Linux sends some segments with 0, and IPv6 has none. Of twins, the first sent is
     the first to arrive.
     """
     journeys: list[_Journey] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .ethernet import ETHERTYPE_IPV4, decode_ethernet
-from .ipv4 import TCP, decode_ipv4, header_length
+from .ethernet import ETHERTYPE_IPV4, ETHERTYPE_IPV6, decode_ethernet
+from .ip import TCP, decode_ip, upper
 from .octets import Malformed, word_sum
 
 _ETHERNET = 14
@@ -17,12 +17,12 @@ def damage(frame: bytes, place: float) -> bytes:
     """
     try:
         ethernet = decode_ethernet(frame)
-        ip = decode_ipv4(ethernet.payload)
+        ip = decode_ip(ethernet.payload)
     except Malformed:
         return frame
-    if ethernet.ethertype != ETHERTYPE_IPV4 or ip.protocol != TCP or not ip.payload:
+    if ethernet.ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6) or ip.protocol != TCP or not ip.payload:
         return frame
-    start = _ETHERNET + header_length(frame[_ETHERNET])
+    start = _ETHERNET + upper(ethernet.payload)[1]
     bits = len(ip.payload) * 8
     bit = int(place * bits)
     while True:

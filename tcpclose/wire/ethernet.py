@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .octets import Malformed, Octets
 
-ETHERTYPE_IPV4 = 0x0800
+ETHERTYPE_IPV4, ETHERTYPE_IPV6 = 0x0800, 0x86DD
 
 _HEADER = Struct("!6s6sH")
 

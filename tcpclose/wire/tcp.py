@@ -9,7 +9,7 @@ from struct import Struct
 from ..protocol.datagram import Datagram, Endpoint
 from ..protocol.options import SACK_BLOCK, SIZES, Kind, Layout, arrange
 from ..protocol.segment import Segment
-from .ipv4 import DONT_FRAGMENT, TCP, address_octets, decode_ipv4, encode_ipv4
+from .ip import TCP, address_octets, decode_ip, encode_ip
 from .octets import Malformed, Octets, checksum, word_sum
 
 #: ports, sequence and acknowledgment number, data offset, control bits, window, checksum, urgent pointer
@@ -24,7 +24,7 @@ _RESERVED = 0x0F  # beside the data offset
 
 @dataclass(slots=True)
 class Packet:
-    """A datagram with what its IP header says besides: identification and time to live."""
+    """A datagram with what its IP header says besides: identification (0 for IPv6) and time to live."""
 
     datagram: Datagram
     ident: int
@@ -32,8 +32,9 @@ class Packet:
 
 
 def encode_tcp(datagram: Datagram, ident: int, ttl: int = 64, layout: Layout = "linux") -> bytes:
-    """The datagram as an IPv4 packet with DF set; `ident` is its identification, 0 to 65535, `layout` that of options.
+    """The datagram as an IP packet of the version that its addresses are of; `layout` is that of options.
 
+    `ident`, 0 to 65535, is the identification of an IPv4 packet, which has DF set; IPv6 has none.
     Raises `ValueError` when the text is too long for one packet. Fields must be in their ranges.
     """
     src, dst, segment = datagram
@@ -56,7 +57,7 @@ def encode_tcp(datagram: Datagram, ident: int, ttl: int = 64, layout: Layout = "
     pseudo = word_sum(source + destination) + TCP + length
     sum_ = checksum(pseudo + word_sum(header + options) + word_sum(segment.data))
     octets = b"%b%b%b%b%b" % (header[:16], sum_.to_bytes(2, "big"), header[18:], options, segment.data)
-    return encode_ipv4(source, destination, TCP, octets, ident, ttl, DONT_FRAGMENT)
+    return encode_ip(source, destination, TCP, octets, ident, ttl)
 
 
 def decode_tcp(octets: Octets) -> Packet:
@@ -67,7 +68,7 @@ def decode_tcp(octets: Octets) -> Packet:
     checksum". These two errors have the datagram, without text and options. Unknown options (MUST-6) are ignored;
     reserved bits (3.1) stand above the control bits in `Segment.ctl`, for the stack to ignore.
     """
-    ip = decode_ipv4(octets)
+    ip = decode_ip(octets)
     payload = ip.payload
     if ip.protocol != TCP:
         raise Malformed("not TCP")
