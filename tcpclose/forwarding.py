@@ -196,14 +196,16 @@ class Forwarder:
         """What becomes of somebody else's packet: it goes on, or an error goes back, each by a route; or nothing."""
         route = self.lookup(packet.destination)
         if isinstance(route, Refusal):
-            told = route.value is not None and self._credits.setdefault(packet.source, Credit(packet.source, now)).spend(now)
-            return self._complain(packet, UNREACHABLE, route.value or 0) if told else None
+            return self._complain(packet, UNREACHABLE, route.value or 0) if self._tells(route, packet.source, now) else None
         if packet.ttl <= 1:
             return self._complain(packet, TIME_EXCEEDED, 0)
         mtu = self._mtus.get(route.interface, MTU)
         if packet.octets > mtu:  # every segment has DF set (RFC 1191, 3)
             return self._complain(packet, UNREACHABLE, FRAGMENTATION_NEEDED, mtu)
         return route, packet._replace(ttl=packet.ttl - 1)
+
+    def _tells(self, why: Refusal, sender: str, now: int) -> bool:
+        return why.value is not None and self._credits.setdefault(sender, Credit(sender, now)).spend(now)
 
     def _complain(self, packet: Packet, type_: int, code: int, mtu: int = 0) -> tuple[Route, Packet] | None:
         """No error is sent about an error (RFC 1812, 4.3.2.7), nor when no route leads back."""

@@ -20,6 +20,7 @@ from tcpclose.addressing import EMBEDDED, embed, embed_route
 from tcpclose.forwarding import Forwarder, Refusal, Route
 from tcpclose.links import Fate, LinkSettings, direction
 from tcpclose.middlebox import Middlebox, MiddleboxSettings
+from tcpclose.protocol.addresses import is_ipv6
 from tcpclose.scenario import Scenario
 from tcpclose.scenario.faults import Forgetting, Narrowing
 from tcpclose.wire.ipv6 import LEAST_MTU
@@ -128,6 +129,11 @@ class Network:
     def interfaces(self, node: str) -> tuple[Interface, ...]:
         """The interfaces of a host or router."""
         return (self.hosts[node],) if node in self.hosts else self.routers[node].interfaces
+
+    @property
+    def ip_version(self) -> Literal[4, 6]:
+        """Of which IP all addresses are."""
+        return 6 if any(is_ipv6(place.address) for place in self.hosts.values()) else 4
 
     def mtu(self, place: Interface) -> int:
         """The longest packet that leaves by an interface."""
@@ -303,7 +309,7 @@ def load_network(scenario: Scenario, source: str = "scenario") -> Network:
 
 def _check_mtu(where: str, mtu: int) -> None:
     if mtu < LEAST_MTU:
-        raise TopologyError(f"{where}: an mtu of {mtu} octets cannot be, every IPv6 link carries {LEAST_MTU} (RFC 8200)")
+        raise TopologyError(f"{where}: mtu = {mtu}, but IPv6 needs {LEAST_MTU} octets at least (RFC 8200, 5)")
 
 
 def _check_faults(scenario: Scenario, network: Network) -> None:

@@ -27,7 +27,8 @@ class Endpoint(NamedTuple):
         host, _, port = text.rpartition(":")
         address = host[1:-1] if host[:1] + host[-1:] == "[]" else host
         try:
-            if ip_address(address).version != (4 if address == host else 6) or not (port.isdecimal() and int(port) <= 0xFFFF):
+            bracketed = address != host
+            if (ip_address(address).version == 6) != bracketed or not (port.isdecimal() and int(port) <= 0xFFFF):
                 raise ValueError(text)
         except ValueError:
             raise ValueError(f"expected ADDRESS:PORT such as 10.0.0.1:80 or [fd00::1]:80, got {text!r}") from None

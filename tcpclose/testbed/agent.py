@@ -36,11 +36,10 @@ from tcpclose.testbed.channel import Channel
 from tcpclose.timeline import Timeline
 from tcpclose.trace.events import Dropped, Event, to_json
 from tcpclose.wire import Malformed, decode_icmp, encode_tcp
+from tcpclose.wire.ip import ICMPS, TCP, address, address_octets, ethertype, family, peek
 
-ETH_P_IP = 0x0800
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
 _PR_SET_TIMERSLACK = 29
-_TCP, _ICMP = 6, 1
 _LONGEST_PACKET = 65535
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
 _BURST = 64  # packets read before timers and calls have their turn
@@ -69,14 +68,14 @@ class OwnStack:
         self.perform, self.timeout = self.host.perform, self.host.timeout
         self.next_timeout, self.texts = self.host.next_timeout, self.host.texts
         self._name = name
-        self._address = socket.inet_aton(addresses[name])
+        self._address = address_octets(addresses[name])
         self._dropped: list[Event] = []
         self.burst = _BURST
-        self._in = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
+        self._in = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ethertype(addresses[name])))
         self._in.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         self._in.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         self._in.setblocking(False)
-        self._out = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self._out = _raw_socket(family(addresses[name]))
         self._out.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
 
     def readers(self) -> Sequence[socket.socket]:
@@ -92,12 +91,13 @@ class OwnStack:
                 octets = self._in.recv(_LONGEST_PACKET)
             except BlockingIOError:
                 return False
-            if octets[16:20] == self._address and octets[9] in (_TCP, _ICMP):
-                self._arrive(octets, clock())
+            protocol, destination = peek(octets)
+            if destination == self._address and protocol in (TCP, *ICMPS):
+                self._arrive(protocol, octets, clock())
         return True
 
-    def _arrive(self, octets: bytes, now: int) -> None:
-        if octets[9] == _TCP:
+    def _arrive(self, protocol: int, octets: bytes, now: int) -> None:
+        if protocol == TCP:
             self.host.packet_arrives(octets, now)
             return
         try:
@@ -245,10 +245,17 @@ class Agent:
     def _emit(self, packets: list[str]) -> int:
         """Packets as they are, whoever they say they are from; when they began to leave."""
         now = self._now()
-        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as wire:
-            for packet in map(bytes.fromhex, packets):
-                wire.sendto(packet, (socket.inet_ntoa(packet[16:20]), 0))
+        octets = [bytes.fromhex(packet) for packet in packets]
+        destinations = [address(peek(packet)[1]) for packet in octets]
+        with _raw_socket(family(destinations[0])) as wire:
+            for packet, destination in zip(octets, destinations, strict=True):
+                wire.sendto(packet, (destination, 0))
         return now
+
+
+def _raw_socket(family: socket.AddressFamily) -> socket.socket:
+    """It sends IP packets as they are, header and all."""
+    return socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
 
 
 def _driver(scenario: Scenario, name: str, addresses: Mapping[str, str], boot: int) -> Driver:

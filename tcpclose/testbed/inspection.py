@@ -9,6 +9,7 @@ from typing import Any, Self
 from tcpclose.middlebox import Middlebox, MiddleboxSettings
 from tcpclose.wire import (
     ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
     Malformed,
     decode_ethernet,
     decode_icmp,
@@ -16,11 +17,10 @@ from tcpclose.wire import (
     encode_tcp,
     ethernet_header,
 )
-from tcpclose.wire.ipv4 import ICMP, TCP
+from tcpclose.wire.ip import ICMPS, TCP, peek
 from tcpclose.wire.translate import translate, translate_error
 
 _ETHERNET = 14  # octets
-_PROTOCOL = 9  # the octet of the IPv4 header
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ class FrameBox:
         """What passes of a frame on its way out, or in, and the frame that goes back."""
         ethernet = decode_ethernet(frame)
         packet = bytes(ethernet.payload)
-        if ethernet.ethertype != ETHERTYPE_IPV4 or len(packet) <= _PROTOCOL:
+        if ethernet.ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
             return frame, None
-        if packet[_PROTOCOL] == ICMP:
+        protocol, _ = peek(packet)
+        if protocol in ICMPS:
             return self._inspect_error(frame, packet, outward, now), None
-        if packet[_PROTOCOL] != TCP:
+        if protocol != TCP:
             return frame, None
         valid = True
         try:
@@ -63,7 +64,7 @@ class FrameBox:
                 return frame, None
             datagram, valid = error.datagram, False
         onward, answer = self._box.inspect(datagram, outward, now, valid)
-        header = ethernet_header(ethernet.source, ethernet.destination)
+        header = ethernet_header(ethernet.source, ethernet.destination, ethernet.ethertype)
         return (
             frame[:_ETHERNET] + translate(packet, *onward) if onward else None,
             header + encode_tcp(answer, 0) if answer else None,

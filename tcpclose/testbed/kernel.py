@@ -28,6 +28,7 @@ from tcpclose.scenario import Host, Scenario, Step, payload
 from tcpclose.scenario.linux import HONOURED, SYSCTL
 from tcpclose.testbed.watch import Watch
 from tcpclose.trace.events import Event, Told
+from tcpclose.wire.ip import family
 
 _LONGEST_PACKET = 65535
 _SYSCTLS = Path("/proc/sys/net/ipv4")
@@ -112,6 +113,7 @@ class KernelStack:
         self._tcp = settings.tcp
         self._told = settings.told
         self._address = addresses[name]
+        self._family = family(self._address)
         _set_sysctls(settings)
         self._options = _options(settings)
         self._new_socket().close()  # an option that this kernel does not have stops the run before its start
@@ -176,7 +178,7 @@ class KernelStack:
         self._ends[name] = _End(name, pair, sock)
 
     def _new_socket(self) -> socket.socket:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock = socket.socket(self._family, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for name, (level, option, number, answer) in self._options.items():
@@ -226,7 +228,7 @@ class KernelStack:
         self._look(clock())
 
     def _accept(self, listener: socket.socket, now: int) -> None:
-        sock, (address, port) = listener.accept()
+        sock, (address, port, *_) = listener.accept()
         sock.setblocking(False)
         pair = Pair(Endpoint(self._address, sock.getsockname()[1]), Endpoint(address, port))
         end = _End(self._names.of(pair), pair, sock)

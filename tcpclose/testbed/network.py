@@ -24,6 +24,7 @@ from mininet.net import Mininet
 from tcpclose.aside import aside, part
 from tcpclose.forwarding import Route
 from tcpclose.links import ETHERNET_MTU, Parties
+from tcpclose.protocol.addresses import is_ipv6
 from tcpclose.testbed import tclink
 from tcpclose.testbed.inspection import Box
 from tcpclose.testbed.namespaces import hold, switch_offloads_off
@@ -54,6 +55,31 @@ for node in conf/*; do
     echo 1 >$node/ignore_routes_with_linkdown
 done
 """
+
+_NO_GROUPS = "-A OUTPUT -d ff00::/8 -j DROP"
+
+#: IPv6 with the addresses that are ordered and no others, at once. Multicast reports cannot be switched off: they are
+#: kept from leaving.
+_IPV6 = f"""
+for node in /proc/sys/net/ipv6/conf/*; do
+    echo 1 >$node/addr_gen_mode
+    echo 0 >$node/accept_dad
+done
+ip6tables -w {_NO_GROUPS}
+echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6
+"""
+
+#: As `_FORWARD`. There are no redirects: they would need link-local addresses.
+_FORWARD_IPV6 = """
+cd /proc/sys/net/ipv6
+echo 1000 >icmp/ratelimit
+echo 1 >icmp/ratemask
+for node in conf/*; do
+    echo 1 >$node/forwarding
+    echo 1 >$node/ignore_routes_with_linkdown
+done
+"""
+_IPV6_METRIC = 1024  # what Linux gives a route without one
 
 _INPUT = "-A INPUT ! -i lo -p tcp"
 
@@ -101,8 +127,9 @@ def _hear(process: subprocess.Popen[str], word: str) -> str:
 
 def _route(route: Route) -> str:
     """A route as `ip route` reads and shows it."""
-    prefix = "default" if route.prefix == "0.0.0.0/0" else route.prefix
-    metric = f" metric {route.metric}" if route.metric else ""
+    prefix = "default" if route.prefix in ("0.0.0.0/0", "::/0") else route.prefix
+    number = route.metric + (_IPV6_METRIC if is_ipv6(route.via) else 0)
+    metric = f" metric {number}" if number else ""
     return f"{prefix} via {route.via} dev {route.interface}{metric}"
 
 
@@ -125,6 +152,7 @@ class EmulatedNetwork:
         parties: Parties | None = None,
     ) -> None:
         self.plan = plan
+        self._ipv6 = plan.ip_version == 6
         self.seed = seed
         self.run_dir = run_dir
         self._kernel_ports = kernel_ports or {}
@@ -228,11 +256,13 @@ class EmulatedNetwork:
             rules = []
         commands = []
         if rules:
-            commands = [_lines("iptables-restore -w -n", ["*filter", *rules, "COMMIT"]), "iptables -w -S INPUT"]
+            tables = "ip6tables" if self._ipv6 else "iptables"
+            commands = [_lines(f"{tables}-restore -w -n", ["*filter", *rules, "COMMIT"]), f"{tables} -w -S INPUT"]
         self._prepare(host, commands, rules)
 
     def _prepare_router(self, router: str) -> None:
-        self._prepare(router, [_FORWARD, "cat /proc/sys/net/ipv4/ip_forward"], ["1\n"])
+        forward, setting = (_FORWARD_IPV6, "ipv6/conf/all/forwarding") if self._ipv6 else (_FORWARD, "ipv4/ip_forward")
+        self._prepare(router, [forward, f"cat /proc/sys/net/{setting}"], ["1\n"])
 
     def _prepare(self, node: str, commands: Sequence[str], wanted: Sequence[str]) -> None:
         """What hosts and routers have in common, then `commands`, which must print the words `wanted`."""
@@ -244,17 +274,19 @@ class EmulatedNetwork:
             known = self.net.get(node).nameToIntf[place.name]
             known.ip, known.prefixLen = place.address, place.prefix
             lines.append(f"link set {place.name} mtu {self.plan.mtu(place) if told else self._widest} up")
-            lines.append(f"address replace {place.address}/{place.prefix} broadcast + dev {place.name}")
+            broadcast = "" if self._ipv6 else " broadcast +"
+            lines.append(f"address replace {place.address}/{place.prefix}{broadcast} dev {place.name}")
         # Neighbours never expire, so that no ARP exchange gets in the way of a run, or is lost with a link.
         others = [(other, place.name) for place in own for other in self._neighbours(place)]
         lines += [f"neigh replace {other.address} lladdr {other.mac} dev {at} nud permanent" for other, at in others]
         routes = [_route(route) for route in self.plan.routes[node] if route.via]
         lines += [f"route replace {route}" for route in routes]
         lines += ["address show", "neigh show nud permanent", "route show"]
-        script = [_NO_CHATTER, _lines("ip -oneline -batch -", lines), *commands]
+        version = _IPV6 if self._ipv6 else ""
+        script = [_NO_CHATTER, version, _lines(f"ip -{self.plan.ip_version} -oneline -batch -", lines), *commands]
         seen = _shell("\n".join(script), self._on(node, []))
         wanted = [*wanted, *routes]
-        wanted += [f"{place.name}    inet {place.address}/{place.prefix} " for place in own]
+        wanted += [f"{place.name}    {'inet6' if self._ipv6 else 'inet'} {place.address}/{place.prefix} " for place in own]
         wanted += [f"{other.address} dev {at} lladdr {other.mac} PERMANENT" for other, at in others]
         for words in wanted:
             if words not in seen:

@@ -39,7 +39,8 @@ from typing import Any
 from tcpclose.links import Burst, Deed, Fate, FateBook, Line, LinkSettings, Order, Parties, direction, link_random
 from tcpclose.protocol.datagram import Endpoint
 from tcpclose.testbed.inspection import Box, FrameBox
-from tcpclose.wire import Malformed, damage, decode_ethernet, decode_tcp
+from tcpclose.wire import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Malformed, damage, decode_ethernet, decode_tcp
+from tcpclose.wire.ip import TCP, peek
 
 #: What can be ordered of a link, of all links of a host (silent to on), or of a middlebox (forget). One that is "off"
 #: hears nothing.
@@ -208,6 +209,13 @@ def _open(interface: str) -> socket.socket:
     except OSError as error:
         raise RelayError(f"interface {interface}: {error.strerror}") from error
     return end
+
+
+def _carries_tcp(frame: bytes) -> bool:
+    with contextlib.suppress(Malformed):
+        ethernet = decode_ethernet(frame)
+        return ethernet.ethertype in (ETHERTYPE_IPV4, ETHERTYPE_IPV6) and peek(ethernet.payload)[0] == TCP
+    return False
 
 
 def _set_up(interface: str, up: bool) -> None:
@@ -424,7 +432,7 @@ class _Process:
         lane.line.restore()
 
     def _report(self, deed: Deed, lane: _Lane, frame: bytes, now: int) -> None:
-        if frame[12:14] == b"\x08\x00" and frame[23:24] == b"\x06":  # TCP in IPv4
+        if _carries_tcp(frame):
             told = {"deed": deed.what, "rule": deed.rule, "link": lane.link, "t": now}
             self._tell(told | {"frame": frame.hex()})
 

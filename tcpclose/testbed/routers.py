@@ -6,16 +6,21 @@ import subprocess
 import time
 
 from tcpclose.carriers import Carriers
+from tcpclose.protocol.addresses import is_ipv6
 from tcpclose.scenario.faults import Carrier, Forgetting, Narrowing, NetworkFault, Power, Return, Withdrawal
 from tcpclose.testbed.network import EmulatedNetwork, NetworkError
 
 #: What Linux calls a route that leads nowhere, by what its router says of it.
 _ROUTES = {"net": "throw", "host": "unreachable", "admin": "prohibit", "silent": "blackhole"}
 
+#: In IPv6 "unreachable" says that of the network, and no route says it of the host: the filter does.
+_ROUTES_IPV6 = {**_ROUTES, "net": "unreachable"}
+_REJECT = "FORWARD -d {} -j REJECT --reject-with icmp6-addr-unreachable"
+
 #: A kernel takes note of a carrier some time after it has changed; its routes tell when.
 _NOTICED = """
 for try in $(seq 300); do
-    if ip -4 route show dev {name} | grep {option} linkdown; then exit 0; fi
+    if {ip} route show dev {name} | grep {option} linkdown; then exit 0; fi
     sleep 0.01
 done
 echo "{name} does not take note of its carrier" >&2
@@ -40,9 +45,9 @@ class RouterHands:
                     self._forget(node)
                 return self._change_carriers(fault)
             case Withdrawal(router=router, to=host, code=code):
-                return self._route(router, f"replace {_ROUTES[code]} {self._address(host)}")
+                return self._withdraw(router, self._address(host), code)
             case Return(router=router, to=host):
-                return self._route(router, f"flush exact {self._address(host)}/32")  # no error when there is none
+                return self._restore(router, self._address(host))
             case Narrowing(link=link, mtu=mtu):
                 return self._narrow(link, mtu)
             case Forgetting(middlebox=node):
@@ -51,8 +56,25 @@ class RouterHands:
     def _address(self, host: str) -> str:
         return self._network.plan.hosts[host].address
 
-    def _route(self, router: str, change: str) -> int:
-        return self._order({router: f"route {change}"})
+    def _withdraw(self, router: str, address: str, code: str) -> int:
+        if not is_ipv6(address):
+            return self._order({router: f"route replace {_ROUTES[code]} {address}"})
+        self._restore(router, address)
+        if code == "host":
+            return self._run(router, f"ip6tables -w -A {_REJECT.format(address)}")
+        return self._order({router: f"-6 route replace {_ROUTES_IPV6[code]} {address}"})
+
+    def _restore(self, router: str, address: str) -> int:
+        """No error when nothing is withdrawn."""
+        if not is_ipv6(address):
+            return self._order({router: f"route flush exact {address}/32"})
+        rule = _REJECT.format(address)
+        while_there = f"while ip6tables -w -C {rule} 2>/dev/null; do ip6tables -w -D {rule}; done"
+        return self._run(router, f"ip -6 route flush exact {address}/128\n{while_there}")
+
+    def _run(self, router: str, script: str) -> int:
+        self._network.run(router, script)
+        return _now()
 
     def _narrow(self, link: str, mtu: int) -> int:
         plan = self._network.plan.links[link]
@@ -75,13 +97,14 @@ class RouterHands:
     def _change_carriers(self, fault: Carrier | Power) -> int:
         """Then wait until the routers' kernels know."""
         at, plan = _now(), self._network.plan
+        ip = f"ip -{plan.ip_version}"
         changed = self._carriers.strike(fault)
         for link, up in changed.items():
             at = self._network.fault("carrier_up" if up else "carrier_down", link)
         for link, up in changed.items():
             for node, name in zip(plan.links[link].ends, plan.links[link].interfaces, strict=True):
                 if node not in plan.switches:
-                    self._network.run(node, _NOTICED.format(name=name, option="-qv" if up else "-q"))
+                    self._network.run(node, _NOTICED.format(ip=ip, name=name, option="-qv" if up else "-q"))
         return at
 
 

@@ -30,9 +30,9 @@ from tcpclose.trace.events import DISAGREEMENT, Change, Dropped, End, Received, 
 from tcpclose.trace.events import Event as TraceEvent
 from tcpclose.trace.infer import Observer, Step
 from tcpclose.wire import Malformed, decode_tcp
+from tcpclose.wire.ip import TCP, family, peek
 
 _ETH_P_ALL = 0x0003
-_TCP = 6
 _LONGEST_PACKET = 65535
 _SO_TIMESTAMPNS = 35
 _POLL = 10_000  # us between looks at the kernel's states when nothing moves on the wire
@@ -164,7 +164,7 @@ class Watch:
                 octets, stamps, _, source = self.wire.recvmsg(_LONGEST_PACKET, socket.CMSG_SPACE(16))
             except BlockingIOError:
                 return
-            if source[0] != "lo" and octets[:1] == b"\x45" and octets[9] == _TCP:
+            if source[0] != "lo" and peek(octets)[0] == TCP:
                 seconds, nanoseconds = struct.unpack("qq", stamps[0][2])
                 at = seconds * 1_000_000 + nanoseconds // 1000 - zero
                 self._note(octets, source[2] == socket.PACKET_OUTGOING, at)
@@ -193,7 +193,7 @@ class Watch:
 
     def _kernel_states(self) -> dict[Pair, State]:
         states = {}
-        for seen in self._diag.get_sock_stats(family=socket.AF_INET):
+        for seen in self._diag.get_sock_stats(family=family(self._address)):
             local = Endpoint(seen["idiag_src"], seen["idiag_sport"])
             remote = Endpoint(seen["idiag_dst"], seen["idiag_dport"])
             if seen["idiag_state"] in _STATES:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from socket import AddressFamily
+
 from . import ipv4, ipv6
 from .ethernet import ETHERTYPE_IPV4, ETHERTYPE_IPV6
 from .ipv4 import DONT_FRAGMENT, ICMP, TCP, Ip, decode_ipv4, encode_ipv4, header_length
@@ -12,11 +14,13 @@ __all__ = [
     "ICMPS",
     "TCP",
     "Ip",
-    "addresses_at",
+    "address",
     "address_octets",
+    "addresses_at",
     "decode_ip",
     "encode_ip",
     "ethertype",
+    "family",
     "header_size",
     "is_ipv6",
     "peek",
@@ -40,9 +44,19 @@ def address_octets(text: str) -> bytes:
     return ipv6.address_octets(text) if ":" in text else ipv4.address_octets(text)
 
 
+def address(octets: bytes) -> str:
+    """The text form of an address's octets."""
+    return ipv4.address(octets) if len(octets) == 4 else ipv6.address(octets)
+
+
 def ethertype(address: str) -> int:
     """What Ethernet calls the packets of an address."""
     return ETHERTYPE_IPV6 if ":" in address else ETHERTYPE_IPV4
+
+
+def family(address: str) -> AddressFamily:
+    """What sockets call the version of an address."""
+    return AddressFamily.AF_INET6 if ":" in address else AddressFamily.AF_INET
 
 
 def header_size(address: str) -> int:
