@@ -1,6 +1,6 @@
 """IPv6 addresses for topologies, which speak of IPv4 only: each stands for an IPv4 address, its low 32 bits.
 
-    10.0.1.2/24    fd00::a00:102/120
+10.0.1.2/24    fd00::a00:102/120
 """
 
 from __future__ import annotations

@@ -96,17 +96,31 @@ def flip(octets: bytes, bit: int) -> bytes:
 # Endpoints
 
 
-@given(endpoints)
+@given(endpoints | st.builds(Endpoint, st.ip_addresses(v=6).map(str), u16))
 def test_endpoint_is_read_from_its_text(endpoint: Endpoint) -> None:
     assert Endpoint.parse(str(endpoint)) == endpoint
 
 
 def test_endpoint_text() -> None:
     assert str(SERVER) == "10.0.0.2:80"
+    assert str(Endpoint("fd00::a00:2", 80)) == "[fd00::a00:2]:80"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "10.0.0.1", "10.0.0.1:", ":80", "10.0.0:80", "h1:80", "10.0.0.1:65536", "10.0.0.1:-1"]
+    "text",
+    [
+        "",
+        "10.0.0.1",
+        "10.0.0.1:",
+        ":80",
+        "10.0.0:80",
+        "h1:80",
+        "10.0.0.1:65536",
+        "10.0.0.1:-1",
+        "fd00::1",
+        "fd00::1:80",
+        "[10.0.0.1]:80",
+    ],
 )
 def test_endpoint_refuses_other_text(text: str) -> None:
     with pytest.raises(ValueError, match="ADDRESS:PORT"):
@@ -173,8 +187,8 @@ def test_any_flipped_bit_of_the_segment_is_caught(datagram: Datagram, data: st.D
 def test_any_flipped_bit_of_the_ip_header_is_caught(bit: int) -> None:
     octets = encode_tcp(Datagram(CLIENT, SERVER, Segment(100, 300, ACK, 8192, b"x" * 60)), 7)
     expected = {"bad IP checksum"}
-    if bit >= 19 * 8:  # version and header length: these are needed to find the checksum
-        expected = {"not IPv4"} if bit >= 19 * 8 + 4 else {"IP header length", "bad IP checksum"}
+    if bit >= 19 * 8:  # version and header length: these are needed to find the checksum, which IPv6 has not
+        expected = {"not IPv4", "not TCP"} if bit >= 19 * 8 + 4 else {"IP header length", "bad IP checksum"}
     assert reason(flip(octets, bit + (len(octets) - 20) * 8)) in expected
 
 
@@ -196,7 +210,7 @@ def test_truncated_packets(datagram: Datagram, data: st.DataObject) -> None:
         (ipv4(b"\0" * 20, length=19), "total length"),
         (ipv4(b"\0" * 20, length=41), "truncated"),
         (b"\x4f" + bytes(58), "truncated"),
-        (b"\x60" + bytes(59), "not IPv4"),
+        (b"\x50" + bytes(59), "not IPv4"),
         (tcp(offset=4), "data offset"),
         (tcp(offset=6), "data offset"),
         (tcp(b"\x02\x00\x05\xb4"), "option length"),

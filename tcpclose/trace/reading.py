@@ -193,8 +193,8 @@ def flights(trace: Trace) -> list[Flight]:
 def _journeys(trace: Trace) -> list[_Journey]:
     """Join what was sent with what arrived or was lost: the same segment with the same IPv4 identification.
 
-    The identification alone would not do: it wraps, Linux sends some segments with 0, and IPv6 has none. Of twins, the first sent is
-    the first to arrive.
+    The identification alone would not do: it wraps, Linux sends some segments with 0, and IPv6 has none. Of twins, the
+    first sent is the first to arrive.
     """
     journeys: list[_Journey] = []
     under_way: dict[tuple[object, ...], deque[_Journey]] = defaultdict(deque)
