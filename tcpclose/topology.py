@@ -20,10 +20,9 @@ from tcpclose.addressing import EMBEDDED, embed, embed_route
 from tcpclose.forwarding import Forwarder, Refusal, Route
 from tcpclose.links import Fate, LinkSettings, direction
 from tcpclose.middlebox import Middlebox, MiddleboxSettings
-from tcpclose.protocol.addresses import is_ipv6
+from tcpclose.protocol.addresses import NARROWEST, is_ipv6
 from tcpclose.scenario import Scenario
 from tcpclose.scenario.faults import Forgetting, Narrowing
-from tcpclose.wire.ipv6 import LEAST_MTU
 
 TOPOLOGIES = Path(__file__).resolve().parent.parent / "topologies"
 
@@ -308,8 +307,8 @@ def load_network(scenario: Scenario, source: str = "scenario") -> Network:
 
 
 def _check_mtu(where: str, mtu: int) -> None:
-    if mtu < LEAST_MTU:
-        raise TopologyError(f"{where}: mtu = {mtu}, but IPv6 needs {LEAST_MTU} octets at least (RFC 8200, 5)")
+    if mtu < NARROWEST[6]:
+        raise TopologyError(f"{where}: mtu = {mtu}, but IPv6 needs {NARROWEST[6]} octets at least (RFC 8200, 5)")
 
 
 def _check_faults(scenario: Scenario, network: Network) -> None:

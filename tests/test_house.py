@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "links": "protocol units",
     "middlebox": "protocol wire",
     "scenario": "links protocol units",
-    "topology": "addressing forwarding links middlebox protocol scenario units wire",
+    "topology": "addressing forwarding links middlebox protocol scenario units",
     "timeline": "protocol scenario trace",
     "host": "links protocol scenario trace wire",
     "forging": "host protocol scenario trace wire",

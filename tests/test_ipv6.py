@@ -128,7 +128,7 @@ def test_the_errors_of_routers_are_heard(tmp_path, code, number):
 def test_what_is_too_long_for_a_narrow_link_is_told(tmp_path):
     step = '[[step]]\nat = "0s"\nfault = "mtu"\nlink = "r1-r2"\nmtu = 1300'
     trace = run(talk(topology="routed", ip_version=6, tables=step), tmp_path)
-    assert "ICMP type 3 code 4" in {event.detail for event in trace.of(Told)}
+    assert {sent.len for sent in trace.of(Sent)} >= {1440, 1240}
     assert tshark(tmp_path / "h1-eth0.pcap", "icmpv6.type == 2 && icmpv6.mtu == 1300")
 
 

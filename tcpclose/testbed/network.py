@@ -269,24 +269,24 @@ class EmulatedNetwork:
         own = self.plan.interfaces(node)
         # Kernels are told; hosts of ours do as they are told themselves, and the link loses what is too long for it.
         told = node in self._linux_hosts or node in self.plan.routers
+        inet, broadcast = ("inet6", "") if self._ipv6 else ("inet", "broadcast +")
         lines = ["link set lo up"]
         for place in own:
             known = self.net.get(node).nameToIntf[place.name]
             known.ip, known.prefixLen = place.address, place.prefix
             lines.append(f"link set {place.name} mtu {self.plan.mtu(place) if told else self._widest} up")
-            broadcast = "" if self._ipv6 else " broadcast +"
-            lines.append(f"address replace {place.address}/{place.prefix}{broadcast} dev {place.name}")
+            lines.append(f"address replace {place.address}/{place.prefix} {broadcast} dev {place.name}")
         # Neighbours never expire, so that no ARP exchange gets in the way of a run, or is lost with a link.
         others = [(other, place.name) for place in own for other in self._neighbours(place)]
         lines += [f"neigh replace {other.address} lladdr {other.mac} dev {at} nud permanent" for other, at in others]
         routes = [_route(route) for route in self.plan.routes[node] if route.via]
         lines += [f"route replace {route}" for route in routes]
         lines += ["address show", "neigh show nud permanent", "route show"]
-        version = _IPV6 if self._ipv6 else ""
-        script = [_NO_CHATTER, version, _lines(f"ip -{self.plan.ip_version} -oneline -batch -", lines), *commands]
+        ordered = _lines(f"ip -{self.plan.ip_version} -oneline -batch -", lines)
+        script = [_NO_CHATTER, _IPV6 if self._ipv6 else "", ordered, *commands]
         seen = _shell("\n".join(script), self._on(node, []))
         wanted = [*wanted, *routes]
-        wanted += [f"{place.name}    {'inet6' if self._ipv6 else 'inet'} {place.address}/{place.prefix} " for place in own]
+        wanted += [f"{place.name}    {inet} {place.address}/{place.prefix} " for place in own]
         wanted += [f"{other.address} dev {at} lladdr {other.mac} PERMANENT" for other, at in others]
         for words in wanted:
             if words not in seen:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from struct import Struct
 
+from ..protocol.addresses import NARROWEST
 from .ipv4 import Ip
-from .ipv6 import HEADER, ICMPV6, LEAST_MTU, encode_ipv6, quoted_ipv6
+from .ipv6 import HEADER, ICMPV6, encode_ipv6, quoted_ipv6
 from .octets import checksum, word_sum
 
 #: type, code, checksum, and what the type has to say: the MTU of the next hop, or nothing that matters here
@@ -59,4 +60,4 @@ def write_error(type_: int, code: int, reporter: bytes, about: bytes, mtu: int) 
 
 def error_size(about: int) -> int:
     """The octets of the packet of an error about a packet of `about` octets."""
-    return min(HEADER + _HEADER.size + about, LEAST_MTU)
+    return min(HEADER + _HEADER.size + about, NARROWEST[6])

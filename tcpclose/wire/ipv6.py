@@ -8,8 +8,6 @@ from struct import Struct
 from .ipv4 import Ip
 from .octets import Malformed, Octets, word_sum
 
-#: What every IPv6 link must carry (RFC 8200, 5).
-LEAST_MTU = 1280
 HEADER = 40
 ICMPV6 = 58
 
