@@ -196,11 +196,8 @@ class Forwarder:
         """What becomes of somebody else's packet: it goes on, or an error goes back, each by a route; or nothing."""
         route = self.lookup(packet.destination)
         if isinstance(route, Refusal):
-            return (
-                self._complain(packet, UNREACHABLE, route.value or 0)
-                if self._tells(route, packet.source, now)
-                else None
-            )
+            told = self._tells(route, packet.source, now)
+            return self._complain(packet, UNREACHABLE, route.value or 0) if told else None
         if packet.ttl <= 1:
             return self._complain(packet, TIME_EXCEEDED, 0)
         mtu = self._mtus.get(route.interface, MTU)

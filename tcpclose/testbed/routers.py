@@ -15,7 +15,10 @@ _ROUTES = {"net": "throw", "host": "unreachable", "admin": "prohibit", "silent":
 
 #: In IPv6 "unreachable" says that of the network, and no route says it of the host: the filter does.
 _ROUTES_IPV6 = {**_ROUTES, "net": "unreachable"}
-_REJECT = "FORWARD -d {} -j REJECT --reject-with icmp6-addr-unreachable"
+_RULE = "FORWARD -d {0} -j REJECT --reject-with icmp6-addr-unreachable"
+_REJECT = f"ip6tables -w -A {_RULE}"
+_ACCEPT = f"while ip6tables -w -C {_RULE} 2>/dev/null; do ip6tables -w -D {_RULE}; done"
+_UNROUTE = "ip -6 route flush exact {0}/128"
 
 #: A kernel takes note of a carrier some time after it has changed; its routes tell when.
 _NOTICED = """
@@ -59,21 +62,18 @@ class RouterHands:
     def _withdraw(self, router: str, address: str, code: str) -> int:
         if not is_ipv6(address):
             return self._order({router: f"route replace {_ROUTES[code]} {address}"})
-        self._restore(router, address)
-        if code == "host":
-            return self._run(router, f"ip6tables -w -A {_REJECT.format(address)}")
-        return self._order({router: f"-6 route replace {_ROUTES_IPV6[code]} {address}"})
+        if code == "host":  # once the other way of withdrawing it is gone, this one speaks
+            return self._run(router, _REJECT.format(address), _UNROUTE.format(address))
+        return self._run(router, f"ip -6 route replace {_ROUTES_IPV6[code]} {address}", _ACCEPT.format(address))
 
     def _restore(self, router: str, address: str) -> int:
         """No error when nothing is withdrawn."""
         if not is_ipv6(address):
             return self._order({router: f"route flush exact {address}/32"})
-        rule = _REJECT.format(address)
-        while_there = f"while ip6tables -w -C {rule} 2>/dev/null; do ip6tables -w -D {rule}; done"
-        return self._run(router, f"ip -6 route flush exact {address}/128\n{while_there}")
+        return self._run(router, _UNROUTE.format(address), _ACCEPT.format(address))
 
-    def _run(self, router: str, script: str) -> int:
-        self._network.run(router, script)
+    def _run(self, router: str, *commands: str) -> int:
+        self._network.run(router, "\n".join(commands))
         return _now()
 
     def _narrow(self, link: str, mtu: int) -> int:
