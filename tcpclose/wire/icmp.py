@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from struct import Struct
 
+from ..protocol.addresses import is_ipv6
 from ..protocol.datagram import Endpoint
 from . import icmpv6
-from .ip import TCP, Ip, address_octets, decode_ip, encode_ip, is_ipv6
+from .ip import TCP, Ip, address_octets, decode_ip, encode_ip, is_version_6
 from .ipv4 import ICMP, header_length, quoted_ipv4
 from .ipv6 import ICMPV6
 from .octets import Malformed, Octets, checksum, word_sum
@@ -48,7 +49,7 @@ def decode_icmp(octets: Octets) -> IcmpError | None:
     """
     ip = decode_ip(octets)
     message = bytes(ip.payload)
-    version_6 = is_ipv6(octets)
+    version_6 = is_version_6(octets)
     if ip.protocol != (ICMPV6 if version_6 else ICMP):
         raise Malformed("not ICMP")
     if len(message) < _HEADER.size:
@@ -83,7 +84,7 @@ def encode_icmp_error(type_: int, code: int, reporter: str, about: bytes, ident:
     In IPv4 it quotes the packet's header and the 8 octets after it, as RFC 792 asks; `mtu` is for type 3 code 4.
     Raises `ValueError` for an error that ICMPv6 cannot say about an IPv6 packet.
     """
-    if is_ipv6(about):
+    if is_version_6(about):
         return icmpv6.write_error(type_, code, address_octets(reporter), about, mtu)
     message = _HEADER.pack(type_, code, 0, 0, mtu) + about[: header_length(about[0]) + _QUOTED.size]
     sum_ = checksum(word_sum(message))
@@ -93,4 +94,4 @@ def encode_icmp_error(type_: int, code: int, reporter: str, about: bytes, ident:
 
 def error_size(reporter: str, about: int) -> int:
     """The octets of the packet that `encode_icmp_error` makes about one of `about` octets without IP options."""
-    return icmpv6.error_size(about) if ":" in reporter else _ERROR_SIZE
+    return icmpv6.error_size(about) if is_ipv6(reporter) else _ERROR_SIZE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from socket import AddressFamily
 
+from ..protocol.addresses import is_ipv6
 from . import ipv4, ipv6
 from .ethernet import ETHERTYPE_IPV4, ETHERTYPE_IPV6
 from .ipv4 import DONT_FRAGMENT, ICMP, TCP, Ip, decode_ipv4, encode_ipv4, header_length
@@ -22,7 +23,7 @@ __all__ = [
     "ethertype",
     "family",
     "header_size",
-    "is_ipv6",
+    "is_version_6",
     "peek",
     "upper",
 ]
@@ -34,14 +35,14 @@ _V4_HEADER = 20
 _V4_ADDRESSES = slice(12, 20)
 
 
-def is_ipv6(octets: Octets) -> bool:
+def is_version_6(octets: Octets) -> bool:
     """A packet of version 6; all others are taken for version 4, and refused as such where they are neither."""
     return len(octets) > 0 and octets[0] >> 4 == 6
 
 
 def address_octets(text: str) -> bytes:
     """An address's octets, 4 or 16. Raises `OSError` for a text that is no address."""
-    return ipv6.address_octets(text) if ":" in text else ipv4.address_octets(text)
+    return ipv6.address_octets(text) if is_ipv6(text) else ipv4.address_octets(text)
 
 
 def address(octets: bytes) -> str:
@@ -51,17 +52,17 @@ def address(octets: bytes) -> str:
 
 def ethertype(address: str) -> int:
     """What Ethernet calls the packets of an address."""
-    return ETHERTYPE_IPV6 if ":" in address else ETHERTYPE_IPV4
+    return ETHERTYPE_IPV6 if is_ipv6(address) else ETHERTYPE_IPV4
 
 
 def family(address: str) -> AddressFamily:
     """What sockets call the version of an address."""
-    return AddressFamily.AF_INET6 if ":" in address else AddressFamily.AF_INET
+    return AddressFamily.AF_INET6 if is_ipv6(address) else AddressFamily.AF_INET
 
 
 def header_size(address: str) -> int:
     """The octets of the IP header that `encode_ip` makes."""
-    return ipv6.HEADER if ":" in address else _V4_HEADER
+    return ipv6.HEADER if is_ipv6(address) else _V4_HEADER
 
 
 def encode_ip(
@@ -78,12 +79,12 @@ def encode_ip(
 
 def decode_ip(octets: Octets) -> Ip:
     """Read a whole packet. Raises `Malformed`."""
-    return decode_ipv6(octets) if is_ipv6(octets) else decode_ipv4(octets)
+    return decode_ipv6(octets) if is_version_6(octets) else decode_ipv4(octets)
 
 
 def upper(octets: Octets) -> tuple[int, int]:
     """The protocol above IP, and where its header starts. Raises `Malformed`."""
-    if is_ipv6(octets):
+    if is_version_6(octets):
         return upper_ipv6(octets)
     if len(octets) < _V4_HEADER:
         raise Malformed("truncated")
@@ -92,7 +93,7 @@ def upper(octets: Octets) -> tuple[int, int]:
 
 def addresses_at(octets: Octets) -> slice:
     """Where the source and, behind it, the destination stand in a packet."""
-    return ipv6.ADDRESSES if is_ipv6(octets) else _V4_ADDRESSES
+    return ipv6.ADDRESSES if is_version_6(octets) else _V4_ADDRESSES
 
 
 def peek(octets: Octets) -> tuple[int, bytes]:

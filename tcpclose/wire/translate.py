@@ -6,7 +6,7 @@ Checksums are brought up to date with what has changed (RFC 1624), so that a wro
 from __future__ import annotations
 
 from ..protocol.datagram import Endpoint
-from .ip import address_octets, addresses_at, is_ipv6, upper
+from .ip import address_octets, addresses_at, is_version_6, upper
 from .octets import checksum, word_sum
 
 _TTL, _HOP_LIMIT = 8, 7  # octets of the headers of IPv4 and IPv6
@@ -31,7 +31,7 @@ def translate_error(packet: bytes, reporter: str, destination: str, src: Endpoin
     octets = bytearray(packet)
     _, start = upper(octets)
     at = addresses_at(octets)
-    covered = at if is_ipv6(octets) else slice(0)  # ICMPv6 has a pseudo header (RFC 4443, 2.3)
+    covered = at if is_version_6(octets) else slice(0)  # ICMPv6 has a pseudo header (RFC 4443, 2.3)
     before = word_sum(octets[covered]) + word_sum(octets[start:])
     _write_addresses(octets, 0, reporter, destination)
     _write_endpoints(octets, start + _QUOTE, src, dst)
@@ -42,7 +42,7 @@ def translate_error(packet: bytes, reporter: str, destination: str, src: Endpoin
 def with_ttl(packet: bytes, ttl: int) -> bytes:
     """The IP packet with another time to live."""
     octets = bytearray(packet)
-    if is_ipv6(octets):
+    if is_version_6(octets):
         octets[_HOP_LIMIT] = ttl
         return bytes(octets)
     before = word_sum(octets[_TTL : _TTL + 2])
@@ -63,7 +63,7 @@ def _write_addresses(octets: bytearray, at: int, source: str, destination: str) 
     addresses = slice(at + place.start, at + place.stop)
     before = word_sum(octets[addresses])
     octets[addresses] = address_octets(source) + address_octets(destination)
-    if not is_ipv6(octets[at : at + 1]):
+    if not is_version_6(octets[at : at + 1]):
         _mend(octets, at + _IP_SUM, before, word_sum(octets[addresses]))
 
 
