@@ -39,12 +39,14 @@ from typing import Any
 from tcpclose.links import Burst, Deed, Fate, FateBook, Line, LinkSettings, Order, Parties, direction, link_random
 from tcpclose.protocol.datagram import Endpoint
 from tcpclose.testbed.inspection import Box, FrameBox
-from tcpclose.wire import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Malformed, damage, decode_ethernet, decode_tcp
-from tcpclose.wire.ip import TCP, peek
+from tcpclose.wire import Malformed, damage, decode_ethernet, decode_tcp
 
 #: What can be ordered of a link, of all links of a host (silent to on), or of a middlebox (forget). One that is "off"
 #: hears nothing.
 FAULTS = ("link_down", "link_up", "carrier_down", "carrier_up", "silent", "speaking", "off", "on", "forget")
+
+#: The octet of a frame with IPv4 or IPv6 that says what protocol is above.
+_PROTOCOL_AT = {b"\x08\x00": 23, b"\x86\xdd": 20}
 
 _ETH_P_ALL = 0x0003
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_QDISC_BYPASS, _PACKET_IGNORE_OUTGOING = 263, 6, 20, 23
@@ -212,10 +214,8 @@ def _open(interface: str) -> socket.socket:
 
 
 def _carries_tcp(frame: bytes) -> bool:
-    with contextlib.suppress(Malformed):
-        ethernet = decode_ethernet(frame)
-        return ethernet.ethertype in (ETHERTYPE_IPV4, ETHERTYPE_IPV6) and peek(ethernet.payload)[0] == TCP
-    return False
+    at = _PROTOCOL_AT.get(frame[12:14])
+    return at is not None and frame[at : at + 1] == b"\x06"
 
 
 def _set_up(interface: str, up: bool) -> None:
