@@ -193,10 +193,10 @@ def nobody_need_read_the_reports() -> None:
             first.send(frame(count))
             if count % 100 == 0:
                 time.sleep(0.005)
-        overruns = sum(relay.overruns().values())  # answered behind all reports; a busy machine may miss some frames
+        relay.fault("link_down", "h1-h2")  # answered behind all reports
         numbers = [number(report.frame) for report in relay.reports()]
-        assert numbers == sorted(numbers)
-        assert len(numbers) == 3000 - overruns > 1000
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) > 1000  # of those that reached it: a busy machine drops some on the way
 
 
 def frames_that_come_too_fast_are_counted() -> None:

@@ -147,6 +147,6 @@ def test_linux_on_the_other_side(tmp_path):
     trace = runs.execute(scenario, load_network(scenario), "mininet", tmp_path)
     assert runs.complaints(scenario, trace) == []
     assert [release.how for release in releases(trace)] == ["graceful"]
-    inferred = [change for change in trace.of(Change) if change.inferred]
+    inferred = [change for change in trace.of(Change) if change.source]
     assert [change.new for change in inferred][-2:] == ["LAST-ACK", "CLOSED"]
     assert any("sock_diag" in change.source for change in inferred)
