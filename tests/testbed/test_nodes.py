@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from inside import InBox
@@ -34,6 +36,9 @@ def nodes_are_mininets() -> None:
         h1.setIP("10.0.0.1/8")
         assert net.pingAll() == 0
         h1.sendCmd("sleep 600")
+        children = Path(f"/proc/{h1.shell.pid}/task/{h1.shell.pid}/children")
+        while not any(Path(f"/proc/{child}/comm").read_text() == "sleep\n" for child in children.read_text().split()):
+            time.sleep(0.01)  # a Ctrl-C that comes before the command is lost with it
         h1.sendInt()
         h1.waitOutput()
         assert not h1.waiting
