@@ -28,7 +28,7 @@ from tcpclose.testbed.relay import RelayError
 from tcpclose.topology import TOPOLOGIES, Network, load_topology, read_topo
 from tcpclose.wire.pcap import read_pcap
 
-pytestmark = pytest.mark.testbed
+pytestmark = [pytest.mark.testbed, pytest.mark.slow]
 
 
 @contextmanager
