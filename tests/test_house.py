@@ -42,14 +42,17 @@ MAY_IMPORT = {
     "verify": "protocol trace",
     "comparison": "protocol runs scenario topology trace",
     "runs": "__version__ aside charts scenario simulator testbed timeline topology trace",
-    "drill": "protocol",
+    "drill": "protocol trace",
+    "classify": "protocol trace wire",
 }
 
 #: Foreign package -> where it may be imported; the tests may import anything, and make their bad packets with Scapy.
 KEPT_TO = {
     "matplotlib": ["tcpclose/charts"],
+    "numba": ["tcpclose/classify"],
+    "pyarrow": ["tcpclose/classify"],
     "mininet": ["tcpclose/testbed/network.py", "tcpclose/testbed/nodes.py", "topologies"],
-    "numpy": ["tcpclose/verify"],
+    "numpy": ["tcpclose/charts", "tcpclose/classify", "tcpclose/verify"],
     "scapy": [],
     "typer": ["tcpclose/cli.py"],
 }
@@ -155,7 +158,7 @@ from tcpclose.cli import app
 try:
     app()
 finally:
-    print("heavy:", *sorted({"matplotlib", "mininet", "numpy", "scapy"} & sys.modules.keys()))
+    print("heavy:", *sorted({"matplotlib", "mininet", "numba", "numpy", "pyarrow", "scapy"} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
