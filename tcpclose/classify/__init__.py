@@ -1,0 +1,1 @@
+"""How every connection in a capture was released, by whom, and why."""

@@ -1,0 +1,80 @@
+"""Plain Python over columns, which numba compiles when a capture is big enough to be worth the wait.
+
+A function marked `@kernel` stays what it is: ordinary Python that uses integers and indexes columns. `ready` hands it
+out in one of two forms that give the same answers:
+
+* plain, for small captures: numba is not even imported, and columns become memoryviews, which are quick to index, give
+  plain integers and refuse what does not fit;
+* compiled, for big ones: machine code, kept in numba's cache beside the source, or the user's where that is read-only.
+
+So that both agree, a kernel computes with integers below 2**63 (uint64 beside int64 would become a float: mask first),
+and what it is given are integers, arrays and named tuples of arrays (`packets.py`). It may call other kernels by their
+global names. What it reads from its module is a constant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache, wraps
+from pathlib import Path
+from types import FunctionType
+from typing import Any, TypeVar
+
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_kernels: set[Callable[..., Any]] = set()
+
+
+def kernel(function: F) -> F:
+    """Mark a function that `ready` can compile."""
+    _kernels.add(function)
+    return function
+
+
+def ready(function: F, fast: bool) -> F:
+    """The kernel to be called with numpy's arrays: compiled if `fast`, else plain."""
+    form: F = _compiled(function) if fast else _plain(function)
+    return form
+
+
+@cache
+def _plain(function: Any) -> Any:
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        return function(*map(_views, args))
+
+    return call
+
+
+def _views(argument: Any) -> Any:
+    if isinstance(argument, np.ndarray):
+        return argument.data
+    if isinstance(argument, tuple):
+        return type(argument)(*map(_views, argument))
+    return argument
+
+
+@cache
+def _compiled(function: Any) -> Any:
+    """The function with every kernel that it calls, compiled, in place of the plain one."""
+    from numba import njit
+
+    around = dict(function.__globals__)
+    for name in function.__code__.co_names:
+        if isinstance(called := around.get(name), FunctionType) and called in _kernels:
+            around[name] = _compiled(called)
+    copy = FunctionType(function.__code__, around, function.__name__, function.__defaults__)
+    # numba's cache asks whether the function's own file has changed; what it calls may be in another.
+    copy.__qualname__ = f"{function.__name__}_{_sources()}"
+    return njit(cache=True, nogil=True)(copy)
+
+
+@cache
+def _sources() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]

@@ -1,0 +1,55 @@
+"""Kernels: the same function plain and compiled."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tcpclose.classify.compiled import kernel, ready
+from tcpclose.classify.packets import Packets, room, rows
+
+
+@kernel
+def doubled(number):
+    return 2 * number
+
+
+@kernel
+def fill(packets, octets):
+    total = 0
+    for i in range(len(packets.seq)):
+        packets.seq[i] = doubled(octets[i])
+        total += packets.seq[i] + (packets.src_hi[i] & 0xFFFF)
+    return total
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_both_forms_give_the_same(fast: bool) -> None:
+    packets = room(Packets, 3)
+    packets.src_hi[:] = 2**64 - 1
+    total = ready(fill, fast)(packets, np.array([1, 2, 255], np.uint8))
+    assert total == 2 + 4 + 510 + 3 * 0xFFFF
+    assert packets.seq.tolist() == [2, 4, 510]
+
+
+def test_the_plain_form_refuses_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="invalid value"):
+        ready(fill, False)(room(Packets, 1)._replace(seq=np.zeros(1, np.uint8)), np.array([200], np.uint8))
+
+
+def test_the_plain_form_does_without_numba() -> None:
+    script = "import sys; from tcpclose.classify.compiled import kernel, ready; ready(kernel(abs), False)(1); "
+    done = subprocess.run([sys.executable, "-c", script + "assert 'numba' not in sys.modules"], capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_rows_of_a_table() -> None:
+    packets = room(Packets, 4)
+    packets.number[:] = [5, 6, 7, 8]
+    assert rows(packets, slice(1, 3)).number.tolist() == [6, 7]
+    assert rows(packets, np.array([3, 0])).number.tolist() == [8, 5]
+    assert packets.time.dtype == np.int64
+    assert packets.dst_lo.dtype == np.uint64
