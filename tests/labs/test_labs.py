@@ -1,0 +1,107 @@
+"""The labs do what their handouts say: see `claims`."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import shutil
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from claims import CLAIMS, HANDOUTS, Run, blocks
+from typer.testing import CliRunner
+
+from tcpclose.cli import app
+from tcpclose.testbed.box import why_no_box
+from tcpclose.trace.events import Trace
+
+for path in sorted(Path(__file__).parent.glob("claims_*.py")):
+    importlib.import_module(path.stem)
+
+HEADINGS = [
+    *("What you will learn", "Time and tools", "Topology", "Background", "Predict first"),
+    *("Run", "Observe", "Explain", "Go further"),
+]
+
+
+def hold(lab, overrides, world, folder):
+    """Run a command as a student would, and check all that its handout claims."""
+    options = [word for override in overrides for word in ("--set", override)]
+    done = CliRunner().invoke(app, ["run", lab, *options, "--world", world, "--out", str(folder)])
+    assert done.exit_code == 0, done.output
+    run = Run(folder, Trace.load(folder / "trace.jsonl"), 0.1 if world == "mininet" else 1e-6)
+    for check in CLAIMS[lab, overrides]:
+        check(run)
+    return run
+
+
+def commands(lab):
+    return [line for text in blocks(lab, "sh") for line in text.splitlines()]
+
+
+def overrides_of(command):
+    """What a `./lab run` of a handout sets."""
+    words = shlex.split(command)
+    return tuple(value for option, value in pairwise(words) if option == "--set")
+
+
+def name_of(value):
+    return " ".join(value) if isinstance(value, tuple) else value
+
+
+def runs(keys):
+    return pytest.mark.parametrize(("lab", "overrides"), keys, ids=name_of)
+
+
+#: The simulator has no Linux kernel.
+VIRTUAL = [(lab, overrides) for lab, overrides in CLAIMS if "stack=linux" not in name_of(overrides)]
+
+
+@pytest.mark.parametrize("lab", HANDOUTS)
+def test_the_form_of_a_handout(lab):
+    assert re.findall("^## (.*)", HANDOUTS[lab], re.MULTILINE) == HEADINGS
+
+
+@pytest.mark.parametrize("lab", HANDOUTS)
+def test_every_command_of_a_handout_has_claims(lab):
+    runs = [command for command in commands(lab) if command.startswith("./lab")]
+    assert all(command.startswith(f"./lab run {lab}") for command in runs)
+    assert f"./lab run {lab} --world sim" in runs
+    assert {(lab, overrides_of(command)) for command in runs} == {key for key in CLAIMS if key[0] == lab}
+
+
+@runs(CLAIMS)
+def test_claims_stand_in_the_handout(lab, overrides):
+    handout = " ".join(HANDOUTS[lab].split())
+    assert [check.__doc__ for check in CLAIMS[lab, overrides] if check.__doc__ not in handout] == []
+
+
+@runs(VIRTUAL)
+def test_in_the_simulator(lab, overrides, tmp_path):
+    hold(lab, overrides, "sim", tmp_path / "run")
+
+
+@runs(CLAIMS)
+@pytest.mark.testbed
+@pytest.mark.slow
+def test_on_mininet(lab, overrides, tmp_path):
+    if reason := why_no_box():
+        pytest.skip(reason)
+    hold(lab, overrides, "mininet", tmp_path / "run")
+
+
+@pytest.mark.parametrize("lab", HANDOUTS)
+def test_commands_that_look_at_a_run(lab, tmp_path):
+    if not shutil.which("tshark"):
+        pytest.skip("tshark is not installed")
+    hold(lab, (), "sim", tmp_path / f"results/runs/20300101-000000-{lab}")
+    preparation, *looks = [command for command in commands(lab) if not command.startswith("./lab")]
+    assert preparation.startswith("run=")
+    for look in looks:
+        done = subprocess.run(
+            ["sh", "-euc", f"{preparation}\n{look}"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, bool(done.stdout)) == (0, True), f"{look}\n{done.stderr}"
