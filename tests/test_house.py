@@ -54,7 +54,7 @@ KEPT_TO = {
     "mininet": ["tcpclose/testbed/network.py", "tcpclose/testbed/nodes.py", "topologies"],
     "numpy": ["tcpclose/charts", "tcpclose/classify", "tcpclose/verify"],
     "scapy": [],
-    "typer": ["tcpclose/cli.py"],
+    "typer": ["tcpclose/cli"],
 }
 
 #: The protocol has no clock, no randomness, no files, no sockets and no logging: all of these come from outside.

@@ -1,0 +1,9 @@
+"""The commands. Thin: each reads its options, calls the library, and prints what people want to see.
+
+One file for each kind of command; `common` has what they share. `--help` lists them in this order.
+"""
+
+from tcpclose.cli import running, tools
+from tcpclose.cli.common import app
+
+__all__ = ["app", "running", "tools"]

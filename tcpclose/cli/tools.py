@@ -1,0 +1,161 @@
+"""Commands about our TCP itself, and about the machine that it runs on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tcpclose.cli.common import app, fail, print_json, print_table, with_bar
+
+
+@app.command()
+def fsm(
+    dot: Annotated[bool, typer.Option("--dot", help="As a Graphviz graph.")] = False,
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="As a picture, .svg or .png.")] = None,
+) -> None:
+    """Print the state machine, row by row, with the sections of RFC 9293; or draw it."""
+    from tcpclose import manual
+
+    if svg is not None:
+        _draw_machine(svg)
+        return
+    if dot:
+        typer.echo(manual.machine_dot(), nl=False)
+        return
+    print_table(("state", "event", "next", "do", "RFC 9293"), manual.machine_rows())
+
+
+def _draw_machine(path: Path) -> None:
+    from tcpclose.charts.machine import draw_machine
+
+    try:
+        draw_machine(path)
+    except ValueError as error:
+        fail(error, 2)
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", 2)
+    typer.echo(path)
+
+
+@app.command()
+def config() -> None:
+    """Print the settings of our TCP: default in each profile, section, meaning."""
+    from tcpclose import manual
+    from tcpclose.protocol.config import PROFILES
+
+    rows = ((name, *values, section, meaning) for name, values, section, meaning in manual.settings())
+    print_table(("setting", *PROFILES, "section", "meaning"), rows)
+
+
+@app.command()
+def check(
+    octets: Annotated[int, typer.Option(min=0, help="Octets that each user may send, in one SEND or more.")] = 2,
+    losses: Annotated[int, typer.Option(min=0, max=255, help="Segments that may be lost.")] = 1,
+    duplicates: Annotated[int, typer.Option(min=0, max=255, help="Segments that may arrive twice.")] = 1,
+    faults: Annotated[int, typer.Option(min=0, max=255, help="Segments lost or doubled, in all.")] = 2,
+    late: Annotated[
+        int | None,
+        typer.Option(min=0, max=255, help="Keep the order, but for this many segments; otherwise any order."),
+    ] = None,
+    hurries: Annotated[
+        int, typer.Option(min=0, max=255, help="Timers that may expire although segments are in flight.")
+    ] = 0,
+    simultaneous_open: Annotated[bool, typer.Option("--simultaneous-open", help="Both OPENs are active.")] = False,
+    send_in_listen: Annotated[
+        bool, typer.Option("--send-in-listen", help="A SEND in LISTEN opens actively (3.10.2).")
+    ] = False,
+    seconds: Annotated[float | None, typer.Option("--time", metavar="SECONDS", help="Stop after this time.")] = None,
+) -> None:
+    """Model-check the running engine: all that two users and a bad network can do, up to a bound."""
+    from tcpclose.verify.explore import Bound, Explorer
+    from tcpclose.verify.sweep import Sweep, shortest
+    from tcpclose.verify.telling import report
+
+    bound = Bound(octets, losses, duplicates, faults, late, hurries, simultaneous_open, send_in_listen, seconds)
+    search = Sweep(bound) if late is None and not hurries else Explorer(bound)
+    search.run()
+    violation = shortest(bound) if search.wrong and isinstance(search, Sweep) else None
+    typer.echo(report(search, violation), nl=False)
+    if search.wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Try what this machine can do, and tell what mends each lack. Status 0 when runs on Mininet are possible."""
+    from tcpclose.testbed.doctor import can_run, examine
+
+    findings = list(examine())
+    possible = can_run(findings)
+    if as_json:
+        print_json({"mininet": possible, "findings": [asdict(finding) for finding in findings]})
+    else:
+        marks = {(True, True): "ok", (True, False): "ok", (False, True): "LACK", (False, False): "lack"}
+        rows = (
+            (marks[f.works, f.needed], f.name, f.found if f.works else f"{f.found}\n{f.meaning}\nmend: {f.mend}")
+            for f in findings
+        )
+        print_table(("", "what", "found"), rows)
+        typer.echo(f"Runs on Mininet are {'possible' if possible else 'not possible: see each LACK'}.")
+    raise typer.Exit(0 if possible else 1)
+
+
+@app.command()
+def drill(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Scripts, or folders to search for *.pkt.")],
+    profile: Annotated[
+        str, typer.Option(metavar="rfc9293|linux|bsd|auto", help="Whose settings; auto: the script's dialect tells.")
+    ] = "auto",
+    define: Annotated[
+        list[str] | None, typer.Option("-D", metavar="NAME=VALUE", help="Replace a word in all scripts.")
+    ] = None,
+    tolerance_usecs: Annotated[
+        int | None, typer.Option("--tolerance_usecs", min=0, help="Instead of what the scripts say.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
+    as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the verdicts as JSON.")] = None,
+    tap: Annotated[Path | None, typer.Option("--tap", metavar="FILE", help="Write them as TAP.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write them as JUnit's XML.")] = None,
+    trace: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the events of each script there.")] = None,
+) -> None:
+    """Run packetdrill scripts against our TCP, in virtual time. No shell and no Python of a script is run."""
+    from tcpclose.drill import collection
+    from tcpclose.drill.runner import Wishes
+
+    if profile not in ("rfc9293", "linux", "bsd", "auto"):
+        fail(f"--profile {profile}: expected rfc9293, linux, bsd or auto", 2)
+    symbols = dict(_definition(word) for word in define or [])
+    wishes = Wishes(None if profile == "auto" else profile, tolerance_usecs, symbols)  # type: ignore[arg-type]
+    try:
+        scripts = collection.find_scripts(paths)
+        if trace is not None:
+            trace.mkdir(parents=True, exist_ok=True)
+        verdicts = []
+        for verdict in with_bar(collection.run_all(scripts, wishes, jobs), len(scripts), "drill"):
+            verdicts.append(verdict)
+            if verdict.outcome == "failed":
+                typer.echo(collection.complaint(verdict))
+            if trace is not None:
+                collection.write_trace(verdict, trace)
+        for file, form in ((as_json, "json"), (tap, "tap"), (junit, "junit")):
+            if file is not None:
+                file.write_text(collection.FORMATS[form](verdicts), "utf-8")
+    except (collection.CollectionError, OSError) as error:
+        fail(error, 2)
+    if unknown := dict.fromkeys(name for verdict in verdicts for name in verdict.unknown):
+        typer.echo(f"sysctls that mean nothing here: {', '.join(unknown)}", err=True)
+    typer.echo(collection.summary(verdicts))
+    if any(verdict.outcome == "failed" for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def _definition(word: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    if not equals or not name.isidentifier():
+        fail(f"-D {word}: expected NAME=VALUE", 2)
+    return name, value
