@@ -91,19 +91,21 @@ class Block:
     #: Packets of any kind in this stretch, and the latest time of theirs (None if there is none), in nanoseconds.
     records: int
     latest: int | None
+    #: Packets whose link type is none that we can read.
+    foreign: int
     #: Whether the capture is big enough for compiled kernels: the second argument of `compiled.ready`.
     fast: bool
 
 
-T = TypeVar("T", Packets, IcmpErrors)
+T = TypeVar("T", bound=NamedTuple)
 
 
 def room(table: type[T], rows: int) -> T:
     """A table of `rows` rows of zeros."""
     hints = get_type_hints(table, include_extras=True)
-    return table(*(np.zeros(rows, hints[name].__metadata__[0]) for name in table._fields))
+    return table._make(np.zeros(rows, hints[name].__metadata__[0]) for name in table._fields)
 
 
 def rows(table: T, chosen: Any) -> T:
     """The rows of a slice, or of an array of places, as a table."""
-    return type(table)(*(column[chosen] for column in table))
+    return table._make(column[chosen] for column in table)

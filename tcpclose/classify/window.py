@@ -1,0 +1,151 @@
+"""The octets of a capture file, without the compression that it may have, of which a stretch is held at a time."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from io import RawIOBase
+from itertools import chain
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .records import LONGEST_BLOCK
+
+#: Octets that are held: the longest block and everything shorter fits.
+SIZE = LONGEST_BLOCK
+_CHUNK = 1024 * 1024
+#: Octets at a time of a stream that cannot be read again: so many may be lost before damage in zstd.
+_CAUTIOUS = 4096
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+class Window:
+    """The stretch of the capture that is held: from `start` to `end` of `data`."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.data = np.empty(SIZE, np.uint8)
+        self.start = self.end = 0
+        #: Why there is no more, if not because the capture ends.
+        self.trouble = ""
+        self._before = 0
+        self._chunks = chunks
+        self._chunk = memoryview(b"")
+
+    @property
+    def offset(self) -> int:
+        """Where `start` is in the capture."""
+        return self._before + self.start
+
+    def fill(self) -> bool:
+        """Let go of what is before `start`, and hold as much more as there is room for; False if there is no more."""
+        left = self.end - self.start
+        self.data[:left] = self.data[self.start : self.end]
+        self._before += self.start
+        self.start, self.end = 0, left
+        while self.end < SIZE and self._more():
+            size = min(len(self._chunk), SIZE - self.end)
+            self.data[self.end : self.end + size] = np.frombuffer(self._chunk[:size], np.uint8)
+            self._chunk = self._chunk[size:]
+            self.end += size
+        return self.end > left
+
+    def _more(self) -> bool:
+        while not self._chunk:
+            try:
+                chunk = next(self._chunks, None)
+            except BadCompression as error:
+                self.trouble = str(error)
+                return False
+            if chunk is None:
+                return False
+            self._chunk = memoryview(chunk)
+        return True
+
+    def peek(self, size: int) -> bytes:
+        """The next octets, as many as there are."""
+        return self.data[self.start : min(self.end, self.start + size)].tobytes()
+
+
+class BadCompression(Exception):
+    """What is compressed cannot be read on; why."""
+
+
+def chunks(file: BinaryIO) -> Iterator[bytes]:
+    """The octets of a file, without the compression that it may have."""
+    start = file.read(4)
+    if start.startswith(_GZIP):
+        return _gunzipped(start, file)
+    if start == _ZSTD:
+        return _unzstded(start, file)
+    return chain([start], iter(partial(file.read, _CHUNK), b""))
+
+
+def _gunzipped(start: bytes, file: BinaryIO) -> Iterator[bytes]:
+    """As gunzip: members may follow one another, and octets of zero the last one."""
+    rest = start
+    while rest.strip(b"\0"):
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        while not member.eof:
+            rest = member.unconsumed_tail or rest or file.read(_CHUNK)
+            if not rest:
+                raise BadCompression("the file ends inside its gzip compression")
+            try:
+                yield member.decompress(rest, _CHUNK)
+            except zlib.error as error:
+                raise BadCompression(f"gzip: {error}") from error
+            rest = b""
+        rest = member.unused_data or file.read(_CHUNK)
+
+
+def _unzstded(start: bytes, file: BinaryIO) -> Iterator[bytes]:
+    stream = _zstd_stream(start, file)
+    step = _CHUNK if file.seekable() else _CAUTIOUS
+    done = 0
+    while True:
+        try:
+            chunk = stream.read(step)
+        except OSError as error:
+            # What the last read had got from before the damage is lost with the error.
+            if file.seekable():
+                file.seek(0)
+                yield _read_on(_zstd_stream(b"", file), done)
+            raise BadCompression(f"zstd: {error}") from error
+        if not chunk:
+            return
+        done += len(chunk)
+        yield chunk
+
+
+def _read_on(stream: Any, done: int) -> bytes:
+    """What is left after `done` octets of a damaged stream."""
+    while done:
+        done -= len(stream.read(min(done, _CHUNK)))
+    rest = bytearray()
+    with suppress(OSError):
+        while octet := stream.read(1):
+            rest += octet
+    return bytes(rest)
+
+
+def _zstd_stream(start: bytes, file: BinaryIO) -> Any:
+    from pyarrow import CompressedInputStream, PythonFile
+
+    return CompressedInputStream(PythonFile(_Rejoined(start, file), mode="r"), "zstd")
+
+
+class _Rejoined(RawIOBase):
+    """A file of which the start has been read."""
+
+    def __init__(self, start: bytes, file: BinaryIO) -> None:
+        self._start, self._file = start, file
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        start, self._start = self._start, b""
+        return start + self._file.read(size - len(start))
