@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tcpclose.runs import LABS
-from tcpclose.trace.events import Change, End, Text, Trace
+from tcpclose.trace.events import Call, Change, End, Text, Trace
+from tcpclose.trace.playing import play_figure
 from tcpclose.trace.reading import flights, intervals, releases
 from tcpclose.wire import decode_ethernet, decode_tcp, read_pcap
 
@@ -43,6 +44,18 @@ def blocks(lab, language):
     """The texts of a handout's blocks in one language; continued lines are joined."""
     found = re.findall(rf"^```{language}\n(.*?)^```", HANDOUTS[lab], re.MULTILINE | re.DOTALL)
     return [text.replace("\\\n", "") for text in found]
+
+
+_BLANK = re.compile("_{2,}")
+
+
+def play_filled(lab, given, place=0):
+    """Play a figure of the handout, its blanks filled with what is given, in their order."""
+    figure = [text for text in blocks(lab, "text") if "TCP Peer A" in text][place]
+    given = [str(answer) for answer in given]
+    assert len(given) == len(_BLANK.findall(figure))
+    filled = iter(given)
+    play_figure(_BLANK.sub(lambda _: next(filled), figure))
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,17 @@ class Run:
     def closing(self):
         """The segments that were sent once the release had begun."""
         return [flight for flight in self.flights() if flight.start >= self.release().began]
+
+    def beside(self, flight, *fields):
+        """What a figure says of an arrow: the state of h1, these fields of the segment, the state of h2."""
+        connection = flight.connection
+        yield self.state("h1", flight.finish, connection)
+        yield from (getattr(flight.segment, field) for field in fields)
+        yield self.state("h2", flight.finish, connection)
+
+    def refusals(self):
+        """The calls that a TCP refused: host, call, the TCP's words."""
+        return [(call.host, call.call, call.error) for call in self.trace.of(Call) if call.error]
 
     def resets(self):
         """Of each RST: its sender, SEQ and whether it arrived."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
-from claims import LINUX_CLIENT, LINUX_SERVER, blocks, claim
+from claims import LINUX_CLIENT, LINUX_SERVER, claim, play_filled
 
 from tcpclose.trace.events import Change
-from tcpclose.trace.playing import play_figure
 
 FOUR_WAY = "01-four-way-close"
 SWAPPED = ("step.4.host=h2", "step.5.host=h1", "step.5.when=h1.c1 sees EOF", "host.h2.tcp.msl=1s")
@@ -16,22 +13,17 @@ SWAPPED = ("step.4.host=h2", "step.5.host=h1", "step.5.when=h1.c1 sees EOF", "ho
 def answers(run):
     """What belongs into the blanks of lab 01's figure, line by line from left to right."""
     for flight in run.closing():
-        yield run.state("h1", flight.finish)
-        yield from (str(flight.segment.seq), str(flight.segment.ack), flight.segment.ctl)
-        yield run.state("h2", flight.finish)
+        yield from run.beside(flight, "seq", "ack", "ctl")
     yield run.state("h1", run.trace.events[-1].t)
 
 
 @claim(FOUR_WAY)
 def the_figure(run):
     """Fill the blanks."""
-    (figure,) = (text for text in blocks(FOUR_WAY, "text") if "TCP Peer A" in text)
     given = list(answers(run))
-    assert len(given) == len(re.findall("_+", figure)) == 21
-    assert given[:5] == ["FIN-WAIT-1", "2000", "5000", "FIN,ACK", "CLOSE-WAIT"]
-    assert given[5:10] == ["FIN-WAIT-2", "5000", "2001", "ACK", "CLOSE-WAIT"]
-    filled = iter(given)
-    play_figure(re.sub("_+", lambda _: next(filled), figure))
+    assert given[:5] == ["FIN-WAIT-1", 2000, 5000, "FIN,ACK", "CLOSE-WAIT"]
+    assert given[5:10] == ["FIN-WAIT-2", 5000, 2001, "ACK", "CLOSE-WAIT"]
+    play_filled(FOUR_WAY, given)
 
 
 @claim(FOUR_WAY)
