@@ -84,7 +84,7 @@ KINDS = (
     Kind("client's half of the capture", 0.5, ">S (<S.) >. >P. 7s >P. >F. (<F.) >.", "S0 SH"),
     Kind("server's half of the capture", 0.5, "(>S) <S. (>P.) <P. <F. (>F.) <.", "SHR"),
     Kind("SYN-ACK first", 0.2, ">S <S.- >. EXCHANGES >F. <F. >.", "SF"),
-    Kind("simultaneous open", 0.1, ">S <S >S.~ <S.~ EXCHANGES >F. <F. >.", "SF"),
+    Kind("simultaneous open", 0.1, ">S <S >S.~ <S.~ EXCHANGES >F. <F. >.", "S0 SF"),
 )
 
 WORD = re.compile(r"(\()?([<>])([FSRP.]+)([-~!0kz]*)\)?|(\d+)s|(again)")
@@ -162,7 +162,7 @@ def packets(
 ) -> np.ndarray:
     """About that many packets (of `kinds` without EXCHANGES: as many as they have), ordered by time."""
     rng = np.random.default_rng(seed)
-    weights = np.array([KINDS[kind].weight for kind in kinds])
+    weights = np.array([KINDS[kind].weight for kind in kinds], float)
     weights /= weights.sum()
     fixed, rounds = (np.array([KINDS[k].size(n) for k in kinds], float) for n in (0, 1))
     spare = count / connections - weights @ fixed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import zeek_reference as zeek
 
 from benchmarks import captures
 from tcpclose.wire.octets import Malformed
@@ -57,3 +58,29 @@ def test_the_seed_is_the_capture(tmp_path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         captures.generate(tmp_path / name, 500, seed=seed)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != (tmp_path / "c").read_bytes()
+
+
+@pytest.mark.parametrize("kind", range(len(captures.KINDS)), ids=lambda kind: captures.KINDS[kind].name)
+@pytest.mark.parametrize("port", [12345, 443])
+def test_each_kind_ends_as_it_says(kind: int, port: int) -> None:
+    rows = captures.packets(60, 6, seed=kind, kinds=(kind,))
+    for connection in np.unique(rows["connection"]):
+        found = zeek.rows(reference_packets(rows[rows["connection"] == connection], port))
+        assert [row.conn_state for row in found] == captures.KINDS[kind].states.split()
+
+
+def reference_packets(rows: np.ndarray, port: int) -> list[zeek.Packet]:
+    """What the reference reads, of one connection."""
+    ends = ("10.0.0.1", 40000), ("10.0.0.2", port)
+    names = ("flags", "seq", "ack", "length", "window")
+    return [
+        zeek.Packet(
+            number,
+            int(row["time"]) * 1000,
+            ends[row["server"]],
+            ends[1 - row["server"]],
+            *(int(row[name]) for name in names),
+            bad=bool(row["wrong"]),
+        )
+        for number, row in enumerate(rows, 1)
+    ]

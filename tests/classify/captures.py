@@ -1,0 +1,295 @@
+"""Captures for tests: written down as words, or built by hypothesis; as packets of the reference, and as pcap files.
+
+The words of a script, in the order of the capture: `>S` and `<S.` are segments of the client and the server with the
+flags that tcpdump would show, `>P100.` one with 100 octets of payload. (In parentheses: sent, but not captured.) `5s`
+and `10ms` are silence, `again` gives new initial sequence numbers to both. Behind the flags of a segment: ~ sent again,
+! bad checksum, ? broken header, 0 zero window, z sequence number 0, + far ahead (2**24), - before the one just sent.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+from zeek_reference import ACK, FIN, LIKELY_SERVER_PORTS, PSH, RST, SECOND, SYN, End, Packet
+
+from tcpclose.protocol.datagram import Datagram, Endpoint
+from tcpclose.protocol.segment import Segment
+from tcpclose.wire.pcap import RAW, PcapWriter
+from tcpclose.wire.tcp import encode_tcp
+
+START = 1_700_000_000 * SECOND
+CLIENT, SERVER = ("10.0.0.1", 40000), ("10.0.0.2", 9999)
+FLAGS = {"F": FIN, "S": SYN, "R": RST, "P": PSH, ".": ACK, "U": 32, "E": 64, "W": 128}
+WORD = re.compile(
+    r"(?P<lost>\()?(?P<arrow>[<>])(?P<flags>[FSRPUEW]*)(?P<length>\d*)(?P<ack>\.?)(?P<marks>[-~!?0z+]*)\)?"
+)
+SILENCE = re.compile(r"([\d.]+)(m?)s")
+
+
+def script(
+    words: str | Iterable[str],
+    client: End = CLIENT,
+    server: End = SERVER,
+    isns: tuple[int, int] = (100, 300),
+    start: int = START,
+    step: int = 10_000_000,
+) -> list[Packet]:
+    """The packets of a script, `step` nanoseconds after each other."""
+    found: list[Packet] = []
+    ends, time, nxt, last = (client, server), start, list(isns), list(isns)
+    for word in words.split() if isinstance(words, str) else words:
+        if silence := SILENCE.fullmatch(word):
+            time += round(float(silence[1]) * (SECOND // 1000 if silence[2] else SECOND)) - step
+            continue
+        if word == "again":
+            nxt = [number + 1_000_000 for number in nxt]
+            continue
+        match = WORD.fullmatch(word)
+        assert match, word
+        side = int(match["arrow"] == "<")
+        flags = sum(FLAGS[letter] for letter in match["flags"] + match["ack"])
+        marks, length = match["marks"], int(match["length"] or 0)
+        seq = last[side] if "~" in marks else nxt[side]
+        seq = 0 if "z" in marks else seq + 2**24 * ("+" in marks) - ("-" in marks)
+        packet = Packet(
+            len(found) + 1,
+            time,
+            ends[side],
+            ends[1 - side],
+            flags,
+            seq % 2**32,
+            nxt[1 - side] % 2**32 if flags & ACK else 0,
+            length,
+            0 if "0" in marks else 1000,
+            "!" in marks,
+            "?" in marks,
+        )
+        if not set("~z+-") & set(marks):
+            last[side], nxt[side] = seq, seq + length + bool(flags & SYN) + bool(flags & FIN)
+        if not match["lost"]:
+            found.append(packet)
+        time += step
+    return found
+
+
+def merged(*captures: list[Packet]) -> list[Packet]:
+    """One capture of several, by time."""
+    packets = sorted((packet for capture in captures for packet in capture), key=lambda packet: packet.time)
+    return numbered(packets)
+
+
+def numbered(packets: Iterable[Packet]) -> list[Packet]:
+    return [replace(packet, number=number) for number, packet in enumerate(packets, 1)]
+
+
+# ---- as files
+
+
+def octets(packet: Packet) -> bytes:
+    """An IP packet, checksums right unless they are to be wrong."""
+    segment = Segment(packet.seq, packet.ack, packet.flags, packet.window, bytes(packet.length))
+    frame = bytearray(
+        encode_tcp(Datagram(Endpoint(*packet.src), Endpoint(*packet.dst), segment), packet.number % 65536)
+    )
+    header = 40 if ":" in packet.src[0] else 20
+    if packet.broken:
+        frame[header + 12] &= 0x0F  # a data offset of no words at all
+    if packet.bad:
+        frame[header + 16] ^= 0x55
+    return bytes(frame)
+
+
+def write(packets: Iterable[Packet], path: Path, snap: int | None = None) -> Path:
+    """A pcap file of raw IP packets; each cut to `snap` octets."""
+    if snap is None:
+        with PcapWriter(path, RAW) as writer:
+            for packet in packets:
+                writer.write(packet.time, octets(packet))
+        return path
+    records = [struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, snap, RAW)]
+    for packet in packets:
+        whole = octets(packet)
+        head = struct.pack("<IIII", *divmod(packet.time, SECOND), min(snap, len(whole)), len(whole))
+        records.append(head + whole[:snap])
+    path.write_bytes(b"".join(records))
+    return path
+
+
+# ---- by hypothesis
+
+#: Around every timer: before, at and behind its time.
+EDGES = [0, 1, 1000, 10**6, 10**8, SECOND, 3 * SECOND]
+EDGES += [seconds * SECOND + more for seconds in (5, 6, 60, 300, 3600) for more in (-1, 0, 1)]
+ISNS = st.sampled_from([0, 1, 100, 2**31 - 1, 2**31, 2**32 - 1, 2**32 - 150])
+PORTS = st.sampled_from([22, 23, 80, 443, 8080, 9999, 40000, 40001])
+HOSTS = st.sampled_from(["10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2"])
+ODD_FLAGS = [0, FIN, RST, PSH, SYN | FIN, SYN | RST, FIN | RST, SYN | FIN | ACK, SYN | RST | ACK, SYN | FIN | RST]
+USUAL_FLAGS = [SYN, SYN | ACK, ACK, ACK | PSH, FIN | ACK, RST, RST | ACK]
+
+
+@st.composite
+def tuples(draw: DrawFn) -> tuple[End, End]:
+    version = draw(st.sampled_from([("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8::2")]))
+    return (version[0], draw(PORTS)), (version[1], draw(PORTS))
+
+
+@st.composite
+def anything(draw: DrawFn, most: int = 16) -> list[Packet]:
+    """Packets of few tuples with any flags, around few sequence numbers, with any silence between them."""
+    ends = draw(st.lists(tuples(), min_size=1, max_size=2, unique_by=frozenset))
+    isns = draw(st.tuples(ISNS, ISNS))
+    time, packets = START, []
+    flags = st.sampled_from(USUAL_FLAGS) | st.sampled_from(USUAL_FLAGS + ODD_FLAGS)
+    silence = st.sampled_from([10**6, 10**6, 10**6, *EDGES])
+    offsets = st.sampled_from([0, 0, 1, 1, 2, 101, 102, 201, 202, -1, 2**20, 2**20 + 2, 2**31 + 5])
+    lengths = st.sampled_from([0, 0, 0, 1, 100, 200])
+    rare = st.integers(0, 30)
+    for _ in range(draw(st.integers(1, most))):
+        one = draw(st.sampled_from(ends))
+        side = draw(st.integers(0, 1))
+        luck = draw(rare)
+        packet = Packet(
+            0,
+            time,
+            one[side],
+            one[1 - side],
+            draw(flags),
+            (isns[side] + draw(offsets)) % 2**32,
+            (isns[1 - side] + draw(offsets)) % 2**32,
+            draw(lengths),
+            0 if luck < 3 else 1000,
+            luck == 29,
+            luck == 30,
+        )
+        packets.append(packet)
+        time += draw(silence)
+    return numbered(packets)
+
+
+OPENINGS = [">S <S. >.", ">S <S. >.", ">S >S~ <S. >.", ">S <S.", ">S", "<S. >S~ >.", ">S <S >S.~ <S.~", ">S10 <S. >."]
+OPENINGS += ["", ">S <.", "(>S) <S. >.", ">S (<S.) >.", ">S!", "<S.", ">S <S. <S.~ >.", ">S again >S <S. >."]
+TALKS = [
+    ">P100. <.",
+    "<P100. >.",
+    ">P100. <P200. >.",
+    ">P100. >P100.~ <.",
+    "(>P100.) <.",
+    ">P100.! >P100.~ <.",
+    ">P1.-",
+]
+TALKS += [
+    ">P50. (>P50.) >P50. <.",
+    "<.0 >.- <.0 1s <.",
+    ">P100.? >P100.~",
+    ">P100.+ <.",
+    "<P9. " * 12 + ">.",
+    "5s",
+    "400s",
+]
+TALKS += ["<P9. " + "<P9.~ " * 11, "(<P9.) >. " * 11, "<.0 " * 10]
+ENDINGS = [
+    ">F. <. <F. >.",
+    "<F. >. >F. <.",
+    ">F. <F. >.",
+    ">F. <F. >. <.",
+    ">F. <.",
+    "<F. >.",
+    ">R",
+    "<R",
+    "<R.z",
+    ">R.+",
+]
+ENDINGS += [
+    ">F. >R.",
+    ">F. <R",
+    "<F. <R >F.",
+    ">F. >R <F.",
+    ">F. >F.~ <F.",
+    ">R >R",
+    "<R >R",
+    ">FR.",
+    "<FP30. >F.",
+    "<R5.",
+]
+ENDINGS += [">F. <P100. >R", ">F. <F. >R <R", "", ">F. (<F.) >.", "(>F.) <.", "<F20. <F20.~ <F.~"]
+AFTERWARDS = [
+    "",
+    "",
+    "again",
+    ">.",
+    "<P10.",
+    "5s",
+    "6s >.",
+    "61s",
+    "300s",
+    "3600s <.",
+    "again >S <R.z",
+    ">S~ <S.",
+    "<R",
+]
+
+
+@st.composite
+def lives(draw: DrawFn) -> list[Packet]:
+    """A connection's life, and maybe the next one on the same ports, spoilt on its way to the capture."""
+    words: list[str] = []
+    for _ in range(draw(st.integers(1, 2))):
+        parts = [draw(st.sampled_from(OPENINGS)), *draw(st.lists(st.sampled_from(TALKS), max_size=3))]
+        parts += [draw(st.sampled_from(ENDINGS)), draw(st.sampled_from(AFTERWARDS))]
+        words += " ".join(parts).split()
+    client, server = draw(tuples())
+    step = draw(st.sampled_from([10**6, 10**9, 2 * 10**9]))
+    packets = script(
+        words, client, server, draw(st.tuples(ISNS, ISNS)), START + draw(st.integers(0, 10)) * SECOND, step
+    )
+    for _ in range(draw(st.integers(0, 3))):
+        packets = draw(spoilt(packets))
+    one_sided = draw(st.sampled_from([None] * 8 + [client, server]))
+    return [packet for packet in packets if one_sided in (None, packet.src)]
+
+
+@st.composite
+def spoilt(draw: DrawFn, packets: list[Packet]) -> list[Packet]:
+    """One packet lost, doubled, late or damaged, with other flags, or the first ones missing."""
+    if not packets:
+        return packets
+    place = draw(st.integers(0, len(packets) - 1))
+    before, packet, after = packets[:place], packets[place], packets[place + 1 :]
+    match draw(st.sampled_from(["lost", "doubled", "late", "bad", "broken", "flags", "from the middle", "silence"])):
+        case "lost":
+            return before + after
+        case "doubled":
+            return [*before, packet, packet, *after]
+        case "late":
+            further = draw(st.integers(1, 3))
+            kept = after[:further]
+            late = replace(packet, time=kept[-1].time if kept else packet.time)
+            return [*before, *kept, late, *after[further:]]
+        case "bad":
+            return [*before, replace(packet, bad=True), *after]
+        case "broken":
+            return [*before, replace(packet, broken=True), *after]
+        case "flags":
+            return [*before, replace(packet, flags=draw(st.sampled_from(ODD_FLAGS + USUAL_FLAGS))), *after]
+        case "from the middle":
+            return [packet, *after]
+        case _:
+            longer = draw(st.sampled_from(EDGES))
+            return [*before, packet, *(replace(later, time=later.time + longer) for later in after)]
+
+
+@st.composite
+def captures(draw: DrawFn) -> list[Packet]:
+    """Anything, or lives of connections one in the middle of the other."""
+    if draw(st.booleans()):
+        return draw(anything())
+    return merged(*draw(st.lists(lives(), min_size=1, max_size=3)))
+
+
+__all__ = ["LIKELY_SERVER_PORTS", "anything", "captures", "lives", "merged", "octets", "script", "write"]
