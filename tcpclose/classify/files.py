@@ -52,7 +52,8 @@ def blocks(path: str | PathLike[str], ignore_checksums: bool = False) -> Iterato
         name = fspath(path)
         file = sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb"))
         window = Window(chunks(file))
-        window.fill()
+        while window.end <= _SMALL and window.fill():
+            pass
         fast = window.end > _SMALL
         dialect = open_dialect(window, fast)
         frames = _Frames(fast, not ignore_checksums)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from typing import Any, NamedTuple
 
-from .compiled import kernel
-from .packets import CHECK_BAD, CHECK_GOOD, CHECK_UNKNOWN, IcmpErrors, Int64, Packets
+from .compiled import inner, kernel
+from .packets import CHECK_BAD, CHECK_GOOD, IcmpErrors, Int64, Packets
 from .records import Records
 
 #: In place of where an IP header is: the link type is not one of ours.
@@ -52,19 +52,19 @@ class Pieces(NamedTuple):
     end: Int64
 
 
-@kernel
+@inner
 def half(data: Any, at: int) -> int:
     """16 bits in network order."""
     return int(data[at] * 0x100 + data[at + 1])
 
 
-@kernel
+@inner
 def quad(data: Any, at: int) -> int:
     """32 bits in network order."""
     return int(data[at] * 0x1000000 + data[at + 1] * 0x10000 + data[at + 2] * 0x100 + data[at + 3])
 
 
-@kernel
+@inner
 def ones(data: Any, words: Any, at: int, end: int) -> int:
     """The sum of the octets from `at` to `end` as 16-bit words in network order, modulo 0xFFFF (RFC 1071).
 
@@ -73,7 +73,10 @@ def ones(data: Any, words: Any, at: int, end: int) -> int:
     """
     total = 0
     if at < end:
-        total = sum(words[(at + 1) // 2 : end // 2])
+        # In this form the compiler sees that it can add many at once.
+        whole = words[(at + 1) // 2 : end // 2]
+        for i in range(len(whole)):
+            total += whole[i]
         if at % 2:
             total += data[at] * _WORD[1]
         if end % 2:
@@ -146,7 +149,7 @@ def _after_ppp(data: Any, at: int, end: int) -> int:
     return -1
 
 
-@kernel
+@inner
 def _ipv4(data: Any, words: Any, at: int, end: int, wire_end: int, verify: bool) -> tuple[int, int, int]:
     """The protocol of an IPv4 packet, where its payload is, and where that ends on the wire."""
     header = (data[at] & 0xF) * 4
@@ -276,8 +279,18 @@ def parse(
                 packets.ip_id[rows] = half(data, at + 4) if version == 4 else 0
                 packets.src_hi[rows], packets.src_lo[rows] = _address(data, source, version)
                 packets.dst_hi[rows], packets.dst_lo[rows] = _address(data, target, version)
-                _segment(data, payload, end, stop, packets, rows)
-                if verify and end == stop and not packets.broken[rows]:
+                packets.sport[rows], packets.dport[rows] = half(data, payload), half(data, payload + 2)
+                packets.seq[rows], packets.ack[rows] = quad(data, payload + 4), quad(data, payload + 8)
+                packets.flags[rows] = half(data, payload + 12) & 0xFFF
+                packets.window[rows] = half(data, payload + 14)
+                text = payload + (data[payload + 12] >> 4) * 4
+                if text < payload + 20 or text > end:
+                    packets.broken[rows] = 1
+                    rows += 1
+                    break
+                packets.length[rows] = stop - text
+                packets.has_ts[rows], packets.tsval[rows], packets.tsecr[rows] = _timestamps(data, payload + 20, text)
+                if verify and end == stop:
                     wrong = _transport_sum(data, words, version, source, target, _TCP, payload, end)
                     packets.check[rows] = CHECK_BAD if wrong else CHECK_GOOD
                 rows += 1
@@ -297,7 +310,7 @@ def parse(
     return rows, quotes, parts, foreign
 
 
-@kernel
+@inner
 def _address(data: Any, at: int, version: int) -> tuple[int, int]:
     """The halves of an address."""
     if version == 4:
@@ -305,7 +318,7 @@ def _address(data: Any, at: int, version: int) -> tuple[int, int]:
     return quad(data, at) * 2**32 + quad(data, at + 4), quad(data, at + 8) * 2**32 + quad(data, at + 12)
 
 
-@kernel
+@inner
 def _transport_sum(
     data: Any, words: Any, version: int, source: int, target: int, protocol: int, at: int, end: int
 ) -> int:
@@ -318,32 +331,19 @@ def _transport_sum(
     return total % 0xFFFF
 
 
-@kernel
-def _segment(data: Any, at: int, end: int, stop: int, packets: Packets, row: int) -> None:
-    """What the TCP header at `at` says, of which 20 octets are there."""
-    header = (data[at + 12] >> 4) * 4
-    packets.sport[row], packets.dport[row] = half(data, at), half(data, at + 2)
-    packets.seq[row], packets.ack[row] = quad(data, at + 4), quad(data, at + 8)
-    packets.flags[row] = half(data, at + 12) & 0xFFF
-    packets.window[row] = half(data, at + 14)
-    packets.check[row] = CHECK_UNKNOWN
-    packets.length[row] = packets.tsval[row] = packets.tsecr[row] = packets.has_ts[row] = 0
-    packets.broken[row] = header < 20 or at + header > end
-    if packets.broken[row]:
-        return
-    packets.length[row] = stop - at - header
-    option = at + 20
-    while option + 1 < at + header and data[option] != _END_OF_OPTIONS:
-        if data[option] == _NO_OPERATION:
-            option += 1
-            continue
-        if data[option] == _TIMESTAMPS and data[option + 1] == 10 and option + 10 <= at + header:
-            packets.has_ts[row] = 1
-            packets.tsval[row], packets.tsecr[row] = quad(data, option + 2), quad(data, option + 6)
-            return
-        if data[option + 1] < 2:
-            return
-        option += data[option + 1]
+@inner
+def _timestamps(data: Any, at: int, end: int) -> tuple[int, int, int]:
+    """Whether the options from `at` to `end` have timestamps, and which (RFC 7323, 3.2)."""
+    while at + 1 < end and data[at] != _END_OF_OPTIONS:
+        if data[at] == _NO_OPERATION:
+            at += 1
+        elif data[at] == _TIMESTAMPS and data[at + 1] == 10 and at + 10 <= end:
+            return 1, quad(data, at + 2), quad(data, at + 6)
+        elif data[at + 1] < 2:
+            return 0, 0, 0
+        else:
+            at += data[at + 1]
+    return 0, 0, 0
 
 
 @kernel

@@ -8,6 +8,7 @@ rows, and `len(packets)` only that of columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 import numpy as np
@@ -102,8 +103,13 @@ T = TypeVar("T", bound=NamedTuple)
 
 def room(table: type[T], rows: int) -> T:
     """A table of `rows` rows of zeros."""
+    return table._make(np.zeros(rows, kind) for kind in _kinds(table))
+
+
+@cache
+def _kinds(table: type[NamedTuple]) -> list[Any]:
     hints = get_type_hints(table, include_extras=True)
-    return table._make(np.zeros(rows, hints[name].__metadata__[0]) for name in table._fields)
+    return [hints[name].__metadata__[0] for name in table._fields]
 
 
 def rows(table: T, chosen: Any) -> T:

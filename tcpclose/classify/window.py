@@ -16,7 +16,8 @@ from .records import LONGEST_BLOCK
 
 #: Octets that are held: the longest block and everything shorter fits.
 SIZE = LONGEST_BLOCK
-_CHUNK = 1024 * 1024
+#: Octets by which we go on. More would not stay in the processor's cache until they are looked at.
+_STEP = 1024 * 1024
 #: Octets at a time of a stream that cannot be read again: so many may be lost before damage in zstd.
 _CAUTIOUS = 4096
 
@@ -41,13 +42,14 @@ class Window:
         return self._before + self.start
 
     def fill(self) -> bool:
-        """Let go of what is before `start`, and hold as much more as there is room for; False if there is no more."""
+        """Let go of what is before `start`, and hold a bit more; False if there is no more."""
         left = self.end - self.start
         self.data[:left] = self.data[self.start : self.end]
         self._before += self.start
         self.start, self.end = 0, left
-        while self.end < SIZE and self._more():
-            size = min(len(self._chunk), SIZE - self.end)
+        goal = min(SIZE, left + _STEP)
+        while self.end < goal and self._more():
+            size = min(len(self._chunk), goal - self.end)
             self.data[self.end : self.end + size] = np.frombuffer(self._chunk[:size], np.uint8)
             self._chunk = self._chunk[size:]
             self.end += size
@@ -81,7 +83,7 @@ def chunks(file: BinaryIO) -> Iterator[bytes]:
         return _gunzipped(start, file)
     if start == _ZSTD:
         return _unzstded(start, file)
-    return chain([start], iter(partial(file.read, _CHUNK), b""))
+    return chain([start], iter(partial(file.read, _STEP), b""))
 
 
 def _gunzipped(start: bytes, file: BinaryIO) -> Iterator[bytes]:
@@ -90,20 +92,20 @@ def _gunzipped(start: bytes, file: BinaryIO) -> Iterator[bytes]:
     while rest.strip(b"\0"):
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         while not member.eof:
-            rest = member.unconsumed_tail or rest or file.read(_CHUNK)
+            rest = member.unconsumed_tail or rest or file.read(_STEP)
             if not rest:
                 raise BadCompression("the file ends inside its gzip compression")
             try:
-                yield member.decompress(rest, _CHUNK)
+                yield member.decompress(rest, _STEP)
             except zlib.error as error:
                 raise BadCompression(f"gzip: {error}") from error
             rest = b""
-        rest = member.unused_data or file.read(_CHUNK)
+        rest = member.unused_data or file.read(_STEP)
 
 
 def _unzstded(start: bytes, file: BinaryIO) -> Iterator[bytes]:
     stream = _zstd_stream(start, file)
-    step = _CHUNK if file.seekable() else _CAUTIOUS
+    step = _STEP if file.seekable() else _CAUTIOUS
     done = 0
     while True:
         try:
@@ -123,7 +125,7 @@ def _unzstded(start: bytes, file: BinaryIO) -> Iterator[bytes]:
 def _read_on(stream: Any, done: int) -> bytes:
     """What is left after `done` octets of a damaged stream."""
     while done:
-        done -= len(stream.read(min(done, _CHUNK)))
+        done -= len(stream.read(min(done, _STEP)))
     rest = bytearray()
     with suppress(OSError):
         while octet := stream.read(1):
