@@ -18,9 +18,23 @@ from tcpclose.scenario import Condition, Scenario, Step, signal_name
 from tcpclose.trace.events import Change, End, Event, Told
 
 _End = tuple[str, str]  # host, connection
-_Sight = tuple[str, str, str, str]  # host, connection, verb and value, as in a `Condition`
+#: Host, connection, verb and value, as in a `Condition`.
+Sight = tuple[str, str, str, str]
 
 _TEXT, _CLOSED = Notice.TEXT.value, Notice.CLOSED.value
+
+
+def sights(event: Event) -> tuple[Sight, ...]:
+    """What a condition of the verbs `in` and `sees` may wait for and an event shows."""
+    match event:
+        case Change():
+            return ((event.host, event.connection, "in", event.new),)
+        case Told():
+            return ((event.host, event.connection, "sees", event.signal),)
+        case End():
+            seen = (_CLOSED, signal_name(event.cause))
+            return tuple((event.host, event.connection, "sees", name) for name in seen)
+    return ()
 
 
 class Timeline:
@@ -30,7 +44,7 @@ class Timeline:
         self._steps = list(scenario.step)
         self._queue: list[tuple[int, int, int]] = []  # (time, place in the file, how often it still fires), a heap
         self._waiting: dict[int, Condition] = {}  # by place in the file; each stands in one of the next two as well,
-        self._awaited: dict[_Sight, list[int]] = {}  # so that an event finds the places that wait for it:
+        self._awaited: dict[Sight, list[int]] = {}  # so that an event finds the places that wait for it:
         self._thirsty: dict[_End, dict[int, int]] = {}  # these wait for so many octets
         self._received: Counter[_End] = Counter()
         for place, step in enumerate(self._steps):
@@ -99,16 +113,10 @@ class Timeline:
 
     def _met(self, event: Event) -> list[int]:
         """Take out the places of the steps that waited for this event, in order."""
-        if isinstance(event, Change):
-            return self._awaited.pop((event.host, event.connection, "in", event.new), [])
-        if isinstance(event, Told):
-            met = self._awaited.pop((event.host, event.connection, "sees", event.signal), [])
-            return sorted(met + self._sated(event)) if event.signal == _TEXT else met
-        if isinstance(event, End):
-            seen = (_CLOSED, signal_name(event.cause))
-            sights = [(event.host, event.connection, "sees", name) for name in seen]
-            return sorted(place for sight in sights for place in self._awaited.pop(sight, []))
-        return []
+        met = [place for sight in sights(event) for place in self._awaited.pop(sight, [])]
+        if isinstance(event, Told) and event.signal == _TEXT:
+            met += self._sated(event)
+        return sorted(met)
 
     def _sated(self, text: Told) -> list[int]:
         """Take out the places of the steps for which enough octets have come."""

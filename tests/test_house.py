@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "runs": "__version__ aside charts scenario simulator testbed timeline topology trace",
     "drill": "protocol trace",
     "classify": "protocol trace wire",
+    "teaching": "aside links protocol runs scenario simulator timeline topology trace units",
 }
 
 #: Foreign package -> where it may be imported; the tests may import anything, and make their bad packets with Scapy.

@@ -37,13 +37,27 @@ def run(
     world: WorldOption = None,
     seed: Seed = None,
     override: Overrides = None,
+    student: Annotated[str, typer.Option(metavar="ID", help="A lab as this student has it.")] = "",
     out: Out = None,
     command_line: Annotated[
         bool, typer.Option("--cli", help="After the timeline, open Mininet's CLI on the hosts; `exit` ends the run.")
     ] = False,
 ) -> None:
     """Run a scenario, on Mininet or in the simulator, and draw what happened."""
-    _run(scenario, world, seed, override or [], out, command_line)
+    _run(scenario, world, seed, [*_variation(scenario, student), *(override or [])], out, command_line)
+
+
+def _variation(lab: str, student: str) -> tuple[str, ...]:
+    """What of a lab is otherwise for a student."""
+    if not student:
+        return ()
+    from tcpclose.scenario import ScenarioError
+    from tcpclose.teaching.labs import find_lab
+
+    try:
+        return find_lab(lab).overrides(student)
+    except ScenarioError as error:
+        fail(error, 2)
 
 
 @app.command()

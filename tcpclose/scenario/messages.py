@@ -34,24 +34,32 @@ def explain(details: ErrorDetails, root: type[BaseModel]) -> str:
     if kind == "missing":
         return f"{_key_of(place[:2])}: {fault} needs `{last}`" if fault else f"{key}: missing"
     if kind == "extra_forbidden":
-        hint = guess(str(last), _keys_at(root, place), "known keys")
+        hint = guess(str(last), keys_at(root, place), "known keys")
         return (
             f"{_key_of(place[:2])}: {fault} has no use for `{last}`; {hint}" if fault else f"{key}: unknown key; {hint}"
         )
-    if kind == "value_error":
-        expected = str(details["ctx"]["error"])
-    elif kind == "literal_error":
-        expected = f"expected {details['ctx']['expected']}".replace("'", '"')
-    elif kind == "union_tag_invalid":
+    if kind == "union_tag_invalid":
         tags = details["ctx"]["expected_tags"].replace("'", "").split(", ")
         return f"{key}: there is no fault {details['ctx']['tag']}; {guess(details['ctx']['tag'], tags, 'faults')}"
-    elif details["loc"] == ("step",):
-        expected = "expected tables that begin with [[step]]"
-    else:
-        expected = _EXPECTED.get(kind) or details["msg"]
-    given = details["input"]
-    shown = "" if isinstance(given, dict) else f" = {json.dumps(given, default=str, ensure_ascii=False)}"
-    return f"{key}{shown if len(shown) < 80 else ''}: {expected}"
+    if details["loc"] == ("step",):
+        return f"{key}{given(details)}: expected tables that begin with [[step]]"
+    return f"{key}{given(details)}: {expected(details)}"
+
+
+def given(details: ErrorDetails) -> str:
+    """What stands in the file, " = 5", where that is short."""
+    value = details["input"]
+    shown = "" if isinstance(value, dict) else f" = {json.dumps(value, default=str, ensure_ascii=False)}"
+    return shown if len(shown) < 80 else ""
+
+
+def expected(details: ErrorDetails) -> str:
+    """What should stand there."""
+    if details["type"] == "value_error":
+        return str(details["ctx"]["error"])
+    if details["type"] == "literal_error":
+        return f"expected {details['ctx']['expected']}".replace("'", '"')
+    return _EXPECTED.get(details["type"]) or details["msg"]
 
 
 def _fault_at(place: Sequence[str | int]) -> str | None:
@@ -70,14 +78,15 @@ def _key_of(loc: Sequence[str | int]) -> str:
     return "".join(f" item {part + 1}" if isinstance(part, int) else f".{part}" for part in (head, *rest))[1:]
 
 
-def _keys_at(root: type[BaseModel], place: Sequence[str | int]) -> Iterable[str]:
+def keys_at(root: type[BaseModel], place: Sequence[str | int]) -> Iterable[str]:
     """The keys of the table at `place`; its other parts are the names of tables, or the kind of a fault."""
     models = [root]
     for part in place:
         if part in models[0].model_fields:
             models = list(_models_in(models[0].model_fields[str(part)].annotation))
         models = [model for model in models if part in _kinds_of(model)] or models
-    return [key for key in models[0].model_fields if key != "kind"]
+    fields = models[0].model_fields
+    return [field.alias or key for key, field in fields.items() if key != "kind"]
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

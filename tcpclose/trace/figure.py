@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,29 +147,52 @@ def _parse_arrow(number: int, match: re.Match[str]) -> Arrow:
     return Arrow(sender, segment, sent, arrives, "XXX" in arrows, _DUPLICATE in match["left"] + match["right"])
 
 
-def format_figure(lines: list[Line]) -> str:
-    """Write a figure: `parse_figure` reads it back as the same lines. What follows from a call shares its number."""
-    sides = [[_words(line, peer) for peer in "AB"] for line in lines]
-    segments = [format_segment(line.arrow.segment) if line.arrow else "" for line in lines]
-    left = max([11, *(len(a) for a, _ in sides)])
-    middle = max([36, *map(len, segments)])
+#: Writes one field of a line: "state", "seq", "ack" or "ctl", and its text.
+Writer = Callable[[Line, str, str], str]
+
+_SHOWN = re.compile(r"(SEQ|ACK|CTL)=([^>]*)")
+
+
+def format_figure(lines: list[Line], write: Writer = lambda line, field, text: text) -> str:
+    """Write a figure: `parse_figure` reads it back as the same lines.
+
+    `write` is asked for each field, line by line and from left to right; a handout may have blanks there.
+    """
+    cells = [(_words(line, "A", write), _segment(line, write), _words(line, "B", write)) for line in lines]
+    left = max([11, *(len(a) for a, _, _ in cells)])
+    middle = max([36, *(len(segment) for _, segment, _ in cells)])
     rows = [f"    {'TCP Peer A':{left}}     {'':{middle}}     TCP Peer B", ""]
-    number, goes_on = 0, False
-    for line, (a, b), segment in zip(lines, sides, segments, strict=True):
-        number += not goes_on
+    last = 0
+    for number, line, (a, segment, b) in zip(numbers(lines), lines, cells, strict=True):
         la, ra = _drawn(line.arrow) if line.arrow else ("", "")
-        first = "" if goes_on else f"{number}."
+        first = "" if number == last else f"{number}."
         rows.append(f"{first:3} {a:{left}} {la:3} {segment:{middle}} {ra:3} {b}".rstrip())
-        goes_on = bool(line.calls) and not line.arrow and not line.states
+        last = number
     return "\n".join(rows) + "\n"
 
 
-def _words(line: Line, peer: str) -> str:
+def numbers(lines: list[Line]) -> Iterator[int]:
+    """The numbers that lines have when they are written: what follows from a call shares the call's."""
+    number, goes_on = 0, False
+    for line in lines:
+        number += not goes_on
+        yield number
+        goes_on = bool(line.calls) and not line.arrow and not line.states
+
+
+def _words(line: Line, peer: str, write: Writer) -> str:
     words = [f"({_WRITTEN.get(call, call.capitalize())})" for who, call in line.calls if who == peer]
     words += [f"({note})" for who, note in line.notes if who == peer]
     if line.arrow and line.arrow.duplicate and line.arrow.sender == peer:
         words.append(_DUPLICATE)
-    return " ".join([*words, *(str(state) for who, state in line.states if who == peer)])
+    return " ".join([*words, *(write(line, "state", str(state)) for who, state in line.states if who == peer)])
+
+
+def _segment(line: Line, write: Writer) -> str:
+    if line.arrow is None:
+        return ""
+    text = format_segment(line.arrow.segment)
+    return _SHOWN.sub(lambda field: f"{field[1]}={write(line, field[1].lower(), field[2])}", text)
 
 
 def _drawn(arrow: Arrow) -> tuple[str, str]:

@@ -1,0 +1,94 @@
+"""A lab: its folder in `labs/`, and all that it asks of a student."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from tcpclose.runs import LABS
+from tcpclose.scenario import Scenario, ScenarioError
+from tcpclose.scenario.errors import guess
+from tcpclose.simulator import simulate
+from tcpclose.teaching.asking import Asked, Run, ask
+from tcpclose.teaching.quantities import NotInRun
+from tcpclose.teaching.questions import Questions
+from tcpclose.teaching.variation import draw
+from tcpclose.topology import load_network
+
+_TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
+_MINUTES = re.compile(r"^(\d+) minutes", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """`labs/NAME/`: README.md is its handout, with scenario.toml and questions.toml beside it."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Its folder's."""
+        return self.folder.name
+
+    @cached_property
+    def handout(self) -> str:
+        """The text of README.md, Markdown."""
+        return (self.folder / "README.md").read_text(encoding="utf-8")
+
+    @property
+    def title(self) -> str:
+        """The handout's, without the number."""
+        match = _TITLE.search(self.handout)
+        return match[1].partition(": ")[2] or match[1] if match else self.name
+
+    @property
+    def minutes(self) -> int:
+        """How long it takes, as the handout says; 0 when it says nothing."""
+        match = _MINUTES.search(self.handout)
+        return int(match[1]) if match else 0
+
+    @cached_property
+    def questions(self) -> Questions:
+        """What it asks. Raises `ScenarioError`."""
+        return Questions.load(self.folder / "questions.toml")
+
+    def overrides(self, student: str) -> tuple[str, ...]:
+        """What of the scenario is otherwise for a student. Raises `ScenarioError`."""
+        if len(student) > 64 or not student.isprintable():
+            raise ScenarioError([f"{student!r} is no student's ID: expected at most 64 characters that can be printed"])
+        return draw(self.name, student, self.questions.vary)
+
+    def asked(self, student: str = "") -> list[Asked]:
+        """All questions, as that student sees them. Raises `ScenarioError`."""
+        variation = self.overrides(student)
+        try:
+            return [
+                ask(question, self.name, student, _run(self.folder / "scenario.toml", (*variation, *question.set)))
+                for question in self.questions.question
+            ]
+        except NotInRun as error:
+            raise ScenarioError([str(error)], str(self.folder / "questions.toml")) from None
+
+
+@lru_cache(maxsize=64)
+def _run(path: Path, overrides: tuple[str, ...]) -> Run:
+    """The reference run, in virtual time."""
+    scenario = Scenario.load(path, overrides)
+    return Run(scenario, simulate(scenario, load_network(scenario, str(path))))
+
+
+def labs(place: Path = LABS) -> Iterator[Lab]:
+    """All of them, by number; a scenario that asks nothing is none."""
+    return (Lab(path.parent) for path in sorted(place.glob("[0-9]*/questions.toml")))
+
+
+def find_lab(name: str, place: Path = LABS) -> Lab:
+    """A lab by its name, or as much of its beginning as is enough. Raises `ScenarioError`."""
+    known = {lab.name: lab for lab in labs(place)}
+    found = [known[name]] if name in known else [lab for lab in known.values() if lab.name.startswith(name)]
+    if len(found) != 1:
+        raise ScenarioError([f"there is no such lab; {guess(name, known, 'labs')}"], name)
+    return found[0]
