@@ -95,13 +95,15 @@ class Asked:
     text: str
     shown: tuple[str, ...]
     parts: tuple[Part, ...]
+    hints: tuple[str, ...]
 
 
 def ask(question: AnyQuestion, lab: str, student: str, run: Run) -> Asked:
     """Raises `NotInRun`, which names the question, when it makes no sense of this run."""
     try:
         shown, parts = _work_out(question, f"{lab}/{question.id}", student, run)
-        return Asked(question, run.fill(question.text), tuple(shown), tuple(parts))
+        hints = tuple(run.fill(hint) for hint in question.hints)
+        return Asked(question, run.fill(question.text), tuple(shown), tuple(parts), hints)
     except NotInRun as error:
         raise NotInRun(f"question {question.id}: {error}") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -61,12 +61,12 @@ class Lab:
             raise ScenarioError([f"{student!r} is no student's ID: expected at most 64 characters that can be printed"])
         return draw(self.name, student, self.questions.vary)
 
-    def asked(self, student: str = "") -> list[Asked]:
+    def asked(self, student: str = "", overrides: Sequence[str] = ()) -> list[Asked]:
         """All questions, as that student sees them. Raises `ScenarioError`."""
-        variation = self.overrides(student)
+        path, same = self.folder / "scenario.toml", (*self.overrides(student), *overrides)
         try:
             return [
-                ask(question, self.name, student, _run(self.folder / "scenario.toml", (*variation, *question.set)))
+                ask(question, self.name, student, _run(path, (*same, *question.set)))
                 for question in self.questions.question
             ]
         except NotInRun as error:

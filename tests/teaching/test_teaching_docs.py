@@ -1,0 +1,62 @@
+"""What docs/teaching.md says is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from tcpclose.teaching.moments import read_moment
+from tcpclose.teaching.quantities import read_quantity, read_statement
+from tcpclose.teaching.questions import AnyQuestion, Option, Question, Questions
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "teaching.md").read_text()
+KINDS = {get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(get_args(AnyQuestion)[0])}
+
+
+def rows(head):
+    """The first cells of the table with this first column."""
+    (table,) = re.findall(rf"^\| {head} \|.*\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    return re.findall(r"^\| `(.*?)` \| (.*) \|$", table, re.MULTILINE)
+
+
+def keys(model):
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def test_the_example_can_be_read():
+    (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    questions = Questions.parse(example)
+    assert [question.kind for question in questions.question] == ["how-long", "choice"]
+    assert keys(Question) <= set(re.findall(r"^(\w+) =", example, re.MULTILINE))
+
+
+def test_every_kind_is_told_with_its_keys():
+    told = {kind: set(re.findall(r"`(\w+)`", rest)) for kind, rest in rows("kind")}
+    assert told.keys() == KINDS.keys()
+    for kind, model in KINDS.items():
+        own = keys(model) - keys(Question) - {"kind"}
+        assert own <= told[kind] <= own | keys(Option), kind
+
+
+@pytest.mark.parametrize(
+    ("head", "read"), [("moment", read_moment), ("quantity", read_quantity), ("statement", read_statement)]
+)
+def test_every_form_can_be_read(head, read):
+    assert len(rows(head)) >= 4
+    for form, more in rows(head):
+        read(form)
+        for example in re.findall(r"`([\w.]+ (?:sees|in|sends) [^`]+)`", more):
+            read(example)
+
+
+def test_segments_are_described_so():
+    described = re.search(r"Segments are described as.*?: (.*?)\. `(.*?)` is the second time", PAGE, re.DOTALL)
+    assert described
+    examples = re.findall(r"`(.*?)`", described[1])
+    assert len(examples) >= 5
+    for example in examples:
+        read_moment(f"h1.c1 sends {example}")
+    assert read_moment(described[2]).number == 2
