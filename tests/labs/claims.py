@@ -66,9 +66,9 @@ class Run:
     trace: Trace
     slack: float
 
-    def at(self, *times):
-        """These times, as far as this world is exact."""
-        return pytest.approx(times, abs=self.slack)
+    def at(self, *times, patience=1):
+        """These times, as far as this world is exact; `patience` is for times to which several timers have led."""
+        return pytest.approx(times, abs=patience * self.slack)
 
     def causes(self, connection="c1"):
         """Why each end of a connection ended, by host."""
