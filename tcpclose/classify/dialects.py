@@ -48,6 +48,8 @@ class Dialect(Protocol):
 
 def open_dialect(window: Window, fast: bool) -> Dialect:
     start = window.peek(_PCAP_HEADER)
+    if window.trouble and len(start) < _PCAP_HEADER:
+        raise Damage(0, window.trouble)
     if not start:
         raise NotACapture("it is empty")
     if start.startswith(_PCAPNG):
