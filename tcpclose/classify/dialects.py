@@ -77,7 +77,7 @@ class _Pcap:
     def read(self, number: int, table: Records) -> tuple[int, int]:
         window = self._window
         count, window.start, why = self._fill(
-            window.data, window.start, window.end, self._big, self._unit, self._header, self._link, number, table
+            window.data, window.start, self._big, self._unit, self._header, self._link, number, table
         )
         return count, why
 
@@ -89,14 +89,14 @@ class _Pcapng:
         self._window, self._big = window, False
         self._interfaces, self._known = room(Interfaces, 8), 0
         self._fill = ready(pcapng_records, fast)
-        if window.end >= 12 and window.peek(12)[8:] not in (_ORDER, _ORDER[::-1]):
+        if window.left >= 12 and window.peek(12)[8:] not in (_ORDER, _ORDER[::-1]):
             raise NotACapture("it begins like pcapng, but does not tell the order of octets")
 
     def read(self, number: int, table: Records) -> tuple[int, int]:
         window, count, why = self._window, 0, layout.ANNOUNCED
         while why == layout.ANNOUNCED:
             count, window.start, why = self._fill(
-                window.data, window.start, window.end, self._big, self._interfaces, self._known, number, table, count
+                window.data, window.start, self._big, self._interfaces, self._known, number, table, count
             )
             if why == layout.ANNOUNCED:
                 why = self._announced()
@@ -116,7 +116,7 @@ class _Pcapng:
         length = self._words("I", start[4:8])[0]
         if length > layout.LONGEST_BLOCK:
             return layout.TOO_LONG
-        if window.start + length > window.end:
+        if length > window.left:
             return layout.CUT
         block = window.peek(length)
         if length < 20 or length % 4 or block[-4:] != block[4:8]:

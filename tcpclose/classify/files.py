@@ -25,7 +25,7 @@ from .window import Window, chunks
 __all__ = ["Damage", "NotACapture", "blocks"]
 
 #: Packets of a block, at most.
-_ROWS = 131_072
+_ROWS = 16_384
 #: A capture that is not longer, in octets, is read before a compiler would have been loaded.
 _SMALL = 2 * 1024 * 1024
 #: Fragments inside fragments, as deep as we look.
@@ -52,9 +52,9 @@ def blocks(path: str | PathLike[str], ignore_checksums: bool = False) -> Iterato
         name = fspath(path)
         file = sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb"))
         window = Window(chunks(file))
-        while window.end <= _SMALL and window.fill():
+        while window.left <= _SMALL and window.fill():
             pass
-        fast = window.end > _SMALL
+        fast = window.left > _SMALL
         dialect = open_dialect(window, fast)
         frames = _Frames(fast, not ignore_checksums)
         table = room(Records, _ROWS)
@@ -68,10 +68,8 @@ def blocks(path: str | PathLike[str], ignore_checksums: bool = False) -> Iterato
             raise Damage(window.offset, _DAMAGE[why])
         if window.trouble:
             raise Damage(window.offset, window.trouble)
-        if window.start < window.end:
-            raise Damage(
-                window.offset, f"the file ends inside a packet, of which it has {window.end - window.start} octets"
-            )
+        if window.left:
+            raise Damage(window.offset, f"the file ends inside a packet, of which it has {window.left} octets")
 
 
 class _Frames:
@@ -88,9 +86,8 @@ class _Frames:
 
     def _read(self, data: Any, records: Records, count: int, depth: int = 0) -> tuple[Packets, IcmpErrors, int]:
         packets, errors, pieces = room(Packets, count), room(IcmpErrors, count), room(Pieces, count)
-        filled, quotes, parts, foreign = self._parse(
-            data, data.view(np.uint16), records, count, self._verify, packets, errors, pieces
-        )
+        words = data[: len(data) // 2 * 2].view(np.uint16)
+        filled, quotes, parts, foreign = self._parse(data, words, records, count, self._verify, packets, errors, pieces)
         packets, errors = rows(packets, slice(filled)), rows(errors, slice(quotes))
         if parts and depth < _DEEPEST:
             whole = self._reassembled(data, records, rows(pieces, slice(parts)))
@@ -108,7 +105,6 @@ class _Frames:
             if datagram is not None:
                 found.append((record, len(datagrams), len(datagram)))
                 datagrams += datagram
-        datagrams += bytes(len(datagrams) % 2)
         where, starts, sizes = np.array(found, np.int64).reshape(-1, 3).T
         link = np.full(len(found), RAW, np.int64)
         whole = Records(records.number[where], records.time[where], link, starts.copy(), sizes.copy(), sizes.copy())

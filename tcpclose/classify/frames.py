@@ -68,8 +68,8 @@ def quad(data: Any, at: int) -> int:
 def ones(data: Any, words: Any, at: int, end: int) -> int:
     """The sum of the octets from `at` to `end` as 16-bit words in network order, modulo 0xFFFF (RFC 1071).
 
-    `words` are the same octets as 16-bit integers of this machine. What is off by one octet, or in the other order, is
-    off by a factor of 0x100, which is its own inverse modulo 0xFFFF.
+    `words` are the same octets as 16-bit integers of this machine, but for an odd one at the end. What is off by one
+    octet, or in the other order, is off by a factor of 0x100, which is its own inverse modulo 0xFFFF.
     """
     total = 0
     if at < end:

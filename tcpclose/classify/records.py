@@ -77,10 +77,10 @@ def nanoseconds(seconds: int, rest: int) -> int:
 
 @kernel
 def pcap_records(
-    data: Any, at: int, end: int, big: bool, unit: int, header: int, link: int, number: int, records: Records
+    data: Any, at: int, big: bool, unit: int, header: int, link: int, number: int, records: Records
 ) -> tuple[int, int, int]:
     """Fill `records` from `at` on: how many they are, where the next one begins, and why we stopped there."""
-    count = 0
+    count, end = 0, len(data)
     while count < len(records.number):
         if at + header > end:
             return count, at, CUT
@@ -104,7 +104,6 @@ def pcap_records(
 def pcapng_records(
     data: Any,
     at: int,
-    end: int,
     big: bool,
     interfaces: Interfaces,
     known: int,
@@ -116,6 +115,7 @@ def pcapng_records(
 
     Blocks without packets are passed over.
     """
+    end = len(data)
     while count < len(records.number):
         if at + 12 > end:
             return count, at, CUT

@@ -25,11 +25,12 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 class Window:
-    """The stretch of the capture that is held: from `start` to `end` of `data`."""
+    """The stretch of the capture that is held: `data`, from `start` on."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        self.data = np.empty(SIZE, np.uint8)
-        self.start = self.end = 0
+        self._room = np.empty(SIZE, np.uint8)
+        self.data = self._room[:0]
+        self.start = 0
         #: Why there is no more, if not because the capture ends.
         self.trouble = ""
         self._before = 0
@@ -41,19 +42,24 @@ class Window:
         """Where `start` is in the capture."""
         return self._before + self.start
 
+    @property
+    def left(self) -> int:
+        """Octets from `start` on."""
+        return len(self.data) - self.start
+
     def fill(self) -> bool:
         """Let go of what is before `start`, and hold a bit more; False if there is no more."""
-        left = self.end - self.start
-        self.data[:left] = self.data[self.start : self.end]
+        left = end = self.left
+        self._room[:left] = self.data[self.start :]
         self._before += self.start
-        self.start, self.end = 0, left
         goal = min(SIZE, left + _STEP)
-        while self.end < goal and self._more():
-            size = min(len(self._chunk), goal - self.end)
-            self.data[self.end : self.end + size] = np.frombuffer(self._chunk[:size], np.uint8)
+        while end < goal and self._more():
+            size = min(len(self._chunk), goal - end)
+            self._room[end : end + size] = np.frombuffer(self._chunk[:size], np.uint8)
             self._chunk = self._chunk[size:]
-            self.end += size
-        return self.end > left
+            end += size
+        self.start, self.data = 0, self._room[:end]
+        return end > left
 
     def _more(self) -> bool:
         while not self._chunk:
@@ -69,7 +75,7 @@ class Window:
 
     def peek(self, size: int) -> bytes:
         """The next octets, as many as there are."""
-        return self.data[self.start : min(self.end, self.start + size)].tobytes()
+        return self.data[self.start : self.start + size].tobytes()
 
 
 class BadCompression(Exception):
