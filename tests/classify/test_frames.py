@@ -15,8 +15,8 @@ import zoo
 from scapy.all import IP, TCP, IPv6ExtHdrFragment, IPv6ExtHdrRouting, Raw, fragment, fragment6
 from zoo import RAW, Frame, ether, ipv4, ipv6, segment, with_octet
 
-from tcpclose.classify import files
 from tcpclose.classify.compiled import ready
+from tcpclose.classify.files import blocks
 from tcpclose.classify.fragments import Reassembly
 from tcpclose.classify.frames import ones
 from tcpclose.classify.packets import CHECK_BAD, CHECK_GOOD, CHECK_UNKNOWN, Packets
@@ -114,15 +114,6 @@ def test_wireshark_reads_the_same_of_short_captures(tmp_path: Path) -> None:
     assert_witnessed(read, path)
 
 
-def test_compiled_code_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "capture"
-    path.write_bytes(zoo.pcapng(list(zoo.everything())))
-    plain = zoo.read(path)
-    monkeypatch.setattr(files, "_SMALL", 0)
-    for one, other in zip(plain, zoo.read(path), strict=True):
-        assert zoo.listed(one) == zoo.listed(other)
-
-
 def test_a_segment_that_is_not_there_as_a_whole_or_impossible(packets: Reader) -> None:
     whole = bytes(ipv4(segment(3)))
     read = packets(
@@ -206,7 +197,7 @@ def test_tunnels_in_tunnels_are_followed_twice(packets: Reader) -> None:
 def test_link_types_that_are_not_ours_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "capture"
     path.write_bytes(zoo.pcapng([(105, b"wireless"), (RAW, bytes(ipv4())), (105, b"")]))
-    (block,) = files.blocks(path)
+    (block,) = blocks(path)
     assert (block.records, block.foreign, len(block.packets.number)) == (3, 2, 1)
 
 
