@@ -13,6 +13,15 @@ settings.register_profile("lab", deadline=None)
 settings.load_profile("lab")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--vm", action="store_true", help="the labs in a virtual machine that is made for it")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """The tests of the virtual machine are run when asked for."""
+    return True if collection_path.name == "vm" and not config.getoption("--vm") else None
+
+
 @pytest.fixture(params=[(100, 300), (2**32 - 1, 2**32 - 4)], ids=["iss=100", "wrapping"])
 def play(request):
     """Makes a connection whose peer is the test; keyword arguments are settings."""

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Prepare a virtual machine of Debian 12 for the labs: provision.sh [FOLDER], as the user who will work there.
+#
+# `vagrant up` calls this, and so does the test of the machine (./lab test --vm).
+set -eu
+folder=${1:-/vagrant}
+
+# The virtual environment stays out of the synced folder, under sudo too.
+echo "export TCPCLOSE_VENV=$HOME/tcpclose-venv" | sudo tee /etc/profile.d/tcpclose.sh >/dev/null
+echo 'Defaults env_keep += "TCPCLOSE_VENV"' | sudo tee /etc/sudoers.d/tcpclose >/dev/null
+. /etc/profile.d/tcpclose.sh
+
+cd "$folder"
+./lab setup
+
+sudo tee /etc/motd >/dev/null <<MOTD
+
+  How do TCP connections end? Start with these:
+
+      cd $folder
+      ./lab demo                        four connections, released in four ways
+      ./lab run 01-four-way-close       the first lab; its handout is labs/01-four-way-close/README.md
+
+  Captures and charts are in results/runs, which your own machine sees too: open them there with Wireshark.
+
+MOTD

@@ -1,0 +1,77 @@
+"""A class's virtual machine: what `vagrant up` makes, made without Vagrant, and the labs in it.
+
+Asked for by `./lab test --vm`: some minutes with KVM, most of an hour without.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import machine
+import pytest
+from parity import order, outcome
+
+from tcpclose import runs
+from tcpclose.scenario import Scenario
+from tcpclose.topology import load_network
+from tcpclose.trace.events import Trace
+
+LABS = ("01-four-way-close", "11-link-failure", "demo")
+STEPS = {
+    "doctor": "cd /vagrant && ./lab doctor",
+    "ovs": "sudo apt-get install -y openvswitch-switch",
+    "tclink": "cd /vagrant && ./lab test tests/testbed/test_tclink.py",
+} | {f"lab-{lab}": f"cd /vagrant && ./lab run {lab} --world mininet --out results/runs/{lab}" for lab in LABS}
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(7200)]
+
+
+@pytest.fixture(scope="session")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the machine left behind."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make an image with debootstrap")
+    if reason := machine.why_not():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("vm")
+    machine.build(folder)
+    return machine.boot(folder, STEPS, limit=7000)
+
+
+@pytest.mark.parametrize("step", ["provision", *STEPS])
+def test_every_step_succeeded(left, step):
+    status = (left / f"{step}.status").read_text().strip()
+    assert status == "0", (left / f"{step}.txt").read_text()[-4000:]
+
+
+def test_the_doctor_finds_what_the_labs_need(left):
+    said = (left / "doctor.txt").read_text()
+    assert "Runs on Mininet are possible." in said
+    assert re.search("^ ok +netem", said, re.MULTILINE), said
+
+
+def test_tclink_delays_in_earnest(left):
+    """The kernel of the machine has netem, which many containers have not: no test of it is skipped here."""
+    said = (left / "tclink.txt").read_text()
+    assert "passed" in said
+    assert "skipped" not in said
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_labs_in_the_machine_end_as_in_the_simulator(left, lab, tmp_path):
+    emulated = Trace.load(left / "runs" / lab / "trace.jsonl")
+    scenario = Scenario.load(runs.find_scenario(lab))
+    simulated = runs.execute(scenario, load_network(scenario), "sim", tmp_path)
+    assert outcome(emulated) == outcome(simulated)
+    assert order(emulated) == order(simulated)
+    assert list((left / "runs" / lab).glob("*.pcap"))
+
+
+def test_the_greeting_names_commands_that_are_there(left):
+    greeting = (left / "motd.txt").read_text()
+    commands = re.findall(r"\./lab (\S+)(?: (\S+))?", greeting)
+    assert len(commands) >= 2
+    assert {name for name, _ in commands} <= {"demo", "run", "lab", "labs"}
+    assert all(not lab or lab in os.listdir(runs.LABS) for _, lab in commands)
