@@ -40,12 +40,13 @@ WantedBy=multi-user.target
 
 _SESSION = """
 mkdir /vagrant && tar -xf /dev/vdb -C /vagrant && chown -R vagrant: /vagrant
-step() { runuser -l vagrant -c "$2" >"/vagrant/results/$1.txt" 2>&1; echo $? >"/vagrant/results/$1.status"; echo "== $1"; }
-mkdir -p /vagrant/results/runs && chown -R vagrant: /vagrant/results
+left=/vagrant/results
+mkdir -p $left/runs && chown -R vagrant: $left
+step() { echo "== $1"; runuser -l vagrant -c "$2" >$left/$1.txt 2>&1; echo $? >$left/$1.status; }
 step provision "sh /vagrant/labs/vm/provision.sh /vagrant"
 %s
-cp /etc/motd /vagrant/results/motd.txt
-tar -cf /dev/vdc -C /vagrant/results .
+cp /etc/motd $left/motd.txt
+tar -cf /dev/vdc -C $left .
 sync
 """
 
@@ -93,17 +94,30 @@ def boot(folder: Path, steps: dict[str, str], limit: float) -> Path:
     with (folder / "out").open("wb") as out:
         out.truncate(1 << 30)
     disks = [f"file={folder / name},format=raw,if=virtio" for name in ("disk", "in", "out")]
-    command = ["qemu-system-x86_64", "-accel", "kvm", "-accel", "tcg", "-cpu", "max", "-m", "2048", "-smp", "2"]
-    command += ["-nographic", "-no-reboot", "-nic", "user,model=virtio-net-pci"]
+    command = [*_qemu(folder, "kvm" if _kvm_boots(folder) else "tcg"), "-nic", "user,model=virtio-net-pci"]
     command += [word for disk in disks for word in ("-drive", disk)]
-    command += ["-kernel", str(folder / "kernel"), "-initrd", str(folder / "initrd")]
-    command += ["-append", "root=/dev/vda console=ttyS0 net.ifnames=0 quiet"]
     with (folder / "console.txt").open("wb") as console:
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, timeout=limit, check=True)
     results = folder / "results"
     with tarfile.open(folder / "out") as archive:
         archive.extractall(results, filter="data")
     return results
+
+
+def _qemu(folder: Path, accelerator: str) -> list[str]:
+    command = ["qemu-system-x86_64", "-accel", accelerator, "-cpu", "max", "-m", "2048", "-smp", "2"]
+    command += ["-nographic", "-no-reboot", "-kernel", str(folder / "kernel"), "-initrd", str(folder / "initrd")]
+    return [*command, "-append", "root=/dev/vda console=ttyS0 net.ifnames=0 panic=-1"]
+
+
+def _kvm_boots(folder: Path) -> bool:
+    """/dev/kvm may be there, run a few instructions, and never get a kernel to speak: so try. It has no disk to find."""
+    try:
+        trial = subprocess.run(_qemu(folder, "kvm"), stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+        said = trial.stdout
+    except subprocess.TimeoutExpired as late:
+        said = late.stdout or b""
+    return b"Linux version" in said
 
 
 def _project(path: Path) -> None:
