@@ -42,7 +42,10 @@ _SESSION = """
 mkdir /vagrant && tar -xf /dev/vdb -C /vagrant && chown -R vagrant: /vagrant
 left=/vagrant/results
 mkdir -p $left/runs && chown -R vagrant: $left
-step() { echo "== $1"; runuser -l vagrant -c "$2" >$left/$1.txt 2>&1; echo $? >$left/$1.status; }
+step() {
+    echo "== $1"
+    runuser -l vagrant -c "$2 && echo SUCCESS" 2>&1 | tee $left/$1.txt
+}
 step provision "sh /vagrant/labs/vm/provision.sh /vagrant"
 %s
 cp /etc/motd $left/motd.txt
@@ -84,8 +87,8 @@ def build(folder: Path) -> None:
 def boot(folder: Path, steps: dict[str, str], limit: float) -> Path:
     """Start the machine that `build` made, have the user do `steps` (name to command), and wait until it is off.
 
-    Gives the folder of results; of each step there are NAME.txt, what it printed, and NAME.status, its exit status.
-    The machine is provisioned before, as the step `provision`. Whoever is still busy after `limit` seconds is ended.
+    Gives the folder of results: of each step there is NAME.txt, what it printed, with SUCCESS as its last word. The
+    machine is provisioned before, as the step `provision`. Whoever is still busy after `limit` seconds is ended.
     """
     lines = [f"step {name} '{command}'" for name, command in steps.items()]
     _write(folder / "tree/root/session.sh", _SESSION % "\n".join(lines))
@@ -99,8 +102,8 @@ def boot(folder: Path, steps: dict[str, str], limit: float) -> Path:
     with (folder / "console.txt").open("wb") as console:
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, timeout=limit, check=True)
     results = folder / "results"
-    with tarfile.open(folder / "out") as archive:
-        archive.extractall(results, filter="data")
+    results.mkdir()
+    _run("tar", "-xf", str(folder / "out"), "-C", str(results))
     return results
 
 
@@ -111,7 +114,7 @@ def _qemu(folder: Path, accelerator: str) -> list[str]:
 
 
 def _kvm_boots(folder: Path) -> bool:
-    """/dev/kvm may be there, run a few instructions, and never get a kernel to speak: so try. It has no disk to find."""
+    """/dev/kvm may run a few instructions and never get a kernel to speak: so try one, that has no disk to find."""
     try:
         trial = subprocess.run(_qemu(folder, "kvm"), stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
         said = trial.stdout
