@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tcpclose.cli.common import app, fail, print_json
+from tcpclose.cli.common import app, fail, print_json, print_table, with_bar
 
 if TYPE_CHECKING:
+    from tcpclose.teaching.grading import Graded
+    from tcpclose.teaching.labs import Lab
     from tcpclose.teaching.marking import Marked
 
 Name = Annotated[str, typer.Argument(metavar="LAB", help="Its name, or as much of its beginning as is enough.")]
@@ -20,49 +22,145 @@ Student = Annotated[str, typer.Option("--student", metavar="ID", help="Whose num
 
 
 @app.command()
-def sheet(
-    lab: Name,
-    student: Student = "",
-    answers: Annotated[bool, typer.Option("--answers", help="Filled in, for instructors.")] = False,
-) -> None:
-    """Print a blank answer sheet: `./lab sheet 01 > answers.toml`."""
+def labs(student: Student = "") -> None:
+    """List the labs: how long they take, and how far you are."""
+    from tcpclose.teaching import labs as known
+    from tcpclose.teaching.progress import attempts
+
+    rows = []
+    with _problems_told():
+        for lab in known.labs():
+            ids = [question.id for question in lab.questions.question]
+            tried = sum(1 for name in attempts(lab.name, student) if name in ids)
+            total = sum(question.points for question in lab.questions.question if not question.by_hand)
+            minutes = f"{lab.minutes} min" if lab.minutes else ""
+            rows.append((lab.name, minutes, f"{total} points", f"{tried} of {len(ids)}", lab.title))
+    print_table(("lab", "time", "score", "tried", "title"), rows)
+
+
+@app.command()
+def lab(name: Name) -> None:
+    """Show the handout of a lab."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
     from tcpclose.teaching.labs import find_lab
-    from tcpclose.teaching.sheets import write_sheet
 
     with _problems_told():
-        typer.echo(write_sheet(find_lab(lab), student, answers), nl=False)
+        Console().print(Markdown(find_lab(name).handout))
+
+
+@app.command()
+def quiz(name: Name, student: Student = "") -> None:
+    """Ask a lab's questions one after the other, with hints; what you have answered is kept."""
+    from tcpclose.teaching.labs import find_lab
+    from tcpclose.teaching.quiz import Quiz
+
+    with _problems_told():
+        try:
+            Quiz(find_lab(name), student, typer.echo, input).run()
+        except KeyboardInterrupt:
+            fail("interrupted; what was answered is kept", 130)
+
+
+@app.command()
+def sheet(
+    name: Name,
+    student: Student = "",
+    mine: Annotated[bool, typer.Option("--quiz", help="With what was answered in the quiz.")] = False,
+    answers: Annotated[bool, typer.Option("--answers", help="With the right answers, for instructors.")] = False,
+) -> None:
+    """Print an answer sheet: `./lab sheet 01 > answers.toml`."""
+    from tcpclose.teaching.labs import find_lab
+    from tcpclose.teaching.progress import attempts
+    from tcpclose.teaching.sheets import blank, filled, right, write_sheet
+
+    if mine and answers:
+        fail("--quiz and --answers exclude each other", 2)
+    with _problems_told():
+        chosen = find_lab(name)
+        given = {key: attempt.given for key, attempt in attempts(chosen.name, student).items()} if mine else {}
+        typer.echo(write_sheet(chosen, student, right if answers else filled(given) if mine else blank), nl=False)
 
 
 @app.command()
 def mark(
-    lab: Name,
-    answers: Annotated[Path, typer.Argument(metavar="ANSWERS", help="A sheet that was filled in.")],
+    name: Name,
+    answers: Annotated[Path | None, typer.Argument(metavar="[ANSWERS]", help="A sheet that was filled in.")] = None,
     student: Student = "",
+    folder: Annotated[
+        Path | None, typer.Option("--class", metavar="DIR", help="All sheets, *.toml, of this folder and below.")
+    ] = None,
+    gradescope: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write Gradescope's results.json of one sheet.")
+    ] = None,
+    inginious: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write INGInious's feedback of one sheet.")
+    ] = None,
+    table: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write one line for each sheet.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Mark an answer sheet: points for each question, and what is wrong."""
+    """Mark an answer sheet, or a class: points for each question, and what is wrong."""
+    from tcpclose.teaching import exports
+    from tcpclose.teaching.grading import grade_file
     from tcpclose.teaching.labs import find_lab
-    from tcpclose.teaching.marking import mark_sheet
-    from tcpclose.teaching.sheets import load_sheet
+
+    if (answers is None) == (folder is None):
+        fail("mark needs either one sheet or --class DIR", 2)
+    if folder is not None and (student or gradescope or inginious):
+        fail("--student, --gradescope and --inginious are for one sheet; each sheet of a class names its student", 2)
+    with _problems_told():
+        lab = find_lab(name)
+        lab.asked(student)  # what is wrong with the lab is no sheet's fault
+    graded = [grade_file(lab, answers, student=student)] if answers else _grade_class(lab, folder or Path())
+    for file, write in (
+        (gradescope, lambda: json.dumps(exports.gradescope(graded[0]), indent=2) + "\n"),
+        (inginious, lambda: json.dumps(exports.inginious(graded[0]), indent=2) + "\n"),
+        (table, lambda: exports.as_csv(graded)),
+    ):
+        if file is not None:
+            _write(file, write)
+    if as_json:
+        records = [exports.as_record(one) for one in graded]
+        print_json(records[0] if answers else {"lab": lab.name, "sheets": records})
+    elif folder is not None:
+        _print_class(graded)
+    elif graded[0].marked:
+        _print_marked(graded[0].marked)
+    problems = [one.problem for one in graded if one.problem]
+    if answers and problems:
+        fail(problems[0], 2)
+    raise typer.Exit(1 if problems else 0)
+
+
+def _write(file: Path, text: Callable[[], str]) -> None:
+    from tcpclose.runs import write_whole
+
+    try:
+        write_whole(file, text())
+    except OSError as error:
+        fail(f"{file}: {error.strerror}", 2)
+
+
+def _grade_class(lab: Lab, folder: Path) -> list[Graded]:
+    from tcpclose.teaching.grading import find_sheets, grade
 
     with _problems_told():
-        marked = mark_sheet(find_lab(lab), load_sheet(answers), student)
-    if as_json:
-        print_json(asdict(marked) | {"score": marked.score, "points": marked.points, "by_hand": marked.by_hand})
-    else:
-        _print_marked(marked)
+        paths = find_sheets(folder)
+        return list(with_bar(grade(lab, folder, paths), len(paths), "mark"))
 
 
 @contextmanager
 def _problems_told() -> Iterator[None]:
-    """What is wrong with a lab or a sheet is said, with status 2."""
+    """What is wrong with a lab, a sheet or the file of one's progress is said, with status 2."""
     from tcpclose.scenario import ScenarioError
+    from tcpclose.teaching.progress import ProgressError
     from tcpclose.teaching.sheets import SheetError
     from tcpclose.topology import TopologyError
 
     try:
         yield
-    except (ScenarioError, SheetError, TopologyError) as error:
+    except (ProgressError, ScenarioError, SheetError, TopologyError) as error:
         fail(error, 2)
 
 
@@ -81,3 +179,19 @@ def _print_marked(marked: Marked) -> None:
         console.print(remark, style="yellow", markup=False, soft_wrap=True)
     apart = f", and {marked.by_hand} that your instructor gives" if marked.by_hand else ""
     console.print(f"{marked.score:g} of {marked.points} points{apart}", style="bold")
+
+
+def _print_class(graded: Sequence[Graded]) -> None:
+    from tcpclose.teaching.grading import doubles, shares
+
+    rows: list[Sequence[Any]] = [(name, f"{share:.0%}") for name, share in shares(graded).items()]
+    print_table(("question", "reached"), rows)
+    marked = [one.marked for one in graded if one.marked]
+    if marked:
+        mean = sum(one.score for one in marked) / len(marked)
+        typer.echo(f"{len(marked)} sheets marked, {mean:.1f} of {marked[0].points} points on average")
+    for one in graded:
+        if one.problem:
+            typer.echo(f"not marked: {one.problem}")
+    for double in doubles(graded):
+        typer.echo(double)

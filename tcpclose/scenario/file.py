@@ -83,8 +83,12 @@ class Scenario(Table):
 
     def dump(self) -> str:
         """The resolved scenario as TOML: everything that has a default is written out."""
+        return tomli_w.dumps(self.tables())
+
+    def tables(self) -> dict[str, Any]:
+        """The resolved scenario as its file has it: keys, and values as people write them."""
         steps = [step.model_dump(exclude_unset=True) for step in self.step]
-        return tomli_w.dumps({**self.model_dump(exclude_none=True, exclude={"step"}), "step": steps})
+        return {**self.model_dump(exclude_none=True, exclude={"step"}), "step": steps}
 
     def settings(self, host: str) -> Host:
         """What the scenario says about a host of the topology, the defaults when it says nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -55,7 +54,7 @@ class Run:
 
     @cached_property
     def _keys(self) -> dict[str, Any]:
-        return tomllib.loads(self.scenario.dump())
+        return self.scenario.tables()
 
     def fill(self, text: str) -> str:
         """Put in what the scenario says: "{step.3.bytes}". Raises `NotInRun` for a key that it does not have."""

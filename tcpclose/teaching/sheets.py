@@ -15,7 +15,7 @@ from __future__ import annotations
 import shlex
 import textwrap
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,27 @@ class Sheet:
     answers: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-def write_sheet(lab: Lab, student: str = "", filled: bool = False) -> str:
-    """A sheet for a student, blank or with the right answers. Raises `ScenarioError`."""
-    fill: Callable[[Part], str] = (lambda part: part.answer.right) if filled else lambda part: ""
+#: What stands in a sheet behind a part of a question.
+Fill = Callable[[Asked, Part], str]
+
+
+def blank(_asked: Asked, _part: Part) -> str:
+    """Nothing."""
+    return ""
+
+
+def right(_asked: Asked, part: Part) -> str:
+    """What is right."""
+    return part.answer.right
+
+
+def filled(answers: Mapping[str, Mapping[str, str]]) -> Fill:
+    """What somebody has answered, by question and part."""
+    return lambda asked, part: answers.get(asked.question.id, {}).get(part.key, "")
+
+
+def write_sheet(lab: Lab, student: str = "", fill: Fill = blank) -> str:
+    """A sheet for a student, blank or filled. Raises `ScenarioError`."""
     paragraphs = [
         f"# Lab {lab.name}: {lab.title}\n"
         "#\n"
@@ -72,20 +90,20 @@ def _comments(asked: Asked) -> Iterator[str]:
     question = asked.question
     section = f" ({cited(question.section)})" if question.section else ""
     yield f"# ---- {question.id}: {points(question.points)}{section}"
-    for paragraph in asked.text.strip().split("\n\n"):
-        yield from _wrapped(paragraph)
-    yield from (f"#     {line}".rstrip() for line in asked.shown)
-    yield from _wrapped(f"Write {forms(asked)}.")
+    yield from (f"# {line}".rstrip() for line in told(asked))
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
+def told(asked: Asked) -> Iterator[str]:
+    """A question's text, what is shown with it, and what is to be written, in lines."""
+    for paragraph in (*asked.text.strip().split("\n\n"), *asked.shown, f"Write {forms(asked)}."):
+        shown = paragraph in asked.shown
+        yield from [f"    {paragraph}".rstrip()] if shown else textwrap.wrap(paragraph, _WIDTH, break_long_words=False)
 
 
-def _lines(asked: Asked, fill: Callable[[Part], str]) -> Iterator[str]:
+def _lines(asked: Asked, fill: Fill) -> Iterator[str]:
     for part in asked.parts:
         key = ".".join(filter(None, (asked.question.id, part.key)))
-        value = tomli_w.dumps({"value": fill(part)}).removeprefix("value = ").strip()
+        value = tomli_w.dumps({"value": fill(asked, part)}).removeprefix("value = ").strip()
         yield f"{key} = {value}" + (f"  # {part.label}" if part.label else "")
 
 

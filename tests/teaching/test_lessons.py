@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tcpclose.teaching.labs import labs
 from tcpclose.teaching.marking import mark_sheet
-from tcpclose.teaching.sheets import read_sheet, write_sheet
+from tcpclose.teaching.sheets import read_sheet, right, write_sheet
 
 LABS = list(labs())
 STUDENTS = st.text(max_size=20).filter(str.isprintable)
@@ -33,7 +33,7 @@ def test_an_empty_sheet_scores_what_the_handout_says(lab):
 @example("")
 def test_computed_answers_score_all_and_an_empty_sheet_nothing(lab, student):
     """So no question makes no sense: two right options, or moments at once, would be errors."""
-    full = mark_sheet(lab, read_sheet(write_sheet(lab, student, filled=True)))
+    full = mark_sheet(lab, read_sheet(write_sheet(lab, student, right)))
     assert [mark.id for mark in full.marks if not mark.right and not mark.by_hand] == []
     assert full.score == full.points > 0
     assert full.remarks == ()

@@ -11,7 +11,7 @@ from tcpclose.cli import app
 from tcpclose.scenario import ScenarioError
 from tcpclose.teaching.labs import find_lab
 from tcpclose.teaching.marking import mark_sheet
-from tcpclose.teaching.sheets import SheetError, load_sheet, read_sheet, write_sheet
+from tcpclose.teaching.sheets import SheetError, load_sheet, read_sheet, right, write_sheet
 
 FOUR = find_lab("01-four-way-close")
 HEAD = 'lab = "01-four-way-close"\n[answers]\n'
@@ -95,16 +95,16 @@ def test_a_sheet_saved_by_notepad_is_read(tmp_path):
 
 
 def test_a_sheet_belongs_to_one_student():
-    sheet = read_sheet(write_sheet(FOUR, "s1", filled=True))
+    sheet = read_sheet(write_sheet(FOUR, "s1", right))
     assert mark_sheet(FOUR, sheet).score == mark_sheet(FOUR, sheet, " S1 ").score == mark_sheet(FOUR, sheet).points
     with pytest.raises(SheetError, match="this is the sheet of student s1, not of s2"):
         mark_sheet(FOUR, sheet, "s2")
 
 
 def test_answers_of_another_student_do_not_help():
-    mine, yours = (read_sheet(write_sheet(FOUR, student, filled=True)).answers for student in ("s1", "s2"))
+    mine, yours = (read_sheet(write_sheet(FOUR, student, right)).answers for student in ("s1", "s2"))
     assert mine["figure"]["2"] != yours["figure"]["2"]
-    stolen = re.sub('student = "s1"', 'student = "s2"', write_sheet(FOUR, "s1", filled=True))
+    stolen = re.sub('student = "s1"', 'student = "s2"', write_sheet(FOUR, "s1", right))
     assert mark_sheet(FOUR, read_sheet(stolen)).score < mark_sheet(FOUR, read_sheet(stolen)).points
 
 

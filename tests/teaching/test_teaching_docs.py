@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import typer
 
+from tcpclose.cli import app
 from tcpclose.teaching.moments import read_moment
 from tcpclose.teaching.quantities import read_quantity, read_statement
 from tcpclose.teaching.questions import AnyQuestion, Option, Question, Questions
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "teaching.md").read_text()
+COMMANDS = typer.main.get_command(app).commands
 KINDS = {get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(get_args(AnyQuestion)[0])}
 
 
@@ -60,3 +63,12 @@ def test_segments_are_described_so():
     for example in examples:
         read_moment(f"h1.c1 sends {example}")
     assert read_moment(described[2]).number == 2
+
+
+def test_every_command_is_one():
+    commands = re.findall(r"^(?:cd .*? && |\| `)?\./lab ([^`>\\\n]*)", PAGE, re.MULTILINE)
+    assert len(commands) >= 10
+    for command in commands:
+        name, *words = command.split()
+        options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, command
