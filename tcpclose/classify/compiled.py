@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
@@ -79,7 +79,12 @@ def _compiled(function: Any) -> Any:
     copy = FunctionType(function.__code__, around, function.__name__, function.__defaults__)
     # numba's cache asks whether the function's own file has changed; what it calls may be in another.
     copy.__qualname__ = f"{function.__name__}_{_sources()}"
-    return njit(cache=True, nogil=True, forceinline=_kernels[function])(copy)
+    compiler = partial(njit, nogil=True, forceinline=_kernels[function])
+    try:
+        return compiler(cache=True)(copy)
+    except RuntimeError:
+        # There is no folder that numba may write to: each run compiles for itself.
+        return compiler()(copy)
 
 
 @cache

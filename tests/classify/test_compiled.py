@@ -35,6 +35,14 @@ def test_both_forms_give_the_same(fast: bool) -> None:
     assert packets.seq.tolist() == [2, 4, 510]
 
 
+def test_where_nothing_may_be_written_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tripled(number):
+        return 3 * number
+
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    assert ready(kernel(tripled), True)(5) == 15
+
+
 def test_the_plain_form_refuses_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="invalid value"):
         ready(fill, False)(room(Packets, 1)._replace(seq=np.zeros(1, np.uint8)), np.array([200], np.uint8))
