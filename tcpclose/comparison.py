@@ -23,7 +23,7 @@ from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.scenario.linux import linux_problems
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import Interval, Release, intervals, releases
+from tcpclose.trace.reading import Interval, Release, first_releases, intervals
 
 #: Times differ when they are further apart than this and a twentieth: a machine has other things to do as well.
 TOLERANCE = 100_000  # us
@@ -173,7 +173,7 @@ class _Told:
         self.releases: dict[str, Release] = {}
         self.passed: dict[tuple[str, str], list[Interval]] = {}
         if trace is not None:
-            self.releases = {release.connection: release for release in releases(trace)}
+            self.releases = first_releases(trace)
             self.passed = intervals(trace)
         self.empty = trace is None
 

@@ -27,7 +27,7 @@ _TEXT, _CLOSED = Notice.TEXT.value, Notice.CLOSED.value
 def sights(event: Event) -> tuple[Sight, ...]:
     """What a condition of the verbs `in` and `sees` may wait for and an event shows."""
     match event:
-        case Change():
+        case Change() if event.old != event.new:
             return ((event.host, event.connection, "in", event.new),)
         case Told():
             return ((event.host, event.connection, "sees", event.signal),)
@@ -44,7 +44,8 @@ class Timeline:
         self._steps = list(scenario.step)
         self._queue: list[tuple[int, int, int]] = []  # (time, place in the file, how often it still fires), a heap
         self._waiting: dict[int, Condition] = {}  # by place in the file; each stands in one of the next two as well,
-        self._awaited: dict[Sight, list[int]] = {}  # so that an event finds the places that wait for it:
+        self._awaited: dict[tuple[Sight, int], list[int]] = {}  # so that an event finds the places that wait for it:
+        self._seen: Counter[Sight] = Counter()  # how often; a sight is counted by its number
         self._thirsty: dict[_End, dict[int, int]] = {}  # these wait for so many octets
         self._received: Counter[_End] = Counter()
         for place, step in enumerate(self._steps):
@@ -59,7 +60,8 @@ class Timeline:
         if verb == "received":
             self._thirsty.setdefault((host, connection), {})[place] = int(condition.value)
         else:
-            self._awaited.setdefault((host, connection, verb, condition.value), []).append(place)
+            sight = host, connection, verb, condition.value
+            self._awaited.setdefault((sight, condition.number), []).append(place)
 
     def add(self, time: int, step: Step) -> None:
         """A step that the scenario does not have: what a fault brings on later."""
@@ -113,7 +115,10 @@ class Timeline:
 
     def _met(self, event: Event) -> list[int]:
         """Take out the places of the steps that waited for this event, in order."""
-        met = [place for sight in sights(event) for place in self._awaited.pop(sight, [])]
+        met = []
+        for sight in sights(event):
+            self._seen[sight] += 1
+            met += self._awaited.pop((sight, self._seen[sight]), [])
         if isinstance(event, Told) and event.signal == _TEXT:
             met += self._sated(event)
         return sorted(met)

@@ -131,10 +131,21 @@ def test_a_title_is_text_whatever_it_holds(tmp_path):
     assert "[/b] x" in done.output
 
 
-def test_a_connection_is_opened_once(tmp_path):
-    done = tcpclose("run", "demo", "--set", "step.2.repeat=2", "--set", "step.2.every=1s", "--out", tmp_path / "run")
-    assert done.exit_code == 2
-    assert "step 2: graceful is opened a second time; that needs a name of its own" in done.output
+def test_a_connection_that_exists_is_not_opened_again(tmp_path):
+    done = tcpclose(
+        "run",
+        "demo",
+        "--world",
+        "sim",
+        "--set",
+        "step.2.repeat=2",
+        "--set",
+        "step.2.every=1s",
+        "--out",
+        tmp_path / "run",
+    )
+    assert done.exit_code == 0
+    assert "h1 graceful: open was refused: error: connection already exists" in done.output
 
 
 def test_a_disk_that_is_full_is_told_and_the_run_is_marked(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from tale import ADDRESSES, DELAY, ISS, Tale
 
 from tcpclose.trace.events import Change, Received, SegmentEvent, Trace
-from tcpclose.trace.reading import connections, flights, hosts, intervals, outages, releases
+from tcpclose.trace.reading import connections, first_releases, flights, hosts, intervals, outages, releases
 
 
 def states(tale: Tale, host: str) -> list[str]:
@@ -162,6 +162,28 @@ def test_a_graceful_release() -> None:
     assert release.states["h2"] == ("SYN-RECEIVED", "ESTABLISHED", "CLOSE-WAIT", "LAST-ACK", "CLOSED")
     assert release.duration == 4 * DELAY + 100_000  # until h2 is CLOSED: h1 was in TIME-WAIT before that
     assert not release.open
+
+
+def reopened() -> Tale:
+    """h2 was reset in the first incarnation; the second is aborted by h1."""
+    tale = Tale().open().wait(5).call("h2", "abort").become("h2", "CLOSED", "ABORT")
+    tale.end("h2", "aborted").send("h2", "RST,ACK", 1, 1).become("h1", "CLOSED", "RST").end("h1", "reset by peer")
+    tale.states["h2"] = "LISTEN"
+    tale.wait(1_000_000).call("h1", "open", error="error: there is no route")  # this begins nothing
+    tale.wait(1_000_000).open().wait(5).call("h1", "abort")
+    return tale.become("h1", "CLOSED", "ABORT").end("h1", "aborted")
+
+
+def test_each_incarnation_has_a_release_of_its_own() -> None:
+    trace = reopened().trace()
+    first, second = releases(trace)
+    assert [(r.connection, r.incarnation, r.first) for r in (first, second)] == [("c1", 1, "h2"), ("c1", 2, "h1")]
+    assert first.causes == {"h2": "aborted", "h1": "reset by peer"}
+    assert second.causes == {"h1": "aborted"}
+    assert (first.open, first.duration, second.open) == (False, DELAY, True)
+    assert first.states["h2"] == ("SYN-RECEIVED", "ESTABLISHED", "CLOSED")
+    assert second.states["h2"] == ("SYN-RECEIVED", "ESTABLISHED")
+    assert first_releases(trace) == {"c1": first}
 
 
 def test_time_wait_counts_as_ended() -> None:

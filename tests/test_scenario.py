@@ -203,6 +203,10 @@ REFUSED = [
         step(f'when = "h1.c1 received 0"\n{OPEN}'),
         'step 1: when = "h1.c1 received 0": expected at least 1 octet',
     ),
+    (
+        step(f'when = "h1.c1 received 5 #2"\n{OPEN}'),
+        'step 1: when = "h1.c1 received 5 #2": octets are counted once, from the start: `#` goes with `in` and `sees`',
+    ),
     (step(f'when = "h1.c2 sees EOF"\n{OPEN}'), "step 1: when: there is no connection c2; connections: c1"),
     (step(f'when = "h3.c1 sees EOF"\n{OPEN}'), "step 1: when: h3 is no end of c1, which joins h1 and h2"),
     # steps

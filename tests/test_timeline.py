@@ -102,6 +102,17 @@ def test_conditions(condition: str, event: Event) -> None:
     assert texts(line.due(0)) == ["a"]
 
 
+def test_what_is_seen_a_second_time_has_a_number() -> None:
+    line = timeline(send('when = "h1.c1 in SYN-SENT #2"', "b"), send('when = "h1.c1 in SYN-SENT"', "a"))
+    assert texts(line.observe(change("SYN-SENT"))) == ["a"]
+    stays = Change(t=0, host="h1", connection="c1", old="SYN-SENT", new="SYN-SENT", event="SEND", rfc="3.10.2")
+    assert line.observe(stays) == []  # it was entered once
+    assert texts(line.observe(change("SYN-SENT"))) == ["b"]
+    assert [str(step.when) for number, step in timeline(send('when = "h1.c1 sees EOF #3"', "c")).left()] == [
+        "h1.c1 sees EOF #3"
+    ]
+
+
 def test_other_ends_do_not_count() -> None:
     line = timeline(send('when = "h1.c1 in ESTABLISHED"', "a"))
     assert line.observe(change("ESTABLISHED", host="h2")) == []

@@ -21,10 +21,10 @@ from tcpclose.trace.reading import (
     Outage,
     Release,
     connections,
+    first_releases,
     flights,
     intervals,
     outages,
-    releases,
 )
 
 #: Notes beside the lifelines of one panel, beyond which the earliest are left out.
@@ -102,7 +102,7 @@ class _Teller:
         self.calls: dict[str | None, list[Call]] = defaultdict(list)
         for call in trace.of(Call):
             self.calls[call.connection].append(call)
-        self.releases = {release.connection: release for release in releases(trace)}
+        self.releases = first_releases(trace)
         self.outages = outages(trace)
         self.witnesses = frozenset(event.host for event in trace.of(Received))
         #: Hosts whose states are known: without a connection they are CLOSED.

@@ -294,7 +294,8 @@ def _release_table(scenario: Scenario, trace: Trace) -> Any:
         words = f"{release.first} ({release.action})" if release.first else "nobody"
         if release.duration is not None:
             words += f", {release.duration / 1e6:.3f} s"
-        table.add_row(release.connection, release.how or "open", words, style="bold")
+        again = f" #{release.incarnation}" if release.incarnation > 1 else ""
+        table.add_row(f"{release.connection}{again}", release.how or "open", words, style="bold")
         for host in dict.fromkeys([*release.states, *release.causes]):
             table.add_row(f"  {host}", f"  {release.outcome(host)}", " ".join(release.states.get(host, ())))
         table.add_section()

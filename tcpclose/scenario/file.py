@@ -145,10 +145,7 @@ class Scenario(Table):
                     yield f"link.{name}.{fate.action}: there is no connection {fate.connection}; {hint}"
 
     def _step_problems(self) -> Iterator[str]:
-        opened: dict[str, int] = {}
         for number, step in enumerate(self.step, 1):
-            if step.call == "open" and (opened.setdefault(step.connection, number) != number or step.repeat > 1):
-                yield f"step {number}: {step.connection} is opened a second time; that needs a name of its own"
             if step.connection:
                 yield from self._end_problems(f"step {number}: connection", step.host, step.connection)
             if step.fault:

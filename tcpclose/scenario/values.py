@@ -60,19 +60,22 @@ class Condition:
     """Something to wait for at one end of a connection: `h1.c1 in ESTABLISHED`, `sees EOF`, `received 10000`.
 
     A state counts when it is passed through, however briefly. A signal is a notice (3.9.1.3) or the cause of an end;
-    CLOSED is any end. Octets are those the user has been told of, in all.
+    CLOSED is any end. `number` is 2 for what is seen a second time: `h1.c1 sees CONNECTED #2`. Octets are those the
+    user has been told of, in all.
     """
 
     host: str
     connection: str
     verb: Literal["in", "sees", "received"]
     value: str
+    number: int = 1
 
     def __str__(self) -> str:
-        return f"{self.host}.{self.connection} {self.verb} {self.value}"
+        which = f" #{self.number}" if self.number > 1 else ""
+        return f"{self.host}.{self.connection} {self.verb} {self.value}{which}"
 
 
-_CONDITION = re.compile(r"([\w-]+)\.([\w-]+) +(in|sees|received) +(\S.*?) *")
+_CONDITION = re.compile(r"([\w-]+)\.([\w-]+) +(in|sees|received) +(\S.*?)(?: +#([1-9]\d*))? *")
 
 
 def read_condition(text: object) -> Condition:
@@ -80,16 +83,19 @@ def read_condition(text: object) -> Condition:
     match = _CONDITION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError('expected "HOST.CONNECTION in STATE", "... sees SIGNAL" or "... received OCTETS"')
-    host, connection, verb, value = match.groups()
+    host, connection, verb, value, times = match.groups()
+    number = int(times or 1)
     if verb == "in":
         if value not in _STATES:
             raise ValueError(f"there is no state {value}; {guess(value, _STATES, 'states')}")
-        return Condition(host, connection, "in", value)
+        return Condition(host, connection, "in", value, number)
     if verb == "sees":
         value = signal_name(value)
         if value not in _SIGNALS:
             raise ValueError(f"there is no signal {value}; {guess(value, _SIGNALS, 'signals')}")
-        return Condition(host, connection, "sees", value)
+        return Condition(host, connection, "sees", value, number)
+    if times:
+        raise ValueError("octets are counted once, from the start: `#` goes with `in` and `sees`")
     octets = units.read_size(int(value) if value.isdecimal() else value)
     if octets < 1:
         raise ValueError("expected at least 1 octet")

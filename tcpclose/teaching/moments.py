@@ -29,7 +29,7 @@ from tcpclose.scenario.faults import AnyFault
 from tcpclose.scenario.steps import CALLS
 from tcpclose.timeline import sights
 from tcpclose.trace.events import Call, Change, Event, FaultTaken, Received, SegmentEvent, Sent, Told, Trace
-from tcpclose.trace.reading import Flight, Release, flights, releases
+from tcpclose.trace.reading import Flight, Release, first_releases, flights
 
 _END = re.compile(r"([\w-]+)\.([\w-]+) +(sends|gets|calls) +(\S.*)")
 _NUMBER = re.compile(r"(.*\S) +#([1-9]\d*)")
@@ -53,7 +53,7 @@ class Story:
     @cached_property
     def releases(self) -> dict[str, Release]:
         """How each connection ended, by its name."""
-        return {release.connection: release for release in releases(self.trace)}
+        return first_releases(self.trace)
 
     @cached_property
     def iss(self) -> dict[tuple[str, str], int]:
@@ -91,8 +91,7 @@ class Seen:
             return
         sight = (wanted.host, wanted.connection, wanted.verb, wanted.value)
         for event in story.trace:
-            stays = isinstance(event, Change) and event.old == event.new
-            if sight in sights(event) and not stays:
+            if sight in sights(event):
                 yield event
 
     def _sated(self, story: Story) -> Iterator[Event]:

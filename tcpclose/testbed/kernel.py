@@ -175,7 +175,13 @@ class KernelStack:
         result = sock.connect_ex((pair.remote.address, pair.remote.port))
         if result not in (0, errno.EINPROGRESS):
             raise OSError(result, os.strerror(result))
-        self._ends[name] = _End(name, pair, sock)
+        self._keep(_End(name, pair, sock))
+
+    def _keep(self, end: _End) -> None:
+        """One that is opened again goes on with the text of the incarnation before."""
+        if end.name in self._ends:
+            end.ledger = self._ends[end.name].ledger
+        self._ends[end.name] = end
 
     def _new_socket(self) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_STREAM)
@@ -232,7 +238,7 @@ class KernelStack:
         sock.setblocking(False)
         pair = Pair(Endpoint(self._address, sock.getsockname()[1]), Endpoint(address, port))
         end = _End(self._names.of(pair), pair, sock)
-        self._ends[end.name] = end
+        self._keep(end)
         self._connected(end, now)
 
     def _serve(self, end: _End, now: int) -> None:

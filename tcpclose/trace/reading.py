@@ -6,13 +6,25 @@ draw these, so they agree. Times are microseconds from the start of the run, as 
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from tcpclose.protocol.fsm import State
 from tcpclose.protocol.segment import seq_add, seq_diff
-from tcpclose.trace.events import Call, Change, Disturbed, End, FaultTaken, Lost, Received, SegmentEvent, Sent, Trace
+from tcpclose.trace.events import (
+    Call,
+    Change,
+    Disturbed,
+    End,
+    Event,
+    FaultTaken,
+    Lost,
+    Received,
+    SegmentEvent,
+    Sent,
+    Trace,
+)
 
 #: States in which an end has nothing left to do for its peer but to answer a repeated FIN (3.3.2).
 OVER = frozenset(state.value for state in State if state.lingers or not state.has_peer)
@@ -378,9 +390,13 @@ def outages(trace: Trace) -> list[Outage]:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """How one connection ended. The dictionaries go by host, one entry for each end that there was."""
+    """How one connection ended. The dictionaries go by host, one entry for each end that there was.
+
+    A connection that was opened again, once it had ended, has a release for each incarnation, counted from 1.
+    """
 
     connection: str
+    incarnation: int = 1
     #: The host (or MIDDLEBOX) that began the release, and by what: "close", "abort", "timeout", "FIN", "RST" ...
     first: str | None = None
     action: str | None = None
@@ -407,7 +423,40 @@ def connections(trace: Trace) -> list[str]:
 
 
 def releases(trace: Trace) -> list[Release]:
-    """How each connection of the run was released, in the order of `connections`."""
+    """How each connection of the run was released, in the order of `connections`, later incarnations at the end."""
+    return [
+        replace(release, incarnation=number)
+        for number, life in enumerate(_incarnations(trace), 1)
+        for release in _releases(life)
+    ]
+
+
+def first_releases(trace: Trace) -> dict[str, Release]:
+    """By connection, how it was released, the first time if it was opened again."""
+    return {release.connection: release for release in reversed(releases(trace))}
+
+
+def _incarnations(trace: Trace) -> list[Trace]:
+    """What belongs to the first incarnation of each connection, then what to the second, and so on.
+
+    A new one begins at an end with its OPEN, or where it leaves LISTEN after the other's OPEN.
+    """
+    opens: Counter[tuple[str, str]] = Counter()
+    opened: Counter[str] = Counter()  # how often, by the end that opens
+    current: dict[tuple[str, str], int] = {}
+    lives: dict[int, list[Event]] = defaultdict(list)
+    for event in trace:
+        name, host = getattr(event, "connection", None) or "", getattr(event, "host", "")
+        if isinstance(event, Call) and event.call == "open" and event.error is None:
+            opens[host, name] += 1
+            current[host, name] = opened[name] = max(opened[name], opens[host, name])
+        elif isinstance(event, Change) and event.old == State.LISTEN.value:
+            current[host, name] = opened[name]
+        lives[current.get((host, name)) or 1].append(event)
+    return [Trace(lives[number]) for number in sorted(lives)] if len(lives) > 1 else [trace]
+
+
+def _releases(trace: Trace) -> list[Release]:
     begun = _beginnings(trace)
     ends: dict[str, dict[str, list[Interval]]] = defaultdict(dict)
     for (host, connection), passed in intervals(trace).items():
