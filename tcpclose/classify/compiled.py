@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import cache, partial, wraps
-from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -73,12 +72,12 @@ def _compiled(function: Any) -> Any:
     from numba import njit
 
     around = dict(function.__globals__)
-    for name in function.__code__.co_names:
-        if isinstance(called := around.get(name), FunctionType) and called in _kernels:
+    for name, called in _used(function):
+        if called in _kernels:
             around[name] = _compiled(called)
     copy = FunctionType(function.__code__, around, function.__name__, function.__defaults__)
-    # numba's cache asks whether the function's own file has changed; what it calls may be in another.
-    copy.__qualname__ = f"{function.__name__}_{_sources()}"
+    # numba's cache asks whether the function's own file has changed; what it uses may be in another.
+    copy.__qualname__ = f"{function.__name__}_{_digest(function).hex()}"
     compiler = partial(njit, nogil=True, forceinline=_kernels[function])
     try:
         return compiler(cache=True)(copy)
@@ -87,9 +86,17 @@ def _compiled(function: Any) -> Any:
         return compiler()(copy)
 
 
+def _used(function: Any) -> list[tuple[str, Any]]:
+    """What a kernel uses of its module: other kernels, and constants."""
+    found = [(name, function.__globals__.get(name)) for name in function.__code__.co_names]
+    return [(name, value) for name, value in found if isinstance(value, FunctionType | int | float | tuple)]
+
+
 @cache
-def _sources() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:8]
+def _digest(function: Any) -> bytes:
+    """Changes with the kernel, and with all that it uses."""
+    code = function.__code__
+    parts = [code.co_code, repr((code.co_consts, code.co_names)).encode()]
+    for _, value in _used(function):
+        parts.append(_digest(value) if value in _kernels else repr(value).encode())
+    return hashlib.sha256(b"".join(parts)).digest()[:8]

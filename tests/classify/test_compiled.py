@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tcpclose.classify.compiled import kernel, ready
+from tcpclose.classify.compiled import _digest, kernel, ready
 from tcpclose.classify.packets import Packets, room, rows
 
 
@@ -35,6 +37,19 @@ def test_both_forms_give_the_same(fast: bool) -> None:
     assert packets.seq.tolist() == [2, 4, 510]
 
 
+def test_what_was_compiled_is_of_no_use_when_what_it_uses_has_changed() -> None:
+    def caller(factor: int, called: str) -> Callable[[int], int]:
+        """A kernel as it would be in a module with this constant, beside this kernel."""
+        module: dict[str, Any] = {"kernel": kernel, "FACTOR": factor}
+        exec(f"@kernel\ndef inside(x): return {called}\n@kernel\ndef outside(x): return FACTOR * inside(x)", module)
+        return module["outside"]
+
+    kernels = [caller(2, "x + 1"), caller(2, "x + 2"), caller(3, "x + 1"), caller(3, "-x")]
+    assert [ready(one, True)(10) for one in kernels] == [22, 24, 33, -30]
+    assert len({_digest(one) for one in kernels}) == 4
+    assert _digest(caller(2, "x + 1")) == _digest(kernels[0])
+
+
 def test_where_nothing_may_be_written_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     def tripled(number):
         return 3 * number
@@ -49,7 +64,7 @@ def test_the_plain_form_refuses_what_does_not_fit() -> None:
 
 
 def test_the_plain_form_does_without_numba() -> None:
-    script = "import sys; from tcpclose.classify.compiled import kernel, ready; ready(kernel(abs), False)(1); "
+    script = "import sys; from tcpclose.classify.compiled import _digest, kernel, ready; ready(kernel(abs), False)(1); "
     done = subprocess.run([sys.executable, "-c", script + "assert 'numba' not in sys.modules"], capture_output=True)
     assert done.returncode == 0, done.stderr
 
