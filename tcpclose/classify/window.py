@@ -111,21 +111,22 @@ def _gunzipped(start: bytes, file: BinaryIO) -> Iterator[bytes]:
 
 def _unzstded(start: bytes, file: BinaryIO) -> Iterator[bytes]:
     stream = _zstd_stream(start, file)
-    step = _STEP if file.seekable() else _CAUTIOUS
+    # Into octets of our own, as pyarrow never lets go of its own when it fails.
+    room = bytearray(_STEP if file.seekable() else _CAUTIOUS)
     done = 0
     while True:
         try:
-            chunk = stream.read(step)
+            size = stream.readinto(room)
         except OSError as error:
             # What the last read had got from before the damage is lost with the error.
             if file.seekable():
                 file.seek(0)
                 yield _read_on(_zstd_stream(b"", file), done)
             raise BadCompression(f"zstd: {error}") from error
-        if not chunk:
+        if not size:
             return
-        done += len(chunk)
-        yield chunk
+        done += size
+        yield bytes(room[:size])
 
 
 def _read_on(stream: Any, done: int) -> bytes:
