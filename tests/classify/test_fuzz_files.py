@@ -16,8 +16,8 @@ from tcpclose.classify import files
 
 
 def test_mutated_captures() -> None:
-    found = fuzz_files.fuzz(3_000, seed=7)
-    assert min(found[end] for end in ("whole", "refused", "damaged")) > 50
+    found = fuzz_files.fuzz(10_000, seed=7)
+    assert min(found[end] for end in ("whole", "refused", "damaged")) >= 10
 
 
 STARTS = [
@@ -56,4 +56,4 @@ def test_compiled_code_reads_the_same_of_mutated_packets(tmp_path: Path, monkeyp
 
 @pytest.mark.slow
 def test_more_mutated_captures() -> None:
-    fuzz_files.fuzz(50_000, seed=8)
+    fuzz_files.fuzz(200_000, seed=8)
