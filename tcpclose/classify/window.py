@@ -18,6 +18,8 @@ from .records import LONGEST_BLOCK
 SIZE = LONGEST_BLOCK
 #: Octets by which we go on. More would not stay in the processor's cache until they are looked at.
 _STEP = 1024 * 1024
+#: Octets of gzip at a time: what is left of them behind a member is copied.
+_PIECE = 64 * 1024
 #: Octets at a time of a stream that cannot be read again: so many may be lost before damage in zstd.
 _CAUTIOUS = 4096
 
@@ -98,15 +100,16 @@ def _gunzipped(start: bytes, file: BinaryIO) -> Iterator[bytes]:
     while rest.strip(b"\0"):
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         while not member.eof:
-            rest = member.unconsumed_tail or rest or file.read(_STEP)
+            rest = member.unconsumed_tail or rest or file.read(_PIECE)
             if not rest:
+                yield member.flush()
                 raise BadCompression("the file ends inside its gzip compression")
             try:
                 yield member.decompress(rest, _STEP)
             except zlib.error as error:
                 raise BadCompression(f"gzip: {error}") from error
             rest = b""
-        rest = member.unused_data or file.read(_STEP)
+        rest = member.unused_data or file.read(_PIECE)
 
 
 def _unzstded(start: bytes, file: BinaryIO) -> Iterator[bytes]:

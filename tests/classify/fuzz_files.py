@@ -1,6 +1,6 @@
 """Mutated captures, by the hundred thousand, into the readers.
 
-    PYTHONPATH=. python tests/classify/fuzz_files.py --records 1000000 --seed 1
+    python tests/classify/fuzz_files.py --records 1000000 --seed 1
 
 Most are nearly right: a file that is wrong everywhere is refused at once. It looks for exceptions that are not ours,
 for files that take long, for rows that cannot be, and for memory that grows. The plain form of the readers is tried,
