@@ -279,33 +279,19 @@ def parse(
                 packets.ip_id[rows] = half(data, at + 4) if version == 4 else 0
                 packets.src_hi[rows], packets.src_lo[rows] = _address(data, source, version)
                 packets.dst_hi[rows], packets.dst_lo[rows] = _address(data, target, version)
-                packets.sport[rows], packets.dport[rows] = half(data, payload), half(data, payload + 2)
-                packets.seq[rows], packets.ack[rows] = quad(data, payload + 4), quad(data, payload + 8)
-                packets.flags[rows] = half(data, payload + 12) & 0xFFF
-                packets.window[rows] = half(data, payload + 14)
-                text = payload + (data[payload + 12] >> 4) * 4
-                if text < payload + 20 or text > end:
-                    packets.broken[rows] = 1
-                    rows += 1
-                    break
-                packets.length[rows] = stop - text
-                packets.has_ts[rows], packets.tsval[rows], packets.tsecr[rows] = _timestamps(data, payload + 20, text)
-                if verify and end == stop:
+                _segment(data, payload, end, stop, packets, rows)
+                if verify and end == stop and not packets.broken[rows]:
                     wrong = _transport_sum(data, words, version, source, target, _TCP, payload, end)
                     packets.check[rows] = CHECK_BAD if wrong else CHECK_GOOD
                 rows += 1
-            elif (
-                protocol == (_ICMP if version == 4 else _ICMPV6)
-                and _quote(data, version, payload, end, errors, quotes)
-                and not (
-                    verify
-                    and end == stop
-                    and _transport_sum(data, words, version, source, target, protocol, payload, end)
-                )
+            elif protocol == (_ICMP if version == 4 else _ICMPV6) and _quote(
+                data, version, payload, end, errors, quotes
             ):
-                errors.number[quotes], errors.time[quotes] = records.number[i], records.time[i]
-                errors.from_hi[quotes], errors.from_lo[quotes] = _address(data, source, version)
-                quotes += 1
+                whole = verify and end == stop
+                if not (whole and _transport_sum(data, words, version, source, target, protocol, payload, end)):
+                    errors.number[quotes], errors.time[quotes] = records.number[i], records.time[i]
+                    errors.from_hi[quotes], errors.from_lo[quotes] = _address(data, source, version)
+                    quotes += 1
             at = _inside(data, protocol, payload, end)
     return rows, quotes, parts, foreign
 
@@ -329,6 +315,21 @@ def _transport_sum(
         total += ones(data, words, source, source + size) + ones(data, words, target, target + size)
         total += protocol + end - at
     return total % 0xFFFF
+
+
+@inner
+def _segment(data: Any, at: int, end: int, stop: int, packets: Packets, row: int) -> None:
+    """What the TCP header at `at` says, of which 20 octets are there; `check` is left to the caller."""
+    packets.sport[row], packets.dport[row] = half(data, at), half(data, at + 2)
+    packets.seq[row], packets.ack[row] = quad(data, at + 4), quad(data, at + 8)
+    packets.flags[row] = half(data, at + 12) & 0xFFF
+    packets.window[row] = half(data, at + 14)
+    text = at + (data[at + 12] >> 4) * 4
+    if text < at + 20 or text > end:
+        packets.broken[row] = 1
+        return
+    packets.length[row] = stop - text
+    packets.has_ts[row], packets.tsval[row], packets.tsecr[row] = _timestamps(data, at + 20, text)
 
 
 @inner
