@@ -9,7 +9,7 @@ import sys
 from typing import Any, NamedTuple
 
 from .compiled import inner, kernel
-from .packets import CHECK_BAD, CHECK_GOOD, IcmpErrors, Int64, Packets
+from .packets import CHECK_BAD, CHECK_CUT, CHECK_GOOD, IcmpErrors, Int64, Packets
 from .records import Records
 
 #: In place of where an IP header is: the link type is not one of ours.
@@ -280,7 +280,9 @@ def parse(
                 packets.src_hi[rows], packets.src_lo[rows] = _address(data, source, version)
                 packets.dst_hi[rows], packets.dst_lo[rows] = _address(data, target, version)
                 _segment(data, payload, end, stop, packets, rows)
-                if verify and end == stop and not packets.broken[rows]:
+                if end < stop and not packets.broken[rows]:
+                    packets.check[rows] = CHECK_CUT
+                elif verify and not packets.broken[rows]:
                     wrong = _transport_sum(data, words, version, source, target, _TCP, payload, end)
                     packets.check[rows] = CHECK_BAD if wrong else CHECK_GOOD
                 rows += 1

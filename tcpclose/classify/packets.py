@@ -19,8 +19,8 @@ UInt32 = Annotated[Any, np.uint32]
 UInt16 = Annotated[Any, np.uint16]
 UInt8 = Annotated[Any, np.uint8]
 
-#: The TCP checksum: not verified, as the segment was not captured whole or as nobody asked; right; wrong.
-CHECK_UNKNOWN, CHECK_GOOD, CHECK_BAD = 0, 1, 2
+#: The TCP checksum: not verified, as nobody asked; right; wrong; not verified, as the segment was not captured whole.
+CHECK_UNKNOWN, CHECK_GOOD, CHECK_BAD, CHECK_CUT = 0, 1, 2, 3
 
 
 class Packets(NamedTuple):
@@ -48,7 +48,7 @@ class Packets(NamedTuple):
     #: Of IPv6 the hop limit, and 0.
     ttl: UInt8
     ip_id: UInt16
-    #: CHECK_UNKNOWN, CHECK_GOOD or CHECK_BAD.
+    #: CHECK_UNKNOWN, CHECK_GOOD, CHECK_BAD or CHECK_CUT.
     check: UInt8
     #: 1 when the header is impossible or not there as a whole (data offset below 5 words, or beyond the segment or
     #: what was captured). Ports and what follows are as read, `length` is 0.

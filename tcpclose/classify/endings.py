@@ -1,0 +1,383 @@
+"""Our own verdict on a connection: how it was released, who closed first, through which states, and why it was reset.
+
+It is judged from the few events that were noted (`noting.py`). Many connections have the same story, so each is judged
+once. The states are those of the machine's rows, as `trace.infer` finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_add
+from tcpclose.trace.infer import Observer
+
+from .noting import (
+    ACK_ALL,
+    ACK_BEYOND,
+    ACK_FIRST,
+    ACK_MASK,
+    ACK_MORE,
+    ACK_SHIFT,
+    AFTER_TEXT,
+    ANSWER,
+    BROKEN,
+    EXACT,
+    FROM_B,
+    HARD,
+    ICMP,
+    ID_UNLIKE,
+    PAUSE_SHIFT,
+    PROBED,
+    SEQ_AHEAD,
+    SEQ_MASK,
+    SEQ_NEXT,
+    SEQ_OLD,
+    SEQ_PROBE,
+    SEQ_SHIFT,
+    TEXT,
+    TTL_UNLIKE,
+    UNANSWERED_SHIFT,
+)
+
+#: How connections end. `docs/classify.md` explains each.
+KINDS = (
+    "graceful",
+    "three-segment",
+    "simultaneous",
+    "half-closed",
+    "reset",
+    "refused",
+    "handshake failed",
+    "unanswered",
+    "timed out",
+    "open",
+    "midstream",
+)
+
+#: Packets that a verdict names, at most.
+MOST_EVIDENCE = 4
+
+
+class Ending(NamedTuple):
+    """The verdict on a story. A and B are the ends as the table has them; `evidence` are places of events."""
+
+    kind: str
+    closed_first: int | None
+    states: tuple[str, str]
+    reset_by: int | None
+    cause: str
+    confidence: str
+    evidence: tuple[int, ...]
+
+
+class Standing(NamedTuple):
+    """How it stood when the connection was last heard of, of A and B."""
+
+    unanswered: tuple[int, int]
+    probed: tuple[bool, bool]
+    #: The capture was not over yet.
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A code, read."""
+
+    place: int
+    code: int
+
+    @property
+    def side(self) -> int:
+        return 1 if self.code & FROM_B else 0
+
+    def has(self, bits: int) -> bool:
+        return bool(self.code & bits)
+
+    @property
+    def seq(self) -> int:
+        return self.code >> SEQ_SHIFT & SEQ_MASK
+
+    @property
+    def ack(self) -> int:
+        return self.code >> ACK_SHIFT & ACK_MASK
+
+    @property
+    def pause(self) -> int:
+        return self.code >> PAUSE_SHIFT & 3
+
+    @property
+    def unanswered(self) -> int:
+        return self.code >> UNANSWERED_SHIFT & 3
+
+    @property
+    def opens(self) -> bool:
+        return self.code & (SYN | ACK | RST) == SYN
+
+    @property
+    def is_packet(self) -> bool:
+        return not self.code & (ICMP | BROKEN)
+
+
+def judge(codes: Sequence[int], standing: Standing) -> Ending:
+    """The verdict on the events of a connection."""
+    events = [Noted(place, code) for place, code in enumerate(codes)]
+    story = _Story(events, standing)
+    states = states_of(events)
+    kind, evidence = story.kind()
+    cause, confidence, more = story.cause(kind)
+    first = story.first_end
+    return Ending(
+        kind=kind,
+        closed_first=None if first is None else first.side,
+        states=states,
+        reset_by=None if story.reset is None else story.reset.side,
+        cause=cause,
+        confidence=confidence,
+        evidence=tuple(dict.fromkeys([*more, *evidence]))[:MOST_EVIDENCE],
+    )
+
+
+class _Story:
+    """The events that matter, by name."""
+
+    def __init__(self, events: list[Noted], standing: Standing) -> None:
+        self.events = events
+        self.packets = [event for event in events if event.is_packet]
+        self.standing = standing
+        self.reset = self._first(RST)
+        self.opening = next((event for event in self.packets if event.opens), None)
+        self.answered = next((event for event in self.packets if event.has(SYN) and event.has(ACK)), None)
+        self.fins = tuple(
+            next((e for e in self.packets if e.has(FIN) and not e.has(RST) and e.side == side), None) for side in (0, 1)
+        )
+        self.first_end = next((event for event in self.packets if event.has(FIN | RST)), None)
+
+    def _first(self, bit: int) -> Noted | None:
+        return next((event for event in self.packets if event.has(bit)), None)
+
+    def _after(self, event: Noted) -> Iterator[Noted]:
+        return (other for other in self.packets if other.place > event.place)
+
+    def _before(self, event: Noted) -> list[Noted]:
+        return [other for other in self.packets if other.place < event.place]
+
+    # ---- how
+
+    def kind(self) -> tuple[str, list[int]]:
+        """How the connection was released, and the packets that show it."""
+        one, other = self.fins
+        if one and other and not (self.reset and self.reset.place < max(one.place, other.place)):
+            return self._graceful(*sorted((one, other), key=lambda event: event.place))
+        if self.reset:
+            return self._reset(self.reset)
+        if one or other:
+            return self._half_closed(one or other)  # type: ignore[arg-type]
+        return self._unreleased()
+
+    def _graceful(self, first: Noted, second: Noted) -> tuple[str, list[int]]:
+        evidence = [first.place, second.place]
+        own_ack = [e for e in self._after(first) if e.side == second.side and e.place < second.place and e.ack == ACK_ALL]
+        if own_ack:
+            return "graceful", evidence
+        return ("three-segment" if second.ack == ACK_ALL else "simultaneous"), evidence
+
+    def _reset(self, reset: Noted) -> tuple[str, list[int]]:
+        evidence = [reset.place]
+        heard = [event for event in self._before(reset) if event.side == reset.side]
+        asked = [event for event in self._before(reset) if event.side != reset.side]
+        if self.opening and not self.answered:
+            if self.opening.side != reset.side and not heard:
+                return "refused", [self.opening.place, *evidence]
+            return "handshake failed", evidence
+        if self.opening and self.answered and self.opening.side == reset.side:
+            third = [e for e in heard if e.place > self.answered.place]
+            if not third:
+                return "handshake failed", [self.answered.place, *evidence]
+        elif self.answered and not self.opening and not [e for e in asked if e is not self.answered]:
+            return "handshake failed", [self.answered.place, *evidence]
+        return "reset", evidence
+
+    def _half_closed(self, fin: Noted) -> tuple[str, list[int]]:
+        heard = [event for event in self._after(fin) if event.side != fin.side]
+        if not heard and self.standing.unanswered[fin.side] >= 2:
+            return "timed out", [fin.place]
+        return "half-closed", [fin.place]
+
+    def _unreleased(self) -> tuple[str, list[int]]:
+        last = [self.packets[-1].place] if self.packets else []
+        if self.opening and all(event.side == self.opening.side for event in self.packets):
+            return "unanswered", [self.opening.place]
+        if self.answered and all(event.has(SYN) for event in self.packets):
+            return "handshake failed", [self.answered.place]
+        if max(self.standing.unanswered) >= 3 or (self.standing.removed and max(self.standing.unanswered) >= 2):
+            return "timed out", last
+        return ("open" if self.opening or self.answered else "midstream"), last
+
+    # ---- why
+
+    def cause(self, kind: str) -> tuple[str, str, list[int]]:
+        """Why there was a RST, or why nothing came any more; how sure that is, and what shows it."""
+        error = next((event for event in self.events if event.has(ICMP)), None)
+        if self.reset is None:
+            if error is not None and kind in ("unanswered", "timed out", "handshake failed"):
+                return "unreachable", "high" if error.has(HARD) else "medium", [error.place]
+            if kind == "timed out":
+                probed = any(self.standing.probed)
+                return ("keepalive unanswered" if probed else "peer silent"), "medium", []
+            return "", "", []
+        cause, confidence, evidence = self._why(self.reset, kind)
+        return cause, confidence, [self.reset.place, *evidence]
+
+    def _why(self, reset: Noted, kind: str) -> tuple[str, str, list[int]]:
+        before = self._before(reset)
+        trigger = before[-1] if before and before[-1].side != reset.side else None
+        shown = [trigger.place] if trigger else []
+        if foreign := self._foreign(reset, before):
+            return foreign
+        if kind == "refused":
+            right = reset.has(ANSWER) and reset.has(ACK)
+            return "refused", "high" if right else "medium", shown
+        if broken := self._broken(reset):
+            return "invalid header", "medium", [broken.place]
+        if reset.unanswered >= 2:
+            cause = "keepalive gave up" if reset.has(PROBED) else "retransmission gave up"
+            return cause, "high" if reset.unanswered >= 3 else "medium", shown
+        if self._discovered(reset, before):
+            return "half-open connection discovered", "high", [before[-2].place, before[-1].place]
+        closed = [event for event in before if event.has(FIN) and event.side == reset.side]
+        if closed and reset.has(AFTER_TEXT):
+            return "data after close", "high", [closed[0].place, *shown]
+        if not reset.has(ACK) and reset.has(ANSWER):
+            return self._no_connection(reset, before, shown)
+        if not reset.has(ACK):
+            return "abort", "low", shown
+        if reset.has(ANSWER) and reset.seq != SEQ_NEXT:
+            return "no such connection", "high" if trigger else "medium", shown
+        if reset.has(AFTER_TEXT):
+            return "unread data", "medium" if reset.pause == 0 else "low", shown
+        return "abort", "high" if reset.seq == SEQ_NEXT else "low", []
+
+    def _foreign(self, reset: Noted, before: list[Noted]) -> tuple[str, str, list[int]] | None:
+        """Signs that the end did not send it itself."""
+        goes_on = [e for e in self._after(reset) if e.side == reset.side and not e.has(RST | SYN) and e.seq != SEQ_OLD]
+        if reset.has(TTL_UNLIKE):
+            sure = "high" if goes_on or reset.has(ID_UNLIKE) else "medium"
+            return "middlebox suspected", sure, [event.place for event in goes_on[:1]]
+        if goes_on and any(event.side == reset.side for event in before):
+            return "injected", "high" if reset.has(ID_UNLIKE) else "medium", [goes_on[0].place]
+        known = any(event.side == reset.side for event in before)
+        if known and not reset.has(EXACT | ANSWER) and reset.seq not in (SEQ_NEXT, SEQ_PROBE):
+            return "sequence number not exact", "medium", []
+        return None
+
+    def _broken(self, reset: Noted) -> Noted | None:
+        """The header that the RST may answer: the last thing before it, and of the other side."""
+        before = [event for event in self.events if event.place < reset.place and not event.has(ICMP)]
+        last = before[-1] if before else None
+        if last is None or last.side == reset.side:
+            return None
+        impossible = last.has(SYN) and last.has(FIN)
+        return last if last.has(BROKEN) or impossible else None
+
+    def _discovered(self, reset: Noted, before: list[Noted]) -> bool:
+        """A SYN, an ACK of what its sender knows nothing of, and its RST (3.5.1, figures 9 and 10)."""
+        if len(before) < 2 or reset.has(ACK):
+            return False
+        syn, challenge = before[-2:]
+        bare = not challenge.has(SYN | FIN | RST | TEXT) and challenge.has(ACK) and challenge.ack != ACK_ALL
+        return syn.opens and syn.side == reset.side and challenge.side != reset.side and bare
+
+    def _no_connection(self, reset: Noted, before: list[Noted], shown: list[int]) -> tuple[str, str, list[int]]:
+        own = [event for event in before if event.side == reset.side]
+        if not own:
+            return "no such connection", "high" if shown else "medium", shown
+        if any(event.has(FIN) for event in own):
+            return "no such connection", "high", shown
+        if self.answered and before and before[-1] is self.answered:
+            return "no such connection", "medium", shown
+        if reset.pause or any(event.pause for event in before[-2:]):
+            return "stale segment after reboot", "medium", shown
+        return "no such connection", "medium", shown
+
+
+# ---- states
+
+
+class _Numbers:
+    """Numbers that the codes are true of: text has 100 octets, what was never captured none."""
+
+    _TEXT = b"\0" * 100
+    _FAR = 1 << 16
+
+    def __init__(self) -> None:
+        self.next = [100, 300]
+        self.acked = [100, 300]
+        self.began = [100, 300]
+        self.fin: list[int | None] = [None, None]
+
+    def segment(self, event: Noted, heard: bool) -> Segment:
+        """The segment of an event. `heard` says that a RST had its effect, whatever its number."""
+        me, peer = event.side, 1 - event.side
+        ctl = event.code & (FIN | SYN | RST | ACK)
+        data = self._TEXT if event.has(TEXT) else b""
+        segment = Segment(self._seq(event, heard), self._ack(event), ctl, 65535, data)
+        if not ctl & RST:
+            if ctl & SYN and event.seq != SEQ_OLD:
+                self.began[me] = segment.seq
+            if ctl & FIN and self.fin[me] is None:
+                self.fin[me] = seq_add(segment.end, -1)
+            self.next[me] = max(self.next[me], segment.end)
+            if ctl & ACK and event.ack != ACK_BEYOND:
+                self.acked[peer] = max(self.acked[peer], segment.ack)
+        return segment
+
+    def _seq(self, event: Noted, heard: bool) -> int:
+        me = event.side
+        if event.has(RST):
+            if event.has(EXACT):
+                return self.acked[me]
+            return self.next[me] if heard or event.seq == SEQ_NEXT else self.next[me] + 10
+        if event.seq == SEQ_PROBE:
+            return self.next[me] - 1
+        if event.seq == SEQ_OLD:
+            fin = self.fin[me]
+            if event.has(SYN):
+                return self.began[me]
+            if event.has(FIN) and fin is not None:
+                return fin - (100 if event.has(TEXT) else 0)
+            return max(self.began[me], self.next[me] - (100 if event.has(TEXT) else 1))
+        if event.seq == SEQ_AHEAD and event.has(SYN):
+            return self.next[me] + self._FAR
+        return self.next[me]
+
+    def _ack(self, event: Noted) -> int:
+        peer = 1 - event.side
+        if not event.has(ACK):
+            return 0
+        if event.ack in (ACK_ALL, ACK_FIRST):
+            return self.next[peer]
+        if event.ack == ACK_BEYOND:
+            return self.next[peer] + self._FAR
+        if event.ack == ACK_MORE:
+            fin = self.fin[peer]
+            return max(self.acked[peer], self.next[peer] if fin is None else fin)
+        return self.acked[peer]
+
+
+def states_of(events: Sequence[Noted]) -> tuple[str, str]:
+    """The states that each end passed, as the machine's rows say: `"SYN-SENT ESTABLISHED CLOSE-WAIT"`."""
+    ends = (Observer(), Observer())
+    numbers = _Numbers()
+    passed: tuple[list[str], list[str]] = ([], [])
+    packets = [event for event in events if event.is_packet]
+    for place, event in enumerate(packets):
+        heard = all(later.side == event.side for later in packets[place + 1 :])
+        segment = numbers.segment(event, heard)
+        ends[event.side].sent(segment, place)
+        ends[1 - event.side].received(segment, place)
+        for end, states in zip(ends, passed, strict=True):
+            if steps := end.news():  # what one segment leads through is one step: only the last state can be seen
+                states.append(steps[-1].new.value)
+    return " ".join(passed[0]), " ".join(passed[1])

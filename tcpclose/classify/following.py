@@ -1,0 +1,219 @@
+"""From the packets of a capture, block by block, to the rows of connections that are over: `Follower`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import table as t
+from .compiled import kernel, ready
+from .noting import BROKEN, FROM_B, HARD, ICMP, describe, note, record
+from .packets import CHECK_BAD, Block, IcmpErrors, Packets
+from .rules import (
+    AT_END,
+    BY_REUSE,
+    SESSION_TIMER,
+    guess_direction,
+    is_reuse,
+    overdue,
+    process,
+    set_timers,
+    side_of,
+)
+from .table import (
+    DEAD,
+    END,
+    ENDS,
+    FREE_BLOCKS,
+    FREE_CHUNKS,
+    FREE_ROWS,
+    NUMBER,
+    PACKETS,
+    PORTS,
+    Table,
+    close_row,
+    end_hash,
+    find,
+    open_row,
+)
+
+#: Rows of a new table; it grows.
+_ROWS_SMALL, _ROWS_FAST = 256, 16_384
+#: What one packet may need, at most: blocks, and chunks of letters.
+_SPARE = 8
+
+#: ICMP's unreachable codes that are hard errors: protocol, port (RFC 1122, 4.2.3.9); of ICMPv6 the port, and "prohibited".
+_HARD = ((4, 3, 2), (4, 3, 3), (6, 1, 4), (6, 1, 1))
+
+
+@kernel
+def follow(
+    table: Table, packets: Packets, errors: IcmpErrors, clock: Any, later: Any, is_server: Any, i: int, quote: int
+) -> tuple[int, int]:
+    """Take packets and ICMP errors in the order of the capture, from `i` and `quote` on, until room is short."""
+    tops = table.tops
+    while i < len(packets.number):
+        if tops[FREE_ROWS] < 1 or tops[FREE_BLOCKS] < _SPARE or tops[FREE_CHUNKS] < _SPARE:
+            break
+        while quote < len(errors.number) and errors.number[quote] < packets.number[i]:
+            hear_error(table, errors, quote)
+            quote += 1
+        take(table, packets, i, clock, later, is_server)
+        i += 1
+    return i, quote
+
+
+@kernel
+def take(table: Table, packets: Packets, i: int, clock: Any, later: Any, is_server: Any) -> None:
+    """One packet."""
+    rows = table.rows
+    hashed = end_hash(packets.src_hi[i], packets.src_lo[i], int(packets.sport[i]))
+    hashed ^= end_hash(packets.dst_hi[i], packets.dst_lo[i], int(packets.dport[i]))
+    flags = int(packets.flags[i])
+    row = find(table, packets, i, hashed)
+    if row >= 0:
+        why = overdue(rows, row, clock, later, i, int(clock[i]))
+        if why == AT_END and not packets.broken[i] and packets.check[i] != CHECK_BAD and is_reuse(rows, row, flags, int(packets.seq[i])):
+            why = BY_REUSE
+        if why != AT_END:
+            close_row(table, row, why)
+            row = -1
+    if row < 0:
+        row = open_row(table, packets, i, hashed)
+        set_timers(rows, row)
+        guess_direction(table, row, flags, is_server)
+    if packets.broken[i]:
+        record(table, row, BROKEN | (0 if side_of(rows, row, packets, i) == ENDS else FROM_B), packets.number[i], True)
+        return
+    code = describe(rows, row, packets, i)
+    rows[row, ENDS + END * (code >> 5 & 1) + PACKETS] += 1
+    if process(table, row, packets, i):
+        note(table, row, code, packets, i)
+
+
+@kernel
+def hear_error(table: Table, errors: IcmpErrors, quote: int) -> None:
+    """An ICMP error about a segment is an event of its connection."""
+    hashed = end_hash(errors.src_hi[quote], errors.src_lo[quote], int(errors.sport[quote]))
+    hashed ^= end_hash(errors.dst_hi[quote], errors.dst_lo[quote], int(errors.dport[quote]))
+    row = table.buckets[hashed % len(table.buckets)]
+    straight = errors.sport[quote] * 65536 + errors.dport[quote]
+    crossed = errors.dport[quote] * 65536 + errors.sport[quote]
+    while row >= 0:
+        ports, from_a = table.rows[row, PORTS], table.rows[row, t.A_LO] == errors.src_lo[quote]
+        if table.rows[row, t.HASH] == hashed and ports == (straight if from_a else crossed):
+            kind = (errors.version[quote], errors.type[quote], errors.code[quote])
+            hard = HARD if kind in _HARD else 0
+            record(table, row, ICMP | hard | (0 if from_a else FROM_B), errors.number[quote], True)
+            return
+        row = table.rows[row, t.NEXT]
+
+
+@kernel
+def sweep(table: Table, clock: Any, later: Any, now: int) -> None:
+    """Remove whom a timer has removed."""
+    for bucket in range(len(table.buckets)):
+        row = table.buckets[bucket]
+        while row >= 0:
+            following = table.rows[row, t.NEXT]
+            why = overdue(table.rows, row, clock, later, len(clock) - 1, now)
+            if why != AT_END:
+                close_row(table, row, why)
+            row = following
+
+
+@kernel
+def close_all(table: Table) -> None:
+    """The capture is over."""
+    for bucket in range(len(table.buckets)):
+        while table.buckets[bucket] >= 0:
+            close_row(table, table.buckets[bucket], AT_END)
+
+
+@dataclass(slots=True)
+class Dead:
+    """Connections that are over: their rows (`table.py`), events, and the letters before the last ones of each row."""
+
+    rows: Any
+    codes: Any
+    numbers: Any
+    #: By the place in `rows`: the words of letters before the last one.
+    earlier: dict[int, list[int]]
+
+
+class Follower:
+    """Follows all connections of a capture. What it holds grows with those that are open."""
+
+    def __init__(self, server_ports: frozenset[int]) -> None:
+        self._is_server = np.zeros(65536, np.int64)
+        self._is_server[list(server_ports)] = 1
+        self._table = t.new_table(_ROWS_SMALL)
+        self._now = 0
+        self._fast = False
+
+    def feed(self, block: Block) -> Iterator[Dead]:
+        """The connections that end in a block."""
+        self._fast = block.fast
+        if self._fast and len(self._table.rows) < _ROWS_FAST and self._table.tops[FREE_ROWS] == len(self._table.rows):
+            self._table = t.new_table(_ROWS_FAST)
+        packets, errors = _signed(block.packets), _signed(block.errors)
+        clock = np.maximum.accumulate(np.concatenate([[self._now], packets.time]))[1:]
+        later = np.searchsorted(clock, clock + SESSION_TIMER)
+        self._now = max([self._now, *clock[-1:].tolist(), block.latest or 0])
+        go = ready(follow, self._fast)
+        i = quote = 0
+        while i < len(packets.number):
+            i, quote = go(self._table, packets, errors, clock, later, self._is_server, i, quote)
+            yield from self._told()
+            if i < len(packets.number):
+                self._grow()
+        hear = ready(hear_error, self._fast)
+        for left in range(quote, len(errors.number)):
+            hear(self._table, errors, left)
+        ready(sweep, self._fast)(self._table, clock, later, self._now)
+        yield from self._told()
+
+    def finish(self) -> Iterator[Dead]:
+        """Those that are open when the capture ends."""
+        ready(close_all, self._fast)(self._table)
+        yield from self._told()
+
+    def _grow(self) -> None:
+        tops, size = self._table.tops, len(self._table.rows)
+        rows = tops[FREE_ROWS] < size // 4
+        self._table = t.grown(self._table, rows, tops[FREE_BLOCKS] < _SPARE, tops[FREE_CHUNKS] < _SPARE)
+        if rows:
+            ready(t.rehash, self._fast)(self._table)
+
+    def _told(self) -> Iterator[Dead]:
+        table = self._table
+        count = int(table.tops[DEAD])
+        if not count:
+            return
+        places = table.dead[:count]
+        dead = Dead(table.rows[places], table.codes[places], table.numbers[places], {})
+        for place in np.flatnonzero(dead.rows[:, t.CHUNK] >= 0).tolist():
+            dead.earlier[place] = self._unchained(int(dead.rows[place, t.CHUNK]))
+        free = table.tops[FREE_ROWS]
+        table.free_rows[free : free + count] = places
+        table.tops[FREE_ROWS] += count
+        table.tops[DEAD] = 0
+        yield dead
+
+    def _unchained(self, chunk: int) -> list[int]:
+        table, words = self._table, []
+        while chunk >= 0:
+            words.append(int(table.chunks[chunk, 0]))
+            table.free_chunks[table.tops[FREE_CHUNKS]] = chunk
+            table.tops[FREE_CHUNKS] += 1
+            chunk = int(table.chunks[chunk, 1])
+        return words[::-1]
+
+
+def _signed(columns: Any) -> Any:
+    """Addresses as signed integers, which kernels can mix with others."""
+    changed = {name: getattr(columns, name).view(np.int64) for name in columns._fields if name[-3:] in ("_hi", "_lo")}
+    return columns._replace(**changed)
