@@ -178,7 +178,9 @@ class _Story:
 
     def _graceful(self, first: Noted, second: Noted) -> tuple[str, list[int]]:
         evidence = [first.place, second.place]
-        own_ack = [e for e in self._after(first) if e.side == second.side and e.place < second.place and e.ack == ACK_ALL]
+        own_ack = [
+            e for e in self._after(first) if e.side == second.side and e.place < second.place and e.ack == ACK_ALL
+        ]
         if own_ack:
             return "graceful", evidence
         return ("three-segment" if second.ack == ACK_ALL else "simultaneous"), evidence

@@ -30,7 +30,6 @@ from .table import (
     FREE_BLOCKS,
     FREE_CHUNKS,
     FREE_ROWS,
-    NUMBER,
     PACKETS,
     PORTS,
     Table,
@@ -45,7 +44,7 @@ _ROWS_SMALL, _ROWS_FAST = 256, 16_384
 #: What one packet may need, at most: blocks, and chunks of letters.
 _SPARE = 8
 
-#: ICMP's unreachable codes that are hard errors: protocol, port (RFC 1122, 4.2.3.9); of ICMPv6 the port, and "prohibited".
+#: Version, type and code of hard errors: protocol and port unreachable (RFC 1122, 4.2.3.9), and their like of ICMPv6.
 _HARD = ((4, 3, 2), (4, 3, 3), (6, 1, 4), (6, 1, 1))
 
 
@@ -76,7 +75,12 @@ def take(table: Table, packets: Packets, i: int, clock: Any, later: Any, is_serv
     row = find(table, packets, i, hashed)
     if row >= 0:
         why = overdue(rows, row, clock, later, i, int(clock[i]))
-        if why == AT_END and not packets.broken[i] and packets.check[i] != CHECK_BAD and is_reuse(rows, row, flags, int(packets.seq[i])):
+        if (
+            why == AT_END
+            and not packets.broken[i]
+            and packets.check[i] != CHECK_BAD
+            and is_reuse(rows, row, flags, int(packets.seq[i]))
+        ):
             why = BY_REUSE
         if why != AT_END:
             close_row(table, row, why)

@@ -56,7 +56,7 @@ UNANSWERED_SHIFT = 18
 PROBED = 1 << 20
 #: The last packet before was text of the peer.
 AFTER_TEXT = 1 << 21
-#: No packet of the connection: an ICMP error about one that FROM_B's other end sent; it says that it is of no use to go on.
+#: No packet of the connection: an ICMP error about one of the side that FROM_B names; it is a hard one.
 ICMP, HARD = 1 << 22, 1 << 23
 #: A packet whose header is impossible: nothing else of it is noted.
 BROKEN = 1 << 24
@@ -197,4 +197,3 @@ def record(table: Table, row: int, code: int, number: int, special: bool) -> Non
             table.numbers[row, place] = table.numbers[row, place + 1]
     table.codes[row, count], table.numbers[row, count] = code, number
     rows[row, EVENTS] = count + 1
-

@@ -234,7 +234,8 @@ def classify(
 
     Raises `OSError`, and `NotACapture`. A damaged file gives what stands before the damage: see `Releases.damage`.
     """
-    parts, damage = [], None
+    parts: list[_Part] = []
+    damage = None
     reader = _Reader(server_ports)
     try:
         parts.extend(reader.parts(path, ignore_checksums))
@@ -414,13 +415,11 @@ def _standing(rows: Any) -> Any:
 
 
 def _read_standing(packed: int) -> Standing:
-    return Standing(
-        (packed & 3, packed >> 2 & 3), (bool(packed & 16), bool(packed & 32)), removed=bool(packed & 64)
-    )
+    return Standing((packed & 3, packed >> 2 & 3), (bool(packed & 16), bool(packed & 32)), removed=bool(packed & 64))
 
 
 def _cleared(dead: Dead) -> Any:
-    """The codes; what the table has behind the last event belongs to others. No code is 0 - a packet has an ACK, or ..."""
+    """The codes; what the table has behind the last event is left from others."""
     behind = np.arange(t.MOST_EVENTS) >= dead.rows[:, t.EVENTS][:, None]
     return np.where(behind, -1, dead.codes)
 

@@ -1,7 +1,7 @@
 """conn_state and history, one packet after the other: the rules of Zeek (docs/classify.md).
 
-Kernels over the rows of `table.py`. `row` is a connection, `e` the place of the columns of the end that sent the packet,
-`p` that of its peer. Sequence numbers are counted from the end's first one and unwrapped. Each step has the name of the
+Kernels over the rows of `table.py`. `row` is a connection, `e` the first column of the end that sent the packet, `p`
+that of its peer. Sequence numbers are counted from the end's first one and unwrapped. Each step has the name of the
 section of the rules that it follows.
 """
 
@@ -16,8 +16,6 @@ from .table import (
     A_LO,
     ACKED,
     ATTEMPT,
-    B_HI,
-    B_LO,
     BEFORE,
     BEGUN,
     BLOCKS,
@@ -440,7 +438,7 @@ def move_inactive(
 
 @kernel
 def closing(rows: Any, row: int, e: int, p: int, now_closed: bool) -> None:
-    """An end has closed, once nothing of it is pending; with a RST, or when its peer has or is silent, all is over (3)."""
+    """An end has closed once nothing of it is pending. With a RST, or if its peer has or is silent, all is over (3)."""
     if rows[row, e + STATE] < CLOSED or not (now_closed or not rows[row, e + CLOSED_SEEN]) or pending(rows, row, e):
         return
     rows[row, e + CLOSED_SEEN] = 1

@@ -19,7 +19,7 @@ NEXT, HASH, A_HI, A_LO, B_HI, B_LO, PORTS = range(7)
 NUMBER, START, LAST, LATEST = range(7, 11)
 #: Which end is the originator: 0 for A, 1 for B.
 ORIGINATOR = 11
-#: Letters of history: the last up to twelve, how many these are, the chunk with those before, and the automaton of RSTOS0.
+#: Letters of history: the last ones, how many these are, the chunk with those before, and the automaton of RSTOS0.
 LETTERS, LETTER_COUNT, CHUNK, SYN_THEN_RST = range(12, 16)
 #: Timers: when they fire; IDLE is how long nothing may happen.
 ATTEMPT, DELETE, CHECK, IDLE = range(16, 20)

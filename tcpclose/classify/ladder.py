@@ -1,0 +1,141 @@
+"""One connection of a capture as a trace, as runs leave it: so it can be printed as a figure, and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from tcpclose.protocol.fsm import Event as Happens
+from tcpclose.protocol.segment import Segment, format_ctl
+from tcpclose.trace.drawing import draw
+from tcpclose.trace.events import Call, Change, Event, Received, Sent, Trace
+from tcpclose.trace.figure import format_figure
+from tcpclose.trace.infer import Observer
+
+from .files import Damage, blocks
+from .packets import CHECK_BAD, Packets
+from .releases import Release, Releases
+from .telling import socket
+
+#: Calls that packets show to have been made.
+_CALLS = {Happens.OPEN_ACTIVE: "open", Happens.CLOSE: "close", Happens.ABORT: "abort"}
+#: The control bits that a `Segment` knows by name.
+_CONTROLS = 0xFF
+#: Segments that a ladder shows, at most.
+MOST = 2_000
+_64 = (1 << 64) - 1
+
+
+def trace_of(path: str, release: Release, releases: Releases, ignore_checksums: bool = False) -> Trace:
+    """The first packets of a connection, as if both ends had traced them: each arrives when it was captured.
+
+    The originator is "orig", the responder "resp", and states are inferred. Raises `OSError` and `NotACapture`.
+    """
+    mine = {(release.src, release.sport), (release.dst, release.dport)}
+    after = (o.number for o in releases if o.number > release.number and {(o.src, o.sport), (o.dst, o.dport)} == mine)
+    until = min(after, default=1 << 62)
+    events: list[Event] = []
+    ends = {"orig": Observer(), "resp": Observer()}
+    sockets = {"orig": socket(release.src, release.sport), "resp": socket(release.dst, release.dport)}
+    for time, host, ident, segment in islice(_segments(path, release, until, ignore_checksums), MOST):
+        t = (time - release.start) // 1000
+        other = "resp" if host == "orig" else "orig"
+        fields: dict[str, Any] = {
+            "t": t,
+            "connection": "c1",
+            "id": ident,
+            "src": sockets[host],
+            "dst": sockets[other],
+            "seq": segment.seq,
+            "ack": segment.ack,
+            "ctl": format_ctl(segment.ctl),
+            "len": len(segment.data),
+            "wnd": segment.wnd,
+        }
+        ends[host].sent(segment, t)
+        if segment.data:
+            events.append(Call(t=t, host=host, connection="c1", call="send", octets=len(segment.data)))
+        events += [*_changes(ends[host], host), Sent(host=host, **fields), Received(host=other, **fields)]
+        ends[other].received(segment, t)
+        events += _changes(ends[other], other)
+    return Trace(events, zero=release.start // 1000)
+
+
+def _changes(end: Observer, host: str) -> Iterator[Event]:
+    """The steps of an end, and the calls of its user that they show."""
+    for step in end.news():
+        happened = step.row.event if step.row else None
+        if happened in _CALLS:
+            yield Call(t=step.t, host=host, connection="c1", call=_CALLS[happened])
+        yield Change(
+            t=step.t,
+            host=host,
+            connection="c1",
+            old=step.old.value,
+            new=step.new.value,
+            event=happened.name if happened else "",
+            rfc=step.row.rfc if step.row else "",
+            source="packets",
+        )
+
+
+def told(trace: Trace, release: Release) -> str:
+    """The connection as a figure of the RFC, with numbers relative to where the ends begin, and what it comes to."""
+    first, second = socket(release.src, release.sport), socket(release.dst, release.dport)
+    lines = [
+        f"{first} (A, the originator) and {second} (B), from packet {release.number} on",
+        f"{release.kind}; closed first by {release.closed_first or 'nobody'}; "
+        f"conn_state {release.conn_state}, history {release.history}",
+    ]
+    if release.cause:
+        packets = ", ".join(map(str, release.evidence))
+        lines.append(f"{release.cause}: {release.confidence} confidence, from packets {packets}")
+    return "\n".join(lines) + "\n\n" + format_figure(draw(trace, peers=("orig", "resp")))
+
+
+def _segments(
+    path: str, release: Release, until: int, ignore_checksums: bool
+) -> Iterator[tuple[int, str, int, Segment]]:
+    """Time, sender, IP identification and segment of each packet of the connection."""
+    try:
+        for block in blocks(path, ignore_checksums):
+            packets = block.packets
+            if len(packets.number) and packets.number[0] >= until:
+                return
+            here = _between(packets, release.src, release.sport, release.dst, release.dport)
+            back = _between(packets, release.dst, release.dport, release.src, release.sport)
+            ours = (here | back) & (packets.number >= release.number) & (packets.number < until)
+            ours &= (packets.broken == 0) & (packets.check != CHECK_BAD)
+            for i in np.flatnonzero(ours).tolist():
+                segment = Segment(
+                    int(packets.seq[i]),
+                    int(packets.ack[i]),
+                    int(packets.flags[i]) & _CONTROLS,
+                    int(packets.window[i]),
+                    bytes(int(packets.length[i])),
+                )
+                yield int(packets.time[i]), "orig" if here[i] else "resp", int(packets.ip_id[i]), segment
+    except Damage:
+        return  # who asks for one connection has been warned already
+
+
+def _between(packets: Packets, src: str, sport: int, dst: str, dport: int) -> Any:
+    (src_hi, src_lo), (dst_hi, dst_lo) = _halves(src), _halves(dst)
+    return (
+        (packets.sport == sport)
+        & (packets.dport == dport)
+        & (packets.src_lo == src_lo)
+        & (packets.src_hi == src_hi)
+        & (packets.dst_lo == dst_lo)
+        & (packets.dst_hi == dst_hi)
+    )
+
+
+def _halves(text: str) -> tuple[np.uint64, np.uint64]:
+    address = ip_address(text)
+    number = int(address) if address.version == 6 else 0xFFFF << 32 | int(address)
+    return np.uint64(number >> 64), np.uint64(number & _64)
