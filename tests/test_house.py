@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "comparison": "protocol runs scenario topology trace",
     "runs": "__version__ aside charts scenario simulator testbed timeline topology trace",
     "drill": "protocol trace",
-    "classify": "protocol trace wire",
+    "classify": "aside protocol trace wire",
     "teaching": "aside links protocol runs scenario simulator timeline topology trace units",
 }
 

@@ -19,7 +19,7 @@ from zoo import ETHERNET, IPV4, RAW, START, STEP, Pcapng, ether, ipv4, ipv6, pca
 
 from tcpclose.classify import files
 from tcpclose.classify.files import Damage, NotACapture, blocks
-from tcpclose.classify.packets import Packets
+from tcpclose.classify.packets import CHECK_CUT, Packets
 from tcpclose.classify.records import FINEST_DECIMAL, LONGEST_BLOCK, LONGEST_PACKET, MOST_INTERFACES
 
 FRAMES = [(ETHERNET, ether(ipv4(segment(n)))) for n in range(6)]
@@ -96,7 +96,7 @@ def test_a_simple_packet_ends_where_the_interface_cuts_it_off(read) -> None:
     out = writer.section() + writer.interface(ETHERNET, snaplen=66) + writer.simple(whole[:66], len(whole))
     packets, _ = read(out)
     assert packets.length.tolist() == [13]
-    assert packets.check.tolist() == [0]
+    assert packets.check.tolist() == [CHECK_CUT]
 
 
 @pytest.mark.parametrize(

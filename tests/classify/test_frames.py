@@ -19,7 +19,7 @@ from tcpclose.classify.compiled import ready
 from tcpclose.classify.files import blocks
 from tcpclose.classify.fragments import Reassembly
 from tcpclose.classify.frames import ones
-from tcpclose.classify.packets import CHECK_BAD, CHECK_GOOD, CHECK_UNKNOWN, Packets
+from tcpclose.classify.packets import CHECK_BAD, CHECK_CUT, CHECK_GOOD, CHECK_UNKNOWN, Packets
 
 Reader = Callable[..., Packets]
 
@@ -81,7 +81,7 @@ def address(hi: int, lo: int) -> str:
 def assert_witnessed(read: Packets, path: Path) -> None:
     theirs = witness(path)
     #: tshark's word for a checksum: 0 bad, 1 good, 2 unverified.
-    status = {CHECK_BAD: 0, CHECK_GOOD: 1, CHECK_UNKNOWN: 2}
+    status = {CHECK_BAD: 0, CHECK_GOOD: 1, CHECK_CUT: 2}
     assert len(read.number) == len(theirs)
     for i, (number, time, sources, targets, limits, *rest) in enumerate(theirs):
         row = {name: int(column[i]) for name, column in read._asdict().items()}
@@ -110,7 +110,7 @@ def test_wireshark_reads_the_same_of_short_captures(tmp_path: Path) -> None:
     path.write_bytes(zoo.pcap(zoo.layers()["ethernet"], snaplen=66))
     read, _ = zoo.read(path)
     assert read.length.tolist() == [1, 5, 9, 13]
-    assert set(read.check.tolist()) == {CHECK_UNKNOWN}
+    assert set(read.check.tolist()) == {CHECK_CUT}
     assert_witnessed(read, path)
 
 
@@ -253,7 +253,7 @@ def test_what_came_first_stays_where_fragments_overlap(packets: Reader) -> None:
 def test_of_fragments_that_were_cut_off_only_the_first_counts(packets: Reader) -> None:
     """And only what its own IP header says of its length."""
     read = packets(*pieces(), snaplen=100)
-    assert (read.number.tolist(), read.length.tolist(), read.check.tolist()) == ([1], [1400 - 32], [CHECK_UNKNOWN])
+    assert (read.number.tolist(), read.length.tolist(), read.check.tolist()) == ([1], [1400 - 32], [CHECK_CUT])
     six = [bytes(piece) for piece in fragment6(ipv6(IPv6ExtHdrFragment(id=9), segment() / Raw(BIG)), 1280)]
     assert packets(*six, snaplen=100).number.tolist() == [1]
 
