@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "verify": "protocol trace",
     "comparison": "protocol runs scenario topology trace",
     "runs": "__version__ aside charts scenario simulator testbed timeline topology trace",
-    "drill": "protocol trace",
+    "drill": "protocol scenario trace wire",
     "classify": "aside protocol trace wire",
     "teaching": "aside links protocol runs scenario simulator timeline topology trace units",
 }

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 from tcpclose.drill.script import Array, Call, Command, Either, Event, Function, Packet, Script, Struct, Value, Word
+from tcpclose.drill.settings import PROFILE, CommandError
+from tcpclose.protocol.config import PROFILES, SECOND, TcpConfig
 
 Profile = Literal["rfc9293", "linux", "bsd"]
 
@@ -36,6 +40,20 @@ _FOREIGN_OPTIONS = {
     "mp_capable": "Multipath TCP",
     "tcp-ao": "authentication options",
 }
+
+
+#: What the hosts of the public scripts have, besides the profile: no user timeout, only a limit of retransmissions.
+_NEVER = 365 * 24 * 3600 * SECOND
+_HOSTS: dict[Profile, dict[str, Any]] = {
+    "rfc9293": {},
+    "linux": {"user_timeout": _NEVER},
+    "bsd": {"user_timeout": _NEVER, "r2": 12},
+}
+
+
+def host_config(profile: Profile) -> TcpConfig:
+    """What a host of scripts is set to before a script sets anything."""
+    return replace(PROFILES[profile], **_HOSTS[profile])
 
 
 def foreign(script: Script) -> str | None:
@@ -84,7 +102,11 @@ def words(call: Call) -> Iterator[str]:
 
 
 def profile_of(script: Script) -> Profile:
-    """The stack that a script speaks of: by its commands, the options of its first SYN, and its window there."""
+    """The stack that a script speaks of: by its own word, its commands, the options of its first SYN, its window."""
+    if (said := re.search(rf"{re.escape(PROFILE)}=(\w+)", script.first)) is not None:
+        if said[1] not in PROFILES:
+            raise CommandError(f"{said[0]}: expected one of {', '.join(PROFILES)}")
+        return said[1]  # type: ignore[return-value]  # mypy does not narrow str to Literal
     texts = [script.first, *(e.action.text for e in script.events if isinstance(e.action, Command))]
     text = "\n".join(texts)
     if any(word in text for word in ("net.inet.", "kldload", "sockstat", "kern.")):

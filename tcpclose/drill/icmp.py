@@ -36,3 +36,11 @@ def numbers_of(icmp: Icmp) -> tuple[int, int]:
     if name and name not in codes:
         raise Mismatch(f"no code {name!r} of ICMP {icmp.type}: there are {', '.join(codes)} and code_N")
     return type, codes[name] if name else 0
+
+
+def names_of(type: int, code: int) -> tuple[str, str]:
+    """The inverse: a type by its name, and a code by its number, or nothing for 0."""
+    name = next((name for name, (number, _) in _TYPES.items() if number == type), None)
+    if name is None:
+        raise Unsupported(f"ICMP of type {type}")
+    return name, f"code_{code}" if code else ""

@@ -30,6 +30,14 @@ _BSD_CONSTANTS = {f"TCPS_{name}": number for number, name in enumerate(_BSD.spli
 _BSD_CONSTANTS["TCPS_CLOSED"] = 0
 
 
+def state_symbol(state: State, profile: Profile) -> str:
+    """What assertions call a state."""
+    if profile == "bsd":
+        return f"TCPS_{state.value.replace('-', '_')}"
+    closed = profile == "linux" and state.lingers
+    return f"TCP_{_LINUX[State.CLOSED if closed else state]}"
+
+
 def tcp_info(connection: Connection | None, profile: Profile) -> dict[str, Any]:
     """What is known of a connection; None is one that is gone. Linux's sockets know nothing of their TIME-WAIT."""
     state = State.CLOSED if connection is None else connection.state

@@ -82,6 +82,8 @@ class Subject:
             case "sack":
                 edges = [self.live(edge) for edge in numbers]
                 segment.sack = tuple(zip(edges[::2], edges[1::2], strict=True))
+            case "user_timeout":
+                segment.user_timeout = numbers[0]
             case "nop" | "eol":
                 pass
             case kind:
@@ -107,23 +109,14 @@ class Subject:
         wants_window = template is None or template.win is not None
         return Packet(
             inbound=False,
-            flags="".join(name for name in _ORDER if ctl & _FLAGS[name]) or "-",
+            flags=scripted_flags(ctl),
             seq=seq_add(segment.seq, -(self.shift or 0)),
             length=len(segment.data),
             ack=segment.ack if ctl & ACK else None,
             win=segment.wnd if wants_window else None,
             urg=segment.up if ctl & URG else None,
-            options=self._options(segment),
+            options=scripted_options(segment, self.layout),
         )
-
-    def _options(self, segment: Segment) -> tuple[Option, ...]:
-        numbers = {
-            Kind.MSS: (segment.mss or 0,),
-            Kind.WSCALE: (segment.wscale or 0,),
-            Kind.TIMESTAMPS: segment.timestamps or (),
-            Kind.SACK: tuple(edge for block in segment.sack for edge in block),
-        }
-        return tuple(Option(_KINDS[kind], numbers.get(kind, ())) for kind in arrange(segment, self.layout))
 
     def compare(self, expected: Packet, got: Packet, tick: int, tolerance: int) -> None:
         """Rules 10 and 11. `tick` is --tcp_ts_tick_usecs, 0 where the value of TS does not count."""
@@ -178,6 +171,23 @@ def join(segments: list[Segment]) -> Segment:
     first, last = segments[0], segments[-1]
     ends = FIN | PSH
     return replace(first, ctl=first.ctl & ~ends | last.ctl & ends, data=b"".join(segment.data for segment in segments))
+
+
+def scripted_flags(ctl: int) -> str:
+    """Control bits as scripts write them."""
+    return "".join(name for name in _ORDER if ctl & _FLAGS[name]) or "-"
+
+
+def scripted_options(segment: Segment, layout: Layout) -> tuple[Option, ...]:
+    """The options of a segment, in the order in which they stand in a header; numbers are as they are there."""
+    numbers = {
+        Kind.MSS: (segment.mss or 0,),
+        Kind.WSCALE: (segment.wscale or 0,),
+        Kind.TIMESTAMPS: segment.timestamps or (),
+        Kind.SACK: tuple(edge for block in segment.sack for edge in block),
+        Kind.USER_TIMEOUT: (segment.user_timeout or 0,),
+    }
+    return tuple(Option(_KINDS[kind], numbers.get(kind, ())) for kind in arrange(segment, layout))
 
 
 def _control(flags: str) -> int:

@@ -41,7 +41,7 @@ _ENCAPSULATED = r"(ipv4|ipv6|mpls|gre|udp|sctp)\b"
 _ECN = r"\[\s*(ect0|ect1|noecn|ce|ect01|nocare)\s*\]"
 
 #: Option -> how many numbers follow it.
-_PLAIN_OPTIONS = {"nop": 0, "eol": 0, "sackOK": 0, "mss": 1, "wscale": 1}
+_PLAIN_OPTIONS = {"nop": 0, "eol": 0, "sackOK": 0, "mss": 1, "wscale": 1, "user_timeout": 1}
 
 
 def parse(text: str, name: str = "script", symbols: Mapping[str, str] | None = None) -> Script:
@@ -178,7 +178,7 @@ class _Parser(Scanner):
         return tuple(options)
 
     def option(self) -> Option:
-        """mss n | wscale n | nop | eol | sackOK | TS val n ecr n | sack a:b c:d | any other"""
+        """mss n | wscale n | user_timeout n | nop | eol | sackOK | TS val n ecr n | sack a:b c:d | any other"""
         kind = self.need(r"[A-Za-z][\w-]*", "an option such as mss, nop, wscale, sackOK, TS or sack")
         if kind in _PLAIN_OPTIONS:
             return Option(kind, tuple(self.number() for _ in range(_PLAIN_OPTIONS[kind])))

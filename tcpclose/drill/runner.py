@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tcpclose.drill import asserts, checks, settings
 from tcpclose.drill.calls import Blocked, Calls, Running
-from tcpclose.drill.dialect import Profile, foreign, profile_of
+from tcpclose.drill.dialect import Profile, foreign, host_config, profile_of
 from tcpclose.drill.icmp import numbers_of
 from tcpclose.drill.packets import Mismatch, Seen, Subject, join, joins
 from tcpclose.drill.parser import parse
@@ -20,7 +20,7 @@ from tcpclose.drill.printer import print_action, print_event, print_packet, seco
 from tcpclose.drill.scanner import ScriptError, Unsupported
 from tcpclose.drill.script import Call, Code, Command, Event, Icmp, Packet, Place, Script
 from tcpclose.drill.settings import CommandError
-from tcpclose.protocol.config import PROFILES, SECOND
+from tcpclose.protocol.config import SECOND
 from tcpclose.protocol.datagram import Datagram, Endpoint, Pair
 from tcpclose.protocol.fsm import State
 from tcpclose.protocol.interface import TcpError
@@ -35,15 +35,6 @@ _CALL_PATIENCE = 3 * SECOND  # how long the next call waits for one that still b
 _FIRST_REMOTE_PORT = 49152
 
 _LARGEST_MSS = 65495  # as far as TCP goes; the MTU says less
-_NEVER = 365 * 24 * 3600 * SECOND
-
-#: What the hosts of the public scripts have, besides the profile: no user timeout, only a limit of retransmissions.
-_HOSTS: dict[Profile, dict[str, Any]] = {
-    "rfc9293": {},
-    "linux": {"user_timeout": _NEVER},
-    "bsd": {"user_timeout": _NEVER, "r2": 12},
-}
-
 _ADDRESSES = {"ipv4": ("192.168.0.1", "192.0.2.1"), "ipv6": ("fd3d:fa7b:d17d::1", "2001:db8::1")}
 
 
@@ -79,7 +70,10 @@ def run_text(text: str, name: str, wishes: Wishes | None = None) -> Verdict:
         return Verdict(name, "skipped", str(error))
     if reason is not None:
         return Verdict(name, "skipped", reason)
-    run = Run(script, name, wishes)
+    try:
+        run = Run(script, name, wishes)
+    except CommandError as error:
+        return Verdict(name, "failed", f"{name}:{script.first_place.line}:{script.first_place.column}: {error}")
     try:
         run.play()
     except Unsupported as error:
@@ -110,7 +104,7 @@ class Run:
         local, remote = _ADDRESSES["ipv6" if options.get("ip_version", "ipv4") == "ipv6" else "ipv4"]
         self.remote = Endpoint(options.get("remote_ip", remote).split("/")[0], _whole(options, "connect_port", 8080))
         mtu = _whole(options, "mtu", 1500)
-        config = replace(PROFILES[self.profile], **_HOSTS[self.profile])
+        config = host_config(self.profile)
         if "mss" in options or "mtu" in options:
             config = replace(config, mss=_whole(options, "mss", _LARGEST_MSS))
         self.stack = Stack(config, b"drill", mtu=lambda address: mtu)
@@ -382,15 +376,19 @@ class Run:
                 raise CommandError(f"no such command here: {command}")
 
     def _set(self, pairs: list[tuple[str, str]]) -> None:
+        """All settings of a command at once: some are right only together."""
+        wanted: dict[str, Any] = {}
         for name, value in pairs:
             changes = settings.changes(name, value)
             if changes is None:
                 self.unknown[name] = None
-            elif changes:
-                try:
-                    self.stack.reconfigure(self.now, **changes)
-                except ValueError as error:
-                    raise CommandError(f"sysctl {name}={value}: {error}") from None
+            else:
+                wanted |= changes
+        if wanted:
+            try:
+                self.stack.reconfigure(self.now, **wanted)
+            except ValueError as error:
+                raise CommandError(f"sysctl {' '.join(map('='.join, pairs))}: {error}") from None
         self._settle()
 
     def _connections(self) -> list[tuple[Pair, State]]:

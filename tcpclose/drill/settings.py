@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from tcpclose.drill.scanner import Unsupported
-from tcpclose.protocol.config import MILLISECOND, SECOND
+from tcpclose.protocol.config import MILLISECOND, SECOND, TcpConfig
 
 Changes = dict[str, Any]
 
@@ -103,10 +103,6 @@ BSD: dict[str, Callable[[str], Changes]] = {
     "retries": _times("r2"),
 }
 
-#: Where the names of the two tables stand.
-_LINUX_PREFIXES = ("net.ipv4.", "net.ipv6.", "net.core.", "net.mptcp.", "vm.", "kernel.")
-_BSD_PREFIXES = ("net.inet.", "net.inet6.", "kern.", "net.link.", "net.isr.")
-
 #: Settings that change nothing which this TCP does: memory, congestion control, offloading, other protocols.
 _NO_MATTER = re.compile(
     r"""net\.(core|mptcp|link|isr)\..* | vm\..* | kern(el)?\..* | net\.inet6?\.(ip6?|icmp6?|udp|sctp|raw)\..*
@@ -136,6 +132,12 @@ _IGNORED = re.compile(
 _DROPS = re.compile(r"\btc\b.*(limit 0|netem)|\b(iptables|ip6tables|nft|pfctl|ipfw)\b.*(DROP|REJECT|deny|block)")
 _COUNTS = re.compile(r"\|\s*(e?grep|awk|wc)\b")
 _SCRIPTS = re.compile(r"(source\s+|\.\s+|(ba)?sh\s+)?[\w./-]*(defaults|common|setup|cleanup|checksum\w*)\.sh\b.*")
+
+
+#: Where all settings of ours stand, by their own names and in their own units, for those no dialect has a sysctl for.
+OURS = "tcpclose."
+PROFILE = OURS + "profile"
+_TYPES = get_type_hints(TcpConfig)
 
 
 class CommandError(Exception):
@@ -183,6 +185,8 @@ def _dotted(name: str) -> str:
 
 def changes(name: str, value: str) -> Changes | None:
     """What a sysctl means for us: nothing is an empty dictionary, None a name that is not known."""
+    if name.startswith(OURS):
+        return {} if name == PROFILE else _our_change(name, value.strip())
     last = name.rsplit(".", 1)[-1]
     table = LINUX.get(last) if name.startswith("net.ipv4.") else None
     if name.startswith("net.inet.tcp."):
@@ -195,8 +199,40 @@ def changes(name: str, value: str) -> Changes | None:
     return {} if _NO_MATTER.match(name) else None
 
 
-def is_sysctl(name: str) -> bool:
-    return name.startswith(_LINUX_PREFIXES + _BSD_PREFIXES)
+def _our_change(name: str, value: str) -> Changes:
+    """A field of `TcpConfig`; a switch is 0 or 1."""
+    field = name.removeprefix(OURS)
+    kind = _TYPES.get(field)
+    if kind is None:
+        raise CommandError(f"sysctl {name}: there is no such setting; `tcpclose config` lists them")
+    if kind in (int, bool) and not value.isdecimal():
+        raise CommandError(f"sysctl {name}: expected a number, found {value!r}")
+    if get_origin(kind) is Literal and value not in get_args(kind):
+        raise CommandError(f"sysctl {name}: expected one of {', '.join(get_args(kind))}, found {value!r}")
+    return {field: kind(value) if kind is int else value == "1" if kind is bool else value}
+
+
+def command(profile: str, wanted: Changes) -> str:
+    """The command that gives a host of `profile` these settings: by the dialect's own sysctls as far as they reach."""
+    tables = {"linux": ("net.ipv4.", LINUX), "bsd": ("net.inet.tcp.", BSD)}
+    prefix, table = tables.get(profile, ("", {}))
+    words = [f"{PROFILE}={profile}"]
+    for field, value in wanted.items():
+        said = [f"{name}={text}" for name, means in table.items() if (text := _text(means, field, value)) is not None]
+        words.append(prefix + said[0] if said else f"{OURS}{field}={int(value) if isinstance(value, bool) else value}")
+    return f"sysctl -q -w {' '.join(words)}"
+
+
+def _text(means: Callable[[str], Changes], field: str, value: Any) -> str | None:
+    """What a sysctl must be set to, so that it means this and nothing else."""
+    numbers = {1, 0, 3, *((value, value // MILLISECOND, value // SECOND) if type(value) is int else ())}
+    for text in map(str, sorted(numbers)):
+        try:
+            if means(text) == {field: value}:
+                return text
+        except (ValueError, Unsupported):
+            continue
+    return None
 
 
 def ignored(command: str) -> bool:
