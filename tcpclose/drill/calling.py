@@ -85,8 +85,10 @@ class Caller:
                 self._call("connect", 3, _SOME, _SOME, result=-1, errno="EINPROGRESS")
             case call if self.fd is None:
                 raise Unsayable(f"{call} at {_when(self._at)}: the user of a socket has no connection yet, or no more")
+            case "send" if not self.connected:
+                raise Unsayable(f"send at {_when(self._at)}: a socket takes no text before there is a connection")
             case "send":
-                self._send(event.octets or 0)
+                self._call("write", self.fd, _SOME, event.octets or 0, result=event.octets or 0)
             case "receive" if event.octets:
                 self._call("read", self.fd, _SOME, event.octets, result=event.octets)
             case "close":
@@ -100,17 +102,6 @@ class Caller:
         self._call("socket", _SOME, Word("SOCK_STREAM"), Word("IPPROTO_TCP"), result=3)
         for option in self.options:
             self._call("setsockopt", 3, *option)
-
-    def _send(self, octets: int) -> None:
-        assert self.fd is not None
-        if self.connected:
-            self._call("write", self.fd, _SOME, octets, result=octets)
-            return
-        until = next((e.t for e in self.trace if _tells(e, Notice.CONNECTED)), None)
-        if until is None:
-            raise Unsayable(f"send at {_when(self._at)}: a socket takes no text before there is a connection")
-        self._call("fcntl", self.fd, Word("F_SETFL"), _BLOCKING)
-        self._call("write", self.fd, _SOME, octets, result=octets, until=until)
 
     def _close(self) -> None:
         """Our CLOSE is of one direction, as shutdown() is; that of a socket gives up both."""
@@ -154,10 +145,6 @@ class Caller:
 
     def _call(self, name: str, *arguments: Value, result: int = 0, errno: str = "", until: int | None = None) -> None:
         self._add(self._at, Call(name, arguments, result, errno), until)
-
-
-def _tells(event: Any, notice: Notice) -> bool:
-    return isinstance(event, traced.Told) and event.signal == notice.value
 
 
 def _ends_lingering(event: Any) -> bool:
