@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "comparison": "protocol runs scenario topology trace",
     "runs": "__version__ aside charts scenario simulator testbed timeline topology trace",
     "drill": "protocol scenario trace wire",
+    "realdrill": "drill testbed",
     "classify": "aside protocol trace wire",
     "teaching": "aside links protocol runs scenario simulator timeline topology trace units",
 }
