@@ -27,6 +27,7 @@ _FOREIGN_WORDS = {
     "TCP_ULP": "upper layer protocols",
     "PSP": "PSP",
     "MSG_OOB": "urgent data",
+    "MSG_EOR": "records in a stream",
     "SOCK_DGRAM": "UDP",
     "IPPROTO_UDP": "UDP",
     "IPPROTO_SCTP": "SCTP",

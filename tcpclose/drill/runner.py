@@ -105,8 +105,8 @@ class Run:
         self.remote = Endpoint(options.get("remote_ip", remote).split("/")[0], _whole(options, "connect_port", 8080))
         mtu = _whole(options, "mtu", 1500)
         config = host_config(self.profile)
-        if "mss" in options or "mtu" in options:
-            config = replace(config, mss=_whole(options, "mss", _LARGEST_MSS))
+        if "mtu" in options:  # --mss is about how packets are handed in
+            config = replace(config, mss=_LARGEST_MSS)
         self.stack = Stack(config, b"drill", mtu=lambda address: mtu)
         self.sockets = Sockets(self.stack, options.get("local_ip", local).split("/")[0])
         self.calls = Calls(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -140,16 +141,23 @@ PROFILE = OURS + "profile"
 _TYPES = get_type_hints(TcpConfig)
 
 
+_PRODUCT = re.compile(r"\$\(\((\s*\d+\s*(?:\*\s*\d+\s*)*)\)\)")
+
+
 class CommandError(Exception):
     """A command that nothing here answers to."""
 
 
 def commands(text: str) -> Iterator[str]:
-    """The single commands of a line for the shell."""
-    joined = re.sub(r"\\\n", " ", text)
+    """The single commands of a line for the shell, products such as `$((15*1024))` multiplied."""
+    joined = _PRODUCT.sub(_multiplied, re.sub(r"\\\n", " ", text))
     for part in re.split(r"\n|;|&&|\|\|", re.sub(r"#[^\n]*", "", joined)):
         if part.strip():
             yield part.strip()
+
+
+def _multiplied(product: re.Match[str]) -> str:
+    return str(math.prod(int(factor) for factor in product[1].split("*")))
 
 
 def assignments(command: str) -> list[tuple[str, str]] | None:

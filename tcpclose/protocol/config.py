@@ -57,6 +57,14 @@ class TcpConfig:
         10, "segments", "RFC 6928", "what may be in flight before the first acknowledgment", least=1
     )
 
+    slow_start_growth: int = setting(
+        1,
+        "segments",
+        "RFC 3465 2.2",
+        "segments by which one ACK may open the congestion window in slow start; 0: what it is for",
+        least=0,
+    )
+
     option_layout: Literal["linux", "bsd"] = setting(
         "linux", "", "3.2", "how options are ordered and padded on the wire, which the RFCs leave open"
     )
@@ -94,8 +102,11 @@ class TcpConfig:
         "3.7.4",
         "with nagle: for anything unacknowledged, a small segment only (Minshall), or text of earlier SENDs",
     )
-    push: Literal["buffer", "write"] = setting(
-        "buffer", "", "3.9.1.2", "PSH is set where the queued text ends, or where each SEND's text ends too"
+    push: Literal["buffer", "write", "burst"] = setting(
+        "buffer",
+        "",
+        "3.9.1.2",
+        "PSH is set where the queued text ends, each SEND's, too, or on every second segment of a burst, too",
     )
     sws_override: int = setting(
         200 * MILLISECOND,
@@ -327,7 +338,8 @@ PROFILES: dict[str, TcpConfig] = {
         quick_acks=16,
         sack=True,
         duplicate_sack=True,
-        push="write",
+        push="burst",
+        slow_start_growth=0,
         limited_transmit=True,
         nagle=True,
         msl=30 * SECOND,
@@ -371,6 +383,7 @@ PROFILES: dict[str, TcpConfig] = {
         sack=True,
         duplicate_sack=True,
         limited_transmit=True,
+        slow_start_growth=2,
         nagle=True,
         msl=30 * SECOND,
         fin_wait_2_timeout=600 * SECOND,

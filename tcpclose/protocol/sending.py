@@ -30,6 +30,7 @@ class Sender:
         self.text = bytearray()  # from `base` on: not acknowledged, or not sent
         self.base = seq_add(tcb.iss, 1)
         self.pushes: dict[int, None] = {}  # where the text of each SEND ends, in order
+        self.half: tuple[int, int] | None = None  # where the first of two full segments ended, and when it left
         self.syn_acknowledged = False
         self.fin_queued = False
         self.cwnd = 0
@@ -83,7 +84,7 @@ class Sender:
         self.text += text
         if idle:
             self.earlier = self.end
-        if self.config.push == "write":
+        if self.config.push != "buffer":
             self.pushes[self.end] = None
 
     @property
@@ -198,12 +199,22 @@ class Sender:
         ctl = ACK | (FIN if fin else 0)
         if size and (offset + size == len(self.text) or (self.pushes and seq_add(start, size) in self.pushes)):
             ctl |= PSH
+        elif size == self.mss and start == self.tcb.snd_nxt and self.config.push == "burst":
+            ctl |= self._second_of_two(start, now)
         segment = Segment(start, ctl=ctl, data=bytes(self.text[offset : offset + size]))
         if size < self.mss:
             self.small = segment.end
         self.override_at = None
         self.sent(segment, now)
         return segment
+
+    def _second_of_two(self, start: int, now: int) -> int:
+        """PSH for a full segment that leaves at once behind another such."""
+        if self.half == (start, now):
+            self.half = None
+            return PSH
+        self.half = seq_add(start, self.mss), now
+        return 0
 
     def sent(self, segment: Segment, now: int) -> None:
         """Account for a segment that leaves: SND.NXT, the timed round trip (Karn), the timers."""
@@ -308,7 +319,8 @@ class Sender:
             self.recover = None
             self.cwnd = self.ssthresh
         elif self.cwnd < self.ssthresh:
-            self.cwnd += min(acked, self.mss)
+            most = self.config.slow_start_growth * self.mss
+            self.cwnd += min(acked, most or acked)
         else:
             self.cwnd += max(self.mss * self.mss // self.cwnd, 1)
         return False
