@@ -57,8 +57,16 @@ def judge(code: str, info: Mapping[str, Any]) -> None:
         if isinstance(statement, ast.Assert) and not _evaluate(statement.test, info):
             names = sorted({n.id for n in ast.walk(statement.test) if isinstance(n, ast.Name) and n.id in info})
             values = ", ".join(f"{name} is {info[name]}" for name in names)
-            said = f": {_evaluate(statement.msg, info)}" if statement.msg is not None else ""
+            said = "" if statement.msg is None else f": {_said(statement.msg, info)}"
             raise Mismatch(f"assert {ast.unparse(statement.test)}{said}{f' ({values})' if values else ''}")
+
+
+def _said(message: ast.expr, info: Mapping[str, Any]) -> Any:
+    """What an assertion says when it does not hold; its own words where they are not understood."""
+    try:
+        return _evaluate(message, info)
+    except Unsupported:
+        return ast.unparse(message)
 
 
 def read(code: str) -> list[ast.stmt]:

@@ -225,20 +225,29 @@ class Calls:
         descriptor, socket = self._socket(arguments)
         flag_names = values.names(flags)
         wait = not (descriptor.nonblocking or "MSG_DONTWAIT" in flag_names)
-        now = self.host.now
-        if "MSG_MORE" in flag_names or descriptor.corked_by_more:
-            socket.set_option("TCP_CORK", "MSG_MORE" in flag_names, now)
-            descriptor.corked_by_more = "MSG_MORE" in flag_names
+        now, more = self.host.now, "MSG_MORE" in flag_names
+        if more and not socket.option("TCP_CORK"):
+            socket.set_option("TCP_CORK", True, now)
+            descriptor.corked_by_more = True
+        self._check_buffer(arguments, octets)
         try:
-            running.taken += socket.write(bytes(octets - running.taken), now)
+            running.taken += socket.write(bytes(octets - running.taken), now, more)
         except SocketError as error:
             if error.errno == "EAGAIN" and wait:
                 raise Blocked from None
             if not running.taken:
                 raise
+        if descriptor.corked_by_more and not more:
+            socket.set_option("TCP_CORK", False, now)
+            descriptor.corked_by_more = False
         if wait and running.taken < octets and error_free(socket):
             raise Blocked
         return running.taken
+
+    def _check_buffer(self, arguments: Arguments, octets: int) -> None:
+        """NULL is no place for text."""
+        if octets and arguments[1] == Word("NULL"):
+            raise SocketError("EFAULT")
 
     def _call_write(self, arguments: Arguments, running: Running) -> int:
         return self._write(arguments, values.number(arguments[2]), 0, running)
@@ -258,6 +267,8 @@ class Calls:
         descriptor, socket = self._socket(arguments)
         flag_names, now = values.names(flags), self.host.now
         dont_wait = "MSG_DONTWAIT" in flag_names
+        if socket.poll() & {"IN", "ERR", "HUP"}:
+            self._check_buffer(arguments, octets)
         if "MSG_PEEK" in flag_names and (text := socket.peek(octets)):
             return len(text)
         if "MSG_WAITALL" in flag_names and not (descriptor.nonblocking or dont_wait):
@@ -374,7 +385,7 @@ class Calls:
     def _call_getsockopt(self, arguments: Arguments, running: Running) -> int:
         from tcpclose.drill.sockopts import get
 
-        get(self._socket(arguments)[0], arguments)
+        get(self._socket(arguments)[0], arguments, self.host.bsd)
         return 0
 
     def _call_setsockopt(self, arguments: Arguments, running: Running) -> int:

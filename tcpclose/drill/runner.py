@@ -364,16 +364,22 @@ class Run:
     # Commands and questions
 
     def _shell(self, text: str) -> None:
-        for command in settings.commands(text):
-            pairs = settings.assignments(command)
-            if pairs is not None:
-                self._set(pairs)
-            elif checks.is_check(command):
-                if not checks.holds(command, self._connections()):
-                    states = ", ".join(str(state) for _, state in self._connections()) or "no connection"
-                    raise Mismatch(f"check failed: `{command}` (there is: {states})")
-            elif not settings.ignored(command):
-                raise CommandError(f"no such command here: {command}")
+        for alternatives in settings.statements(text):
+            failed = [next((command for command in row if not self._succeeds(command)), None) for row in alternatives]
+            if None not in failed:
+                states = ", ".join(str(state) for _, state in self._connections()) or "no connection"
+                raise Mismatch(f"check failed: `{failed[-1]}` (there is: {states})")
+
+    def _succeeds(self, command: str) -> bool:
+        """Only a question about states can fail, or a command that is not known."""
+        pairs = settings.assignments(command)
+        if pairs is not None:
+            self._set(pairs)
+        elif checks.is_check(command):
+            return checks.holds(command, self._connections())
+        elif not settings.ignored(command):
+            raise CommandError(f"no such command here: {command}")
+        return True
 
     def _set(self, pairs: list[tuple[str, str]]) -> None:
         """All settings of a command at once: some are right only together."""

@@ -53,9 +53,11 @@ def _no_ecn(value: str) -> Changes:
 
 #: sysctl -> what it means for `TcpConfig`.
 LINUX: dict[str, Callable[[str], Changes]] = {
+    "tcp_initcwnd": _times("initial_window"),  # no sysctl: of a route
     "tcp_retries1": _times("r1"),
     "tcp_retries2": _times("r2"),
     "tcp_syn_retries": _times("syn_r2"),
+    "tcp_synack_retries": _times("syn_ack_r2"),
     "tcp_fin_timeout": _times("fin_wait_2_timeout", SECOND),
     "tcp_keepalive_time": _times("keepalive_idle", SECOND),
     "tcp_keepalive_intvl": _times("keepalive_interval", SECOND),
@@ -112,7 +114,7 @@ _NO_MATTER = re.compile(
       |autocorking|syncookies|max_syn_backlog|limit_output.*|moderate_rcvbuf|slow_start.*|adv_win_scale|app_win
       |shrink_window|notsent_lowat|pacing_.*|frto.*|reordering|max_reordering|thin_.*|tso_.*|tw_.*|orphan_retries
       |mtu_.*|base_mss|probe_.*|workaround.*|stdurg|retrans_collapse|fack|fwmark.*|l3mdev.*|comp_.*|fastopen.*
-      |synack_retries|syn_linear.*|low_latency|early_demux|migrate_req|plb_.*|child_.*|backlog.*|reflect_tos)
+      |syn_linear.*|low_latency|early_demux|migrate_req|plb_.*|child_.*|backlog.*|reflect_tos)
     | net\.inet\.tcp\.(hostcache\..*|syncookies.*|functions_.*|cc\..*|path_mtu.*|pmtud.*|reass\..*|tso|abc.*|do_.*
       |per_cpu.*|log.*|blackhole.*|drop_syn.*|nolocal.*|rfc(3390|3465|6675.*)|fastopen\..*|mssdflt|minmss|v6.*
       |(recv|send)buf_.*|rexmit_(slop|drop.*)|icmp_may_rst|isn_.*|soreceive.*|rack\..*|bbr\..*|lro\..*|bb\..*
@@ -125,14 +127,14 @@ _NO_MATTER = re.compile(
 #: Commands that do nothing for us: firewalls, routes, interfaces, queues, modules, pauses, and words for people.
 _IGNORED = re.compile(
     r"""(sudo\s+)?(/s?bin/|/usr/s?bin/)?
-    (ip6?tables|nft|ip|ifconfig|tc|route|ethtool|modprobe|kldload|kldunload|sleep|true|:|echo|export|cd|set|rm|arp|ndp
+    (ip6?tables|nft|ip|ifconfig|tc|route|ethtool|modprobe|kldload|kldunload|kldstat|sleep|true|:|echo|export|cd|set|rm|arp|ndp
      |pfctl|ipfw|killall|sync|date|uname|ulimit|nstat|\[|unset|trap|exit|chmod|mkdir)(?![\w.-])
     """,
     re.VERBOSE,
 )
 _DROPS = re.compile(r"\btc\b.*(limit 0|netem)|\b(iptables|ip6tables|nft|pfctl|ipfw)\b.*(DROP|REJECT|deny|block)")
 _COUNTS = re.compile(r"\|\s*(e?grep|awk|wc)\b")
-_SCRIPTS = re.compile(r"(source\s+|\.\s+|(ba)?sh\s+)?[\w./-]*(defaults|common|setup|cleanup|checksum\w*)\.sh\b.*")
+_SCRIPTS = re.compile(r"(source\s+|\.\s+|(ba)?sh\s+)?[\w./${}-]*(defaults|common|setup|cleanup|checksum\w*|sysctl_restore_[\w${}]*)\.sh\b.*")
 
 
 #: Where all settings of ours stand, by their own names and in their own units, for those no dialect has a sysctl for.
@@ -141,6 +143,7 @@ PROFILE = OURS + "profile"
 _TYPES = get_type_hints(TcpConfig)
 
 
+_INITIAL_WINDOW = re.compile(r"\bip\b.*\broute\b.*\binitcwnd (\d+)")
 _PRODUCT = re.compile(r"\$\(\((\s*\d+\s*(?:\*\s*\d+\s*)*)\)\)")
 
 
@@ -148,12 +151,25 @@ class CommandError(Exception):
     """A command that nothing here answers to."""
 
 
-def commands(text: str) -> Iterator[str]:
-    """The single commands of a line for the shell, products such as `$((15*1024))` multiplied."""
+def statements(text: str) -> Iterator[list[list[str]]]:
+    """What a text for the shell asks for, one thing after the other: alternatives (||) of commands in a row (&&).
+
+    Products such as `$((15*1024))` are multiplied.
+    """
     joined = _PRODUCT.sub(_multiplied, re.sub(r"\\\n", " ", text))
-    for part in re.split(r"\n|;|&&|\|\|", re.sub(r"#[^\n]*", "", joined)):
-        if part.strip():
-            yield part.strip()
+    for statement in re.split(r"\n|;", re.sub(r"#[^\n]*", "", joined)):
+        alternatives = [
+            [command.strip() for command in alternative.split("&&")] for alternative in statement.split("||")
+        ]
+        if alternatives != [[""]]:
+            yield alternatives
+
+
+def commands(text: str) -> Iterator[str]:
+    """All single commands of a text for the shell."""
+    for alternatives in statements(text):
+        for row in alternatives:
+            yield from row
 
 
 def _multiplied(product: re.Match[str]) -> str:
@@ -167,7 +183,10 @@ def assignments(command: str) -> list[tuple[str, str]] | None:
         return None
     if words[0] == "echo" and ">" in words:
         where = words.index(">")
-        return [(_dotted(words[where + 1]), " ".join(words[1:where]))] if where + 1 < len(words) else None
+        into = _dotted("".join(words[where + 1 : where + 2]))
+        return [(into, " ".join(words[1:where]))] if into.startswith("net.") else None
+    if (window := _INITIAL_WINDOW.search(command)) is not None:
+        return [("net.ipv4.tcp_initcwnd", window[1])]
     if words[0].rsplit("/", 1)[-1] not in ("sysctl", "set_sysctls.py"):
         return None
     pairs = []

@@ -62,7 +62,7 @@ def _plain(value: Value) -> int:
         return 0  # a structure
 
 
-def get(descriptor: Descriptor, arguments: tuple[Value, ...]) -> None:
+def get(descriptor: Descriptor, arguments: tuple[Value, ...], bsd: bool = False) -> None:
     """getsockopt(fd, level, option, [value], [length]): raises `Mismatch` unless both are as they should be."""
     assert descriptor.socket is not None
     name, wanted = values.word(arguments[2]), arguments[3]
@@ -77,8 +77,8 @@ def get(descriptor: Descriptor, arguments: tuple[Value, ...]) -> None:
         _compare("linger", values.number(values.member(wanted, "linger", "l_linger")), seconds)
     elif name == "SO_ERROR":
         error = descriptor.socket.option(name)
-        if values.number(wanted) != values.errno_number(error):
-            expected = values.errno_name(values.number(wanted))
+        expected = values.errno_name(wanted, bsd)
+        if expected != (error or "0"):
             raise Mismatch(f"SO_ERROR: expected {expected}, got {error or 0}")
     else:
         _compare(name, values.number(wanted), _option(descriptor.socket, name))

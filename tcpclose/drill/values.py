@@ -15,6 +15,13 @@ _ERRNOS = {
     "EHOSTDOWN": 112, "EHOSTUNREACH": 113, "EALREADY": 114, "EINPROGRESS": 115,
 }  # fmt: skip
 
+_BSD_ERRNOS = {
+    "EPERM": 1, "EBADF": 9, "EACCES": 13, "EFAULT": 14, "EINVAL": 22, "EPIPE": 32, "EAGAIN": 35, "EINPROGRESS": 36,
+    "EALREADY": 37, "ENOPROTOOPT": 42, "EOPNOTSUPP": 45, "EADDRINUSE": 48, "EADDRNOTAVAIL": 49, "ENETDOWN": 50,
+    "ENETUNREACH": 51, "ECONNABORTED": 53, "ECONNRESET": 54, "ENOBUFS": 55, "EISCONN": 56, "ENOTCONN": 57,
+    "ETIMEDOUT": 60, "ECONNREFUSED": 61, "EHOSTDOWN": 64, "EHOSTUNREACH": 65,
+}  # fmt: skip
+
 #: The bits of poll and epoll, by the names that `Socket.poll` uses.
 EVENTS = {"IN": 1, "PRI": 2, "OUT": 4, "ERR": 8, "HUP": 16, "NVAL": 32, "RDNORM": 64, "WRNORM": 256, "RDHUP": 8192}
 
@@ -105,13 +112,12 @@ def is_any(value: Value) -> bool:
     return isinstance(value, Gap) or (isinstance(value, Array) and any(map(is_any, value.items)))
 
 
-def errno_name(code: int) -> str:
-    """The name of a number that SO_ERROR gives."""
-    return next((name for name, value in _ERRNOS.items() if value == code), str(code))
-
-
-def errno_number(name: str | None) -> int:
-    return 0 if name is None else _ERRNOS[name]
+def errno_name(value: Value, bsd: bool) -> str:
+    """The name of what SO_ERROR gives, "0" for nothing. A number is one of the stack that the script is about."""
+    plain = value.items[0] if isinstance(value, Array) and len(value.items) == 1 else value
+    code = number(value)
+    numbers = _BSD_ERRNOS if bsd and isinstance(plain, int) else _ERRNOS
+    return next((name for name, known in numbers.items() if known == code), str(code))
 
 
 def text(value: Value) -> str:

@@ -65,6 +65,13 @@ class TcpConfig:
         least=0,
     )
 
+    used_window_grows: bool = setting(
+        False,
+        "",
+        "RFC 7661 4.3",
+        "in slow start, a congestion window of which less than half was used does not grow",
+    )
+
     option_layout: Literal["linux", "bsd"] = setting(
         "linux", "", "3.2", "how options are ordered and padded on the wire, which the RFCs leave open"
     )
@@ -185,6 +192,9 @@ class TcpConfig:
     syn_r2: int = setting(
         0, "count", "3.8.3", "retransmissions of a SYN that end the attempt; 0: user_timeout decides", least=0
     )
+    syn_ack_r2: int = setting(
+        0, "count", "3.8.3", "retransmissions of a listener's SYN,ACK that end the attempt; 0: as syn_r2", least=0
+    )
     keepalive: bool = setting(False, "", "3.8.4", "probe a peer that has been silent, to learn whether it is there")
     keepalive_idle: int = setting(7200 * SECOND, "us", "3.8.4", "silence before the first keepalive probe", least=1)
     keepalive_interval: int = setting(
@@ -301,14 +311,20 @@ class TcpConfig:
     defer_accept: int = setting(
         0, "us", "3.10.7.4", "how long a listener waits for text before it takes the ACK of its SYN alone", least=0
     )
+    reset_in_queue: Literal["forget", "tell"] = setting(
+        "forget", "", "3.9.1", "a connection reset before the user accepts it is forgotten, or accepted with its error"
+    )
+    socket_buffers: Literal["as asked", "doubled"] = setting(
+        "as asked", "", "3.8.6", "SO_RCVBUF and SO_SNDBUF are told as they were set, or doubled, and decide the shift"
+    )
     overload: Literal["drop", "reset"] = setting(
         "drop", "", "3.5.2", "a SYN that there are no resources for is dropped, or refused by a RST"
     )
 
     @property
     def scale(self) -> int:
-        """The shift count that is announced: at most 1/128 of the buffer is lost by counting so coarsely."""
-        return min(self.window_shift, max(self.rcv_buffer.bit_length() - 8, 0))
+        """The shift count that is announced: at most 1/32 of the buffer is lost by counting so coarsely."""
+        return min(self.window_shift, max(self.rcv_buffer.bit_length() - 6, 0))
 
     def __post_init__(self) -> None:
         if self.rto_min > self.rto_max:
@@ -340,6 +356,10 @@ PROFILES: dict[str, TcpConfig] = {
         duplicate_sack=True,
         push="burst",
         slow_start_growth=0,
+        used_window_grows=True,
+        syn_ack_r2=5,
+        reset_in_queue="tell",
+        socket_buffers="doubled",
         limited_transmit=True,
         nagle=True,
         msl=30 * SECOND,

@@ -57,14 +57,14 @@ class Connection(Machine):
         self._post(Event.OPEN_PASSIVE if passive else Event.OPEN_ACTIVE, now)
         self.cause = None
 
-    def send(self, text: bytes, now: int) -> None:
-        """SEND: queue text; it leaves as the windows permit, before ESTABLISHED it waits."""
+    def send(self, text: bytes, now: int, push: bool = True) -> None:
+        """SEND: queue text; it leaves as the windows permit, before ESTABLISHED it waits. `push` is the PUSH flag."""
         if len(self.sender.text) + len(text) > self.config.snd_buffer:
             raise TcpError("error: insufficient resources")
         self._post(Event.SEND, now)
         if self.sender.fin_queued or self._close_deferred:  # CLOSE was called, and the state does not show it yet
             raise TcpError(Do.REFUSE_CLOSING.value)
-        self.sender.queue(text)
+        self.sender.queue(text, push)
         self._transmit(now)
 
     def receive(self, now: int, octets: int | None = None) -> bytes:
@@ -114,6 +114,11 @@ class Connection(Machine):
         """While corked, only full segments leave, and small ones after `sws_override`; CLOSE uncorks."""
         self.sender.corked = on
         self._transmit(now)
+
+    def push(self, now: int) -> None:
+        """What waits for company leaves now."""
+        if self.sender.unsent and self.state.sends_text:
+            self._override(now)
 
     def abort(self, now: int) -> None:
         """ABORT: drop everything, tell the peer by a RST where one is due."""
@@ -199,6 +204,7 @@ class Connection(Machine):
         if self.sender.rto_at is not None and self.sender.rto_at <= now:
             self._retransmission_timeout(now)
         if self.sender.override_at is not None and self.sender.override_at <= now:
+            self.sender.push()
             self._override(now)
         if self._ack_at is not None and self._ack_at <= now:
             self._ack_due = True
@@ -217,6 +223,8 @@ class Connection(Machine):
         """RFC 6298 5.4 to 5.6, until there were too many in a row (3.8.3, MUST-20)."""
         self.retransmissions += 1
         limit = self.config.r2 if self.sender.syn_acknowledged else self.config.syn_r2
+        if self._may_listen:
+            limit = self.config.syn_ack_r2 or limit
         if 0 < limit < self.retransmissions:
             self._post(Event.RETRANSMISSION_LIMIT, now)
             return
@@ -370,7 +378,7 @@ class Connection(Machine):
         if self.timestamps is not None and not segment.ctl & RST and not self._timely(segment, now):
             return False
         if self.receiver.acceptable(segment):
-            if self.timestamps is not None and not segment.ctl & RST:
+            if self.timestamps is not None and not segment.ctl & RST and not self._acknowledges_wrong(segment):
                 self.timestamps.heard(segment, self.tcb.last_ack_sent, now)
             return True
         if segment.ctl & RST:
@@ -447,10 +455,14 @@ class Connection(Machine):
         """A connection that came from LISTEN returns there if its handshake fails."""
         return self._came_from_listen and self.state.handshaking
 
+    def _acknowledges_wrong(self, segment: Segment) -> bool:
+        """Does it come in SYN-RECEIVED, and not acknowledge our SYN?"""
+        return self.state.handshaking and bool(segment.ctl & ACK) and not self._acknowledges_new(segment)
+
     def _ack_step(self, segment: Segment, now: int) -> bool:
         """Fifth: False when the segment is to be dropped."""
         tcb = self.tcb
-        if self.state.handshaking and not self._acknowledges_new(segment):
+        if self._acknowledges_wrong(segment):
             self._segments.append(Segment(segment.ack, ctl=RST))
             return False
         ahead = seq_diff(segment.ack, tcb.snd_una)

@@ -34,6 +34,7 @@ class Sender:
         self.syn_acknowledged = False
         self.fin_queued = False
         self.cwnd = 0
+        self.most_used, self.used_until = 0, tcb.iss  # of the window since `used_until` was acknowledged
         self.ssthresh = 1 << 30
         self.duplicate_acks = 0
         self.limited = 0  # what limited transmit adds to the congestion window (RFC 3042)
@@ -78,13 +79,13 @@ class Sender:
         self.resend = self.tcb.snd_una if self.outstanding else None
         return True
 
-    def queue(self, text: bytes) -> None:
-        """Put text behind what waits already."""
+    def queue(self, text: bytes, push: bool = True) -> None:
+        """Put text behind what waits already; `push`: the user will not add to it at once (3.9.1.2)."""
         idle = not self.outstanding
         self.text += text
         if idle:
             self.earlier = self.end
-        if self.config.push != "buffer":
+        if push and self.config.push != "buffer":
             self.pushes[self.end] = None
 
     @property
@@ -197,7 +198,7 @@ class Sender:
     def _emit(self, start: int, size: int, fin: bool, now: int) -> Segment:
         offset = seq_diff(start, self.base)
         ctl = ACK | (FIN if fin else 0)
-        if size and (offset + size == len(self.text) or (self.pushes and seq_add(start, size) in self.pushes)):
+        if size and self._is_pushed(start, size):
             ctl |= PSH
         elif size == self.mss and start == self.tcb.snd_nxt and self.config.push == "burst":
             ctl |= self._second_of_two(start, now)
@@ -207,6 +208,16 @@ class Sender:
         self.override_at = None
         self.sent(segment, now)
         return segment
+
+    def _is_pushed(self, start: int, size: int) -> bool:
+        """Does the text of a segment end where PSH is due?"""
+        if self.config.push == "buffer":
+            return seq_add(start, size) == self.end
+        return seq_add(start, size) in self.pushes
+
+    def push(self) -> None:
+        """All that is queued shall have PSH at its end."""
+        self.pushes[self.end] = None
 
     def _second_of_two(self, start: int, now: int) -> int:
         """PSH for a full segment that leaves at once behind another such."""
@@ -226,6 +237,7 @@ class Sender:
         new = seq_diff(end, tcb.snd_nxt) > 0
         if new:
             self.newest, tcb.snd_nxt = segment.seq, end
+            self._note_use()
         self._resent_to(end)
         if self.rto_at is None:
             self.rto_at = now + self.rto
@@ -233,6 +245,12 @@ class Sender:
             self.user_at = now + self.user_timeout
         if new:
             self._schedule_probe(now)
+
+    def _note_use(self) -> None:
+        """How much of the congestion window is used in this round trip."""
+        used = seq_diff(self.tcb.snd_nxt, self.tcb.snd_una)
+        if used > self.most_used or seq_diff(self.tcb.snd_una, self.used_until) >= 0:
+            self.most_used, self.used_until = used, self.tcb.snd_nxt
 
     def _schedule_probe(self, now: int) -> None:
         """RFC 8985, 7.2: two round trips, and as long as an ACK of a single segment may be delayed."""
@@ -320,7 +338,8 @@ class Sender:
             self.cwnd = self.ssthresh
         elif self.cwnd < self.ssthresh:
             most = self.config.slow_start_growth * self.mss
-            self.cwnd += min(acked, most or acked)
+            if not self.config.used_window_grows or self.cwnd < 2 * self.most_used:
+                self.cwnd += min(acked, most or acked)
         else:
             self.cwnd += max(self.mss * self.mss // self.cwnd, 1)
         return False

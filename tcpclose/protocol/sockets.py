@@ -141,7 +141,11 @@ class Socket:
         self._closed = False
         if pair is not None:
             self._connection = self._stack.find(pair)
-            sockets.by_pair[pair] = self
+            lost = self._stack.lost.pop(pair, None)
+            if self._connection is None:
+                self._connection, self._error = lost, "ECONNRESET"
+            else:
+                sockets.by_pair[pair] = self
 
     # Calls
 
@@ -198,8 +202,11 @@ class Socket:
         self._apply_switches(now)
         raise SocketError("EINPROGRESS")
 
-    def write(self, text: bytes, now: int) -> int:
-        """SEND as much as there is room for: how many octets were taken. EAGAIN for none, EPIPE after the end."""
+    def write(self, text: bytes, now: int, more: bool = False) -> int:
+        """SEND as much as there is room for: how many octets were taken. EAGAIN for none, EPIPE after the end.
+
+        `more` is MSG_MORE: without the PUSH flag.
+        """
         self._look()
         if self._pair is not None and not self._live and self._stack.config.reset_told == "to_readers":
             raise SocketError("EPIPE")
@@ -212,7 +219,7 @@ class Socket:
             raise SocketError("EAGAIN")
         part = text[: max(room, 0)]
         if part:
-            self._call(lambda: self._stack.send(self._the_pair, part, now))
+            self._call(lambda: self._stack.send(self._the_pair, part, now, not more))
         return len(part)
 
     def read(self, octets: int, now: int) -> bytes:
@@ -322,6 +329,8 @@ class Socket:
         if name in self._options:
             self._options[name] = value
             self._apply_switches(now)
+            if name == "TCP_NODELAY" and value and self._live:
+                self._stack.push(self._the_pair, now)
             return
         if name not in _SETTINGS:
             raise SocketError("ENOPROTOOPT")
@@ -334,11 +343,14 @@ class Socket:
             setting = max(least, min(setting, most or setting))
         elif (least is not None and setting < least) or (most is not None and setting > most):
             raise SocketError("EINVAL")
-        self._settings[key] = setting
+        changes = {key: setting}
+        if name == "SO_RCVBUF" and self._stack.config.socket_buffers == "doubled" and not self._live:
+            changes["window_shift"] = max(setting.bit_length() - 16, 0)
+        self._settings |= changes
         if self._listens:
-            self._stack.configure_listener(self._local_port, **{key: setting})
+            self._stack.configure_listener(self._local_port, **changes)
         elif self._live:
-            self._stack.configure(self._the_pair, now, **{key: setting})
+            self._stack.configure(self._the_pair, now, **changes)
 
     def option(self, name: str) -> Any:
         """getsockopt. SO_ERROR is an errno's name, or None, and is cleared; TCP_INFO a dictionary."""
@@ -356,8 +368,10 @@ class Socket:
             raise SocketError("ENOPROTOOPT")
         key, unit = _SETTINGS[name]
         config = self._stack.config if self._connection is None else self._connection.config
-        if key == "rcv_buffer" and self._connection is not None:
+        if key == "rcv_buffer" and self._connection is not None and config.socket_buffers == "as asked":
             return self._connection.receiver.buffer
+        if name in ("SO_RCVBUF", "SO_SNDBUF") and key in self._settings and config.socket_buffers == "doubled":
+            return 2 * self._settings[key]
         value = self._settings.get(key, getattr(config, key))
         return value if key == "keepalive" else value // unit
 

@@ -17,7 +17,7 @@ from tcpclose.protocol.addresses import LONGEST_PACKET, default_mss, individual,
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection, Signal, TcpError, answer_closed
 from tcpclose.protocol.datagram import Datagram, Pair
-from tcpclose.protocol.fsm import Do, Row, State
+from tcpclose.protocol.fsm import Cause, Do, Row, State
 from tcpclose.protocol.isn import initial_sequence_number, timestamp_offset
 from tcpclose.protocol.listening import Child, Listener
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_diff
@@ -79,6 +79,7 @@ class Stack:
         self.listening: dict[int, Listener] = {}
         self._half_open: dict[Pair, Child] = {}
         self._orphans: set[Pair] = set()
+        self.lost: dict[Pair, Connection] = {}  # reset while they waited for `accept` (`reset_in_queue`)
         self._reopened: dict[Pair, Connection] = {}  # in TIME-WAIT, until the SYN proves to be a new one
         self._memory = 0  # octets of text that all connections hold, when they are limited
         self._timers: list[tuple[int, int, Pair]] = []  # a heap; entries that are out of date are skipped
@@ -116,7 +117,8 @@ class Stack:
         listener = self._listener(port)
         del self.listening[port]
         half_open = [pair for pair, child in self._half_open.items() if child.listener is listener]
-        for pair in (*half_open, *listener.queue):
+        waiting = [pair for pair in listener.queue if self.lost.pop(pair, None) is None]
+        for pair in (*half_open, *waiting):
             connection = self.connections[pair]
             connection.listener_closed(now)
             self._collect(pair, connection, now)
@@ -172,12 +174,18 @@ class Stack:
         connection.set_cork(on, now)
         self._collect(pair, connection, now)
 
-    def send(self, pair: Pair, text: bytes, now: int) -> None:
+    def push(self, pair: Pair, now: int) -> None:
+        """What a connection keeps back for company leaves now."""
+        connection = self._existing(pair)
+        connection.push(now)
+        self._collect(pair, connection, now)
+
+    def send(self, pair: Pair, text: bytes, now: int, push: bool = True) -> None:
         """SEND."""
         connection = self._existing(pair)
         if 0 < self.config.max_memory < self._memory + len(text):
             raise TcpError(_INSUFFICIENT)
-        connection.send(text, now)
+        connection.send(text, now, push)
         self._collect(pair, connection, now)
 
     def receive(self, pair: Pair, now: int, octets: int | None = None) -> bytes:
@@ -496,8 +504,11 @@ class Stack:
         self._memory -= connection.held
         connection.held = 0
         listener = self.listening.get(pair.local.port)
-        if listener is not None:
-            listener.queue.pop(pair, None)
+        if listener is not None and pair in listener.queue:
+            if connection.cause is Cause.RESET_BY_PEER and connection.config.reset_in_queue == "tell":
+                self.lost[pair] = connection
+            else:
+                del listener.queue[pair]
 
     # Limits
 
