@@ -94,7 +94,7 @@ def test_a_window_is_what_its_sixteen_bits_can_say(play):
         assert p.last.wnd == field
 
 
-@pytest.mark.parametrize(("buffer", "shift"), [(1 << 22, 14), (64240, 8), (3000, 4), (255, 0), (1, 0)])
+@pytest.mark.parametrize(("buffer", "shift"), [(1 << 22, 14), (64240, 10), (3000, 6), (255, 2), (1, 0)])
 def test_a_small_buffer_is_not_counted_coarsely(buffer, shift):
     assert TcpConfig(window_scale=True, window_shift=14, rcv_buffer=buffer).scale == shift
 

@@ -269,3 +269,46 @@ def test_a_second_timeout_of_the_same_flight_leaves_ssthresh_alone(play):
     for seconds in (1, 3):
         p.sends_at(seconds, "<SEQ=101><ACK=301><CTL=ACK><DATA=1000>")
         assert p.connection.sender.ssthresh == 4000
+
+
+def test_psh_ends_each_pair_of_a_burst(play):
+    """An odd segment has none, if its SEND's text goes on; nor has one that is sent again."""
+    p = play(push="burst").reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK>", wnd=5010)
+    p.connection.send(bytes(6000), p.now)
+    segments = p.connection.segments_to_send()
+    assert [bool(segment.ctl & PSH) for segment in segments] == [False, True, False, True, False]
+    p.at(1)
+    assert not p.last.ctl & PSH
+
+
+def test_text_without_the_push_flag_has_psh_only_when_it_has_waited(play):
+    p = play(push="write").reach("ESTABLISHED")
+    p.connection.send(bytes(10), p.now, push=False)
+    assert [bool(segment.ctl & PSH) for segment in p.connection.segments_to_send()] == [False]
+    p.connection.set_cork(True, p.now)
+    p.connection.send(bytes(10), p.now, push=False)
+    p.hear("<SEQ=301><ACK=111><CTL=ACK>")
+    p.sends_at(0.2, "<SEQ=111><ACK=301><CTL=ACK><DATA=10>")
+    assert p.last.ctl & PSH
+
+
+@pytest.mark.parametrize(("grows", "windows"), [(False, [11, 12]), (True, [10, 11])])
+def test_a_window_that_is_not_used_does_not_grow(play, grows, windows):
+    """RFC 7661: a segment of ten is used, then six of them."""
+    p = play(used_window_grows=grows).reach("ESTABLISHED")
+    sender, found = p.connection.sender, []
+    for octets, sent in ((1000, 1000), (6000, 7000)):
+        p.connection.send(bytes(octets), p.now)
+        p.hear(f"<SEQ=301><ACK={101 + sent}><CTL=ACK>")
+        found.append(sender.cwnd // 1000)
+    assert found == windows
+
+
+@pytest.mark.parametrize(("growth", "window"), [(1, 11), (2, 12), (0, 14)])
+def test_slow_start_grows_by_what_one_acknowledgment_may_open(play, growth, window):
+    """RFC 3465, 2.2."""
+    p = play(slow_start_growth=growth).reach("ESTABLISHED")
+    p.connection.send(bytes(10 * 1000), p.now)
+    p.hear(f"<SEQ=301><ACK={101 + 4 * 1000}><CTL=ACK>")
+    assert p.connection.sender.cwnd // 1000 == window

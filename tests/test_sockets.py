@@ -509,3 +509,76 @@ def test_a_reset_behind_the_fin(told, errno):
     with fails(errno):
         client.write(b"x", net.now)
     assert client.option("SO_ERROR") == ("ECONNRESET" if told == "to_readers" else None)
+
+
+# What stacks do otherwise
+
+
+@pytest.mark.parametrize(("rule", "told"), [("tell", "ECONNRESET"), ("forget", None)])
+def test_a_connection_that_was_reset_before_it_was_accepted(rule, told):
+    net = Net(reset_in_queue=rule)
+    client = net.begin()
+    net.run()
+    client.set_option("SO_LINGER", (True, 0), 0)
+    client.close(0)
+    net.run()
+    if told is None:
+        with fails("EAGAIN"):
+            net.listener.accept(0)
+        return
+    server = net.listener.accept(0)
+    assert state(server) == "CLOSED"
+    assert "ERR" in server.poll()
+    with fails(told):
+        server.read(1, 0)
+    assert server.read(1, 0) == b""
+    with fails("EPIPE"):
+        server.write(b"x", 0)
+    server.close(0)
+    with fails("EAGAIN"):
+        net.listener.accept(0)
+
+
+def test_a_listener_that_closes_forgets_those_who_were_reset():
+    net = Net(reset_in_queue="tell")
+    lost, kept = net.begin(), net.begin()
+    net.run()
+    lost.set_option("SO_LINGER", (True, 0), 0)
+    lost.close(0)
+    net.run()
+    net.wire.clear()
+    net.listener.close(0)
+    net.run()
+    assert (len(net.wire), state(kept)) == (1, "CLOSED")
+    assert net.server.stack.lost == {}
+
+
+@pytest.mark.parametrize(("rule", "told", "shift"), [("doubled", 2, 0), ("as asked", 1, 7)])
+def test_buffers_are_told_as_they_were_set_or_doubled(rule, told, shift):
+    net = Net(socket_buffers=rule, window_scale=True, window_shift=7)
+    net.listener.set_option("SO_RCVBUF", 10_000, 0)
+    net.listener.set_option("SO_SNDBUF", 20_000, 0)
+    client, server = net.pair()
+    for socket in (net.listener, server):
+        assert socket.option("SO_RCVBUF") == told * 10_000
+        assert socket.option("SO_SNDBUF") == told * 20_000
+    assert client.option("SO_RCVBUF") == 65535
+    connection = net.server.stack.find(server.pair)
+    assert connection.tcb.rcv_shift == shift
+    server.set_option("SO_RCVBUF", 300_000, 0)
+    assert connection.config.window_shift == shift  # it has been announced
+
+
+def test_no_delay_lets_out_what_a_cork_holds(net):
+    client, _ = net.pair()
+    client.set_option("TCP_CORK", True, 0)
+    client.write(b"x", 0)
+    net.run()
+    assert net.wire == []
+    client.set_option("TCP_NODELAY", False, 0)
+    net.run()
+    assert net.wire == []
+    client.set_option("TCP_NODELAY", True, 0)
+    client.set_option("TCP_NODELAY", True, 0)
+    net.run()
+    assert net.wire == ["<SEQ=101><ACK=301><CTL=PSH,ACK><DATA=1>", "<SEQ=301><ACK=102><CTL=ACK>"]

@@ -180,6 +180,7 @@ class Socket:
             raise SocketError("EAGAIN")
         socket = Socket(self._sockets, pair)
         socket._options = dict(self._options)
+        socket._settings = {key: self._settings[key] for key in ("rcv_buffer", "snd_buffer") if key in self._settings}
         socket._apply_switches(now)
         return socket
 

@@ -7,7 +7,8 @@ from mutants.silence import nothing
 from tcpclose.protocol import stack as stack_module
 from tcpclose.protocol.connection import Connection
 from tcpclose.protocol.scoreboard import Scoreboard
-from tcpclose.protocol.segment import RST
+from tcpclose.protocol.segment import PSH, RST
+from tcpclose.protocol.sending import Sender
 from tcpclose.protocol.sockets import Socket
 from tcpclose.protocol.stack import Listener, Stack
 from tcpclose.protocol.timestamps import Timestamps
@@ -118,6 +119,33 @@ def orphans_have_no_limit(patch: Patch) -> None:
     def generous(original, self, *arguments):
         self._orphans.clear()
         original(self, *arguments)
+
+
+@mutant("a server never hears of clients that were reset while they waited for it")
+def a_connection_reset_in_the_queue_is_forgotten(patch: Patch) -> None:
+    @instead(patch, Stack, "_let_go")
+    def forgets(original, self, pair, connection):
+        original(self, pair, connection)
+        self.lost.pop(pair, None)
+        for listener in self.listening.values():
+            listener.queue.pop(pair, None)
+
+
+@mutant("a user who objects to waiting is not heard while the socket is corked")
+def nodelay_does_not_push(patch: Patch) -> None:
+    patch.setattr(Stack, "push", nothing)
+
+
+@mutant("RFC 7661: an application that sends little gets a window that it has never tried")
+def use_of_the_window_is_not_watched(patch: Patch) -> None:
+    @instead(patch, Sender, "_note_use")
+    def always_used(original, self):
+        self.most_used = self.cwnd
+
+
+@mutant("PSH in the middle of nowhere: the peer's user is woken for every segment")
+def every_full_segment_has_psh(patch: Patch) -> None:
+    patch.setattr(Sender, "_second_of_two", lambda self, start, now: PSH)
 
 
 @mutant("3.6.1, MAY-2: an old duplicate SYN opens a connection in place of TIME-WAIT")
