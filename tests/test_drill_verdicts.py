@@ -184,6 +184,7 @@ def test_a_syntax_error_fails():
         ("0 > S 0:0(0) <FO aabb>", "TCP Fast Open (line 1)"),
         ("0 sendto(3, ..., 1, MSG_FASTOPEN, ..., ...) = 1", "TCP Fast Open (line 1)"),
         ("0 send(3, ..., 1, MSG_DONTWAIT|MSG_ZEROCOPY) = 1", "zero copy (line 1)"),
+        ("0 send(3, ..., 1, MSG_EOR) = 1", "records in a stream (line 1)"),
         ("0 setsockopt(3, SOL_TCP, TCP_MD5SIG, {a=1}, 8) = 0", "MD5 signatures (line 1)"),
         ("0 socket(..., SOCK_STREAM, IPPROTO_MPTCP) = 3", "Multipath TCP (line 1)"),
         ("0 > SEW 0:0(0)", "explicit congestion notification (line 1)"),
@@ -347,3 +348,96 @@ def test_words_of_the_command_line(folder):
 def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "a.pkt").write_bytes(b"\xff\xfe")
     assert "cannot be read" in drill(tmp_path).stdout
+
+
+# Words for a shell
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("true || ss -tan | grep LISTEN", ""),
+        ("ss -tan | grep CLOSING || true", ""),
+        ("! ss -tan | grep CLOSING && ss -tan | grep ESTAB", ""),
+        ("ss -tan | grep ESTAB && ss -tan | grep CLOSING", "check failed: `ss -tan | grep CLOSING`"),
+        ("ss -tan | grep LAST-ACK || ss -tan | grep CLOSING", "check failed: `ss -tan | grep CLOSING`"),
+        ("/tmp/sysctl_restore_${PPID}.sh", ""),
+        ("echo 1 > /dev/null", ""),
+        ("kldstat -q -m tcp_rack || kldload tcp_rack", ""),
+        ("./anything.sh", "no such command here: ./anything.sh"),
+        (
+            "sysctl tcpclose.nonsense=1",
+            "sysctl tcpclose.nonsense: there is no such setting; `tcpclose config` lists them",
+        ),
+        ("sysctl tcpclose.msl=long", "sysctl tcpclose.msl: expected a number, found 'long'"),
+        ("sysctl tcpclose.push=now", "sysctl tcpclose.push: expected one of buffer, write, burst, found 'now'"),
+        ("sysctl tcpclose.rto_min=9000000 tcpclose.rto_max=8000000", "rto_min (9000000 us) is longer than rto_max"),
+        ("sysctl tcpclose.rto_min=200000000 tcpclose.rto_max=300000000", ""),
+    ],
+)
+def test_commands_in_a_row_and_alternatives(command, message):
+    verdict = after(f"+0 `{command}`\n")
+    assert (message in verdict.message) if message else (verdict.message == "")
+    assert not verdict.unknown
+
+
+def test_a_shell_is_asked_for_products_and_for_the_initial_window():
+    text = '`sysctl -q net.ipv4.tcp_rmem="4096 131072 $((32*1024*1024))"\nip route change 192.0.2.0/24 initcwnd 4`\n'
+    text += OPENED.replace("wscale 8", "wscale 10") + "+0 write(4, ..., 9000) = 9000\n+0 > P. 1:4001(4000) ack 1\n"
+    text = text.replace("mss 1460,sackOK", "mss 1000,sackOK") + "+.1 < . 1:1(0) ack 1001 win 257\n"
+    assert run(f"{text}+0 > P. 4001:6001(2000) ack 1\n").message == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("--tolerance_usecs=abc", "x.pkt:1:1: --tolerance_usecs: expected a number, found 'abc'"),
+        ("`sysctl tcpclose.profile=moon`", "tcpclose.profile=moon: expected one of rfc9293, linux, bsd"),
+    ],
+)
+def test_what_is_wrong_before_the_first_event_is_told(text, message):
+    verdict = run_text(f"{text}\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n", "x.pkt")
+    assert verdict.outcome == "failed"
+    assert message in verdict.message
+
+
+def test_a_script_may_name_its_profile_and_settings():
+    text = "`sysctl tcpclose.profile=rfc9293 tcpclose.mss=500`\n" + OPENED.split("+0 > S.")[0]
+    verdict = run_text(text + "+0 > S. 0:0(0) ack 1 <mss 500>\n", "x.pkt")
+    assert verdict.message == ""
+
+
+def test_a_message_that_is_not_understood_excuses_no_failure():
+    verdict = after("+0 %{ assert tcpi_state == 7, 'now %s' % tcpi_state.real }%\n")
+    assert (verdict.outcome, verdict.message) == (
+        "failed",
+        "x.pkt:8:1: assert tcpi_state == 7: 'now %s' % tcpi_state.real (tcpi_state is 1)",
+    )
+
+
+@pytest.mark.parametrize(("profile", "number"), [("linux", 111), ("bsd", 61)])
+def test_numbers_of_errors_are_those_of_the_stack(profile, number):
+    text = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 fcntl(3, F_SETFL, O_NONBLOCK) = 0\n"
+    text += "+0 connect(3, ..., ...) = -1 EINPROGRESS\n+0 > S 0:0(0) <...>\n+.1 < R. 0:0(0) ack 1 win 0\n"
+    text += "+0 getsockopt(3, SOL_SOCKET, SO_ERROR, [{}], [4]) = 0\n"
+    assert run(text.format(number), profile=profile).message == ""
+    assert "SO_ERROR: expected 5, got ECONNREFUSED" in run(text.format(5), profile=profile).message
+
+
+def test_how_large_packets_are_handed_in_is_not_our_segment_size():
+    assert run("--mss=1000\n" + OPENED).message == ""
+    assert run("--mtu=1200\n" + OPENED.replace("ack 1 <mss 1460", "ack 1 <mss 1160")).message == ""
+
+
+EPOLL = """\
++0 epoll_create(1) = 5
++0 epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLOUT%s, ptr=9}) = 0
++0 epoll_wait(5, {events=EPOLLOUT, ptr=9}, 1, 0) = 1
++0 epoll_wait(5, {events=EPOLLOUT, ptr=%d}, 1, 0) = 1
+"""
+
+
+def test_epoll_tells_what_it_was_given():
+    assert after(EPOLL % ("", 9)).message == ""
+    assert after(EPOLL % ("", 8)).message == "x.pkt:11:1: ptr: expected 8, got 9"
+    assert after(EPOLL % ("|EPOLLET", 9)).outcome == "skipped"

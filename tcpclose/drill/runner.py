@@ -73,7 +73,7 @@ def run_text(text: str, name: str, wishes: Wishes | None = None) -> Verdict:
     try:
         run = Run(script, name, wishes)
     except CommandError as error:
-        return Verdict(name, "failed", f"{name}:{script.first_place.line}:{script.first_place.column}: {error}")
+        return Verdict(name, "failed", f"{name}:1:1: {error}")
     try:
         run.play()
     except Unsupported as error:

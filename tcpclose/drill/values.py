@@ -79,11 +79,16 @@ def word(value: Value) -> str:
     raise Unsupported("an option or request that is no symbol")
 
 
-def member(value: Value, *names: str) -> Value:
-    """A member of a structure, which may lie in an array."""
+def structure(value: Value) -> Struct:
+    """A structure, which may lie in an array; an empty one for anything else."""
     if isinstance(value, Array) and len(value.items) == 1:
         value = value.items[0]
-    found = value.get(*names) if isinstance(value, Struct) else None
+    return value if isinstance(value, Struct) else Struct(())
+
+
+def member(value: Value, *names: str) -> Value:
+    """A member of a structure."""
+    found = structure(value).get(*names)
     if found is None:
         raise Mismatch(f"expected a structure with a member {names[0]}")
     return found
