@@ -135,9 +135,8 @@ _IGNORED = re.compile(
 _DROPS = re.compile(r"\btc\b.*(limit 0|netem)|\b(iptables|ip6tables|nft|pfctl|ipfw)\b.*(DROP|REJECT|deny|block)")
 _COUNTS = re.compile(r"\|\s*(e?grep|awk|wc)\b")
 _SCRIPTS = re.compile(
-    r"(source\s+|\.\s+|(ba)?sh\s+)?[\w./${}-]*(defaults|common|setup|cleanup|checksum\w*|sysctl_restore_[\w${}]*)\.sh\b.*"
-)
-    r"(source\s+|\.\s+|(ba)?sh\s+)?[\w./${}-]*(defaults|common|setup|cleanup|checksum\w*|sysctl_restore_[\w${}]*)\.sh\b.*"
+    r"(source\s+|\.\s+|(ba)?sh\s+)?[\w./${}-]*"
+    r"(defaults|common|setup|cleanup|checksum\w*|sysctl_restore_[\w${}]*)\.sh\b.*"
 )
 
 
