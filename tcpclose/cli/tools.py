@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tcpclose.cli.common import app, fail, print_json, print_table, with_bar
+from tcpclose.cli.common import app, fail, print_json, print_table
 
 
 @app.command()
@@ -103,59 +103,3 @@ def doctor(
         print_table(("", "what", "found"), rows)
         typer.echo(f"Runs on Mininet are {'possible' if possible else 'not possible: see each LACK'}.")
     raise typer.Exit(0 if possible else 1)
-
-
-@app.command()
-def drill(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Scripts, or folders to search for *.pkt.")],
-    profile: Annotated[
-        str, typer.Option(metavar="rfc9293|linux|bsd|auto", help="Whose settings; auto: the script's dialect tells.")
-    ] = "auto",
-    define: Annotated[
-        list[str] | None, typer.Option("-D", metavar="NAME=VALUE", help="Replace a word in all scripts.")
-    ] = None,
-    tolerance_usecs: Annotated[
-        int | None, typer.Option("--tolerance_usecs", min=0, help="Instead of what the scripts say.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
-    as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the verdicts as JSON.")] = None,
-    tap: Annotated[Path | None, typer.Option("--tap", metavar="FILE", help="Write them as TAP.")] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write them as JUnit's XML.")] = None,
-    trace: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the events of each script there.")] = None,
-) -> None:
-    """Run packetdrill scripts against our TCP, in virtual time. No shell and no Python of a script is run."""
-    from tcpclose.drill import collection
-    from tcpclose.drill.runner import Wishes
-
-    if profile not in ("rfc9293", "linux", "bsd", "auto"):
-        fail(f"--profile {profile}: expected rfc9293, linux, bsd or auto", 2)
-    symbols = dict(_definition(word) for word in define or [])
-    wishes = Wishes(None if profile == "auto" else profile, tolerance_usecs, symbols)  # type: ignore[arg-type]
-    try:
-        scripts = collection.find_scripts(paths)
-        if trace is not None:
-            trace.mkdir(parents=True, exist_ok=True)
-        verdicts = []
-        for verdict in with_bar(collection.run_all(scripts, wishes, jobs), len(scripts), "drill"):
-            verdicts.append(verdict)
-            if verdict.outcome == "failed":
-                typer.echo(collection.complaint(verdict))
-            if trace is not None:
-                collection.write_trace(verdict, trace)
-        for file, form in ((as_json, "json"), (tap, "tap"), (junit, "junit")):
-            if file is not None:
-                file.write_text(collection.FORMATS[form](verdicts), "utf-8")
-    except (collection.CollectionError, OSError) as error:
-        fail(error, 2)
-    if unknown := dict.fromkeys(name for verdict in verdicts for name in verdict.unknown):
-        typer.echo(f"sysctls that mean nothing here: {', '.join(unknown)}", err=True)
-    typer.echo(collection.summary(verdicts))
-    if any(verdict.outcome == "failed" for verdict in verdicts):
-        raise typer.Exit(1)
-
-
-def _definition(word: str) -> tuple[str, str]:
-    name, equals, value = word.partition("=")
-    if not equals or not name.isidentifier():
-        fail(f"-D {word}: expected NAME=VALUE", 2)
-    return name, value
