@@ -1,0 +1,45 @@
+"""What `classify` answers is what the slow, plain reference answers, row by row, compiled or not.
+
+TCPCLOSE_CAPTURES=100000 ./lab test -k test_reference    as many captures, instead of a few hundred
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from captures import captures, write
+from hypothesis import HealthCheck, given, settings
+from zeek_reference import Packet
+
+from tcpclose.classify import files
+from tcpclose.classify.files import blocks
+from tcpclose.classify.packets import CHECK_BAD, CHECK_GOOD, Packets
+
+MANY = settings(
+    max_examples=int(os.environ.get("TCPCLOSE_CAPTURES", "300")),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.fixture(params=[True, False], ids=["compiled", "plain"])
+def mode(request, monkeypatch) -> None:
+    """Small captures as big ones are read, and as small ones."""
+    monkeypatch.setattr(files, "_SMALL", 0 if request.param else 2**30)
+
+
+@MANY
+@given(packets=captures())
+def test_captures_are_read_as_they_were_written(packets: list[Packet], mode: None, tmp_path: Path) -> None:
+    path = write(packets, tmp_path / "capture.pcap")
+    told = ("number", "time", "seq", "ack", "flags", "window", "broken")
+    found = [
+        dict(zip(Packets._fields, row, strict=True))
+        for block in blocks(path)
+        for row in zip(*(column.tolist() for column in block.packets), strict=True)
+    ]
+    for packet, row in zip(packets, found, strict=True):
+        assert [row[name] for name in told] == [getattr(packet, name) for name in told]
+        if not packet.broken:
+            assert (row["length"], row["check"]) == (packet.length, CHECK_BAD if packet.bad else CHECK_GOOD)
