@@ -30,7 +30,7 @@ def mode(request, monkeypatch) -> None:
 
 
 @MANY
-@given(packets=captures())
+@given(packets=captures)
 def test_captures_are_read_as_they_were_written(packets: list[Packet], mode: None, tmp_path: Path) -> None:
     path = write(packets, tmp_path / "capture.pcap")
     told = ("number", "time", "seq", "ack", "flags", "window", "broken")
