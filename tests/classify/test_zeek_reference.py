@@ -41,7 +41,7 @@ SENTENCES = [
     (">S <S. 5s >.", "S1 ShA"),
     (OPEN + ">F. <F. 4.9s >.", "SF ShAFf"),
     (OPEN + ">F. <F. 5s >.", "SF ShAFf, OTH A"),
-    (OPEN + "<R 4s <. 4s <.", "RSTR ShAra"),
+    (OPEN + "<R 4s <. 4s <.", "RSTR ShAra, OTH A"),
     (OPEN + ">F. 299s <F.", "SF ShAFf"),
     (OPEN + "299s >P9. 299s <.", "S1 ShADa"),
     (OPEN + "300s >P9.", "S1 ShA, OTH D"),

@@ -9,7 +9,7 @@ Sequence numbers are counted from an endpoint's first one, and unwrapped: plain 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -25,7 +25,7 @@ LIKELY_SERVER_PORTS = frozenset([
 # fmt: on
 PATIENT_PORTS = {21, 22, 23, 513}
 
-ATTEMPT, CLOSE_DELAY = 5 * SECOND, 5 * SECOND
+ATTEMPT, CLOSE_DELAY, LINGER, SESSION_TIMER = 5 * SECOND, 5 * SECOND, 5 * SECOND, 6 * SECOND
 IDLE_IN_HANDSHAKE, IDLE, IDLE_PATIENT = 60 * SECOND, 300 * SECOND, 3600 * SECOND
 
 
@@ -47,7 +47,7 @@ End = tuple[str, int]
 
 @dataclass(frozen=True)
 class Packet:
-    """A TCP packet. `bad`: its checksum is known to be wrong; `broken`: its header is impossible."""
+    """A TCP packet. `bad`: its checksum is wrong; `broken`: its header is impossible; `cut`: captured in part."""
 
     number: int
     time: int
@@ -60,6 +60,7 @@ class Packet:
     window: int = 1000
     bad: bool = False
     broken: bool = False
+    cut: bool = False
 
     @property
     def pure_syn(self) -> bool:
@@ -96,26 +97,24 @@ def signed(difference: int) -> int:
 class Endpoint:
     state: State = INACTIVE
     before: State = INACTIVE  # the state before this one
-    closed: bool = False  # a FIN or RST of it was processed
+    closed: bool = False  # a FIN or RST of it was processed, and nothing of it was pending
     start: int | None = None  # its initial sequence number, of which `high` and all below count
     high: int = 0  # the highest end of what it sent
     acked: int = 0  # the highest acknowledgment of it
-    fin_seen: bool = False
+    fin: int | None = None  # where its last FIN was
+    resets: bool = False  # it has sent a RST
     contiguous: int = 1  # everything before was seen, or acknowledged
     seen: list[tuple[int, int]] = field(default_factory=list)  # text beyond that, from and to
-    fins: set[int] = field(default_factory=set)  # where FINs were
-    letters: dict[str, int] = field(default_factory=dict)  # slot of history -> the last relative sequence number
+    letters: dict[str, int | None] = field(default_factory=dict)  # slot of history -> the last relative sequence number
     counts: dict[str, int] = field(default_factory=dict)  # letter that counts events -> how many
 
     def enter(self, state: State) -> None:
         if state is not self.state:
             self.before, self.state = self.state, state
-        if state in (CLOSED, RESET):
-            self.closed = True
 
-    def begin(self, start: int) -> None:
-        self.start, self.high, self.acked, self.contiguous = start % 2**32, 0, 0, 1
-        self.seen, self.fins = [], set()
+    def begin(self, start: int, high: int) -> None:
+        self.start, self.high, self.acked = start % 2**32, high, 0
+        self.contiguous, self.seen = 1, []
 
     def relative(self, seq: int, near: int) -> int:
         assert self.start is not None
@@ -125,12 +124,7 @@ class Endpoint:
     def size(self) -> int:
         octets = max(self.high, self.acked) if self.start is not None else 0
         octets -= octets > 0  # the SYN
-        return octets - (octets > 0 and self.fin_seen)
-
-    @property
-    def pending(self) -> bool:
-        """Text is there that could not be delivered, as something before it is missing."""
-        return any(to > self.contiguous for _, to in self.seen)
+        return octets - (octets > 0 and self.fin is not None)
 
     @property
     def has_stream(self) -> bool:
@@ -139,32 +133,10 @@ class Endpoint:
 
     def advance(self) -> None:
         """What was seen and follows without a hole is delivered."""
-        moved = True
-        while moved:
-            moved = False
-            for begin, to in self.seen:
-                if begin <= self.contiguous < to:
-                    self.contiguous, moved = to, True
+        for begin, to in sorted(self.seen):
+            if begin <= self.contiguous:
+                self.contiguous = max(self.contiguous, to)
         self.seen = [(begin, to) for begin, to in self.seen if to > self.contiguous]
-
-    def acknowledge_up_to(self, ack: int) -> bool:
-        """Everything before `ack` has arrived, seen or not. Was there something that was never seen?"""
-        if ack <= self.contiguous:
-            return False
-        missing = self.has_hole_before(ack)
-        self.contiguous = ack
-        self.advance()
-        return missing
-
-    def has_hole_before(self, ack: int) -> bool:
-        place = self.contiguous
-        known = [*self.seen, *((fin, fin + 1) for fin in self.fins)]
-        while place < ack:
-            further = [to for begin, to in known if begin <= place < to]
-            if not further:
-                return True
-            place = max(further)
-        return False
 
 
 class Connection:
@@ -176,7 +148,8 @@ class Connection:
         self.orig, self.resp = Endpoint(), Endpoint()
         self.history = ""
         self.attempt: int | None = None  # when the originator asked
-        self.finished = False
+        self.delete: int | None = None  # when it is removed, as all is over
+        self.check = packet.time + LINGER
         self.beyond_handshake = False
         self.was_established = False
         if not packet.pure_syn and packet.src[1] in ports:
@@ -207,24 +180,32 @@ class Connection:
             return False
         if packet.flags & ACK and self.orig.state is not INACTIVE:
             return False
-        if any(end.closed and not end.pending for end in (self.orig, self.resp)):
+        if self.orig.closed or self.resp.closed:
             return True
         return packet.seq != self.orig.start
 
     # ---- when it ends
 
-    @property
-    def removed_at(self) -> int:
-        """When a timer removes it, if nothing more happens."""
-        if self.finished:
-            return self.last + CLOSE_DELAY
+    def is_removed(self, now: int) -> bool:
+        """Has one of its timers removed it?"""
         idle = IDLE if self.beyond_handshake else IDLE_IN_HANDSHAKE
         if self.was_established and self.ends[1][1] in PATIENT_PORTS:
             idle = IDLE_PATIENT
         times = [self.last + idle]
+        if self.delete is not None:
+            times.append(self.delete)
         if self.attempt is not None and self.orig.state in (SYN_SENT, SYN_ACK_SENT) and self.resp.state is INACTIVE:
             times.append(self.attempt + ATTEMPT)
-        return min(times)
+        return now >= min(times) or self.is_given_up(now)
+
+    def is_given_up(self, now: int) -> bool:
+        """The check every six seconds of a connection of which one side has closed."""
+        if now < self.check:
+            return False
+        self.check = now + SESSION_TIMER
+        states = {self.orig.state, self.resp.state}
+        closed = self.orig.closed or self.resp.closed
+        return closed and now > self.last + LINGER and (states == {CLOSED} or bool(states & {RESET, INACTIVE}))
 
     # ---- a packet
 
@@ -238,6 +219,7 @@ class Connection:
         if self.history == "H" and not packet.flags & (SYN | FIN | RST) and (packet.length or packet.flags & ACK):
             self.flip()  # 2b
             self.history = "^h"
+            self.resp.enter(ESTABLISHED)  # SYN_ACK_SENT is a state of originators
             sender, peer = self.sides(packet)
         if not (self.orig.closed and self.resp.closed):
             self.last = packet.time
@@ -246,18 +228,24 @@ class Connection:
         self.numbers(packet, sender, peer)
         self.move(packet, sender, peer)
         if packet.flags & ACK and not packet.flags & RST:  # the acknowledgment of a RST is not believed
-            self.acknowledged(packet, peer)
+            self.acknowledged(packet, sender, peer)
+        self.text(packet, sender)
+        self.close(sender, peer, by_reset=bool(packet.flags & RST))
+        self.close(peer, sender)
         states = {self.orig.state, self.resp.state}
         self.beyond_handshake |= not states <= HANDSHAKE
         self.was_established |= states == {ESTABLISHED}
 
     def begin_sequences(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> None:
-        """Initial numbers: as if there had been a SYN where none was seen."""
+        """Initial numbers: as if there had been a SYN where none was seen. A SYN with another number is believed."""
+        syn = packet.flags & SYN
+        resurrected = sender.state is RESET and sender.before is INACTIVE
         if sender.state is INACTIVE:
-            sender.begin(packet.seq if packet.flags & SYN else packet.seq - 1)
-            sender.high = 0 if packet.flags & SYN else 1
+            sender.begin(packet.seq if syn else packet.seq - 1, 0 if syn else 1)
+        elif syn and packet.seq != sender.start and (sender.state not in (CLOSED, RESET) or resurrected):
+            sender.begin(packet.seq, 0)
         if packet.flags & ACK and not packet.flags & RST and peer.start is None:
-            peer.begin(packet.ack - 1)
+            peer.begin(packet.ack - 1, 0)
 
     # ---- history (6)
 
@@ -269,7 +257,7 @@ class Connection:
         slot = slot or letter
         if slot not in sender.letters or sender.letters[slot] != relative:
             self.letter(letter, sender)
-        sender.letters[slot] = relative  # type: ignore[assignment]
+        sender.letters[slot] = relative
 
     def count(self, letter: str, sender: Endpoint) -> None:
         """At the 1st, 10th, 100th ... event."""
@@ -298,41 +286,68 @@ class Connection:
     # ---- sequence numbers (7)
 
     def numbers(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> None:
+        """Seven, and T. Numbers of SYN and RST that jump are not believed, nor any after a RST."""
         end = sender.relative(packet.end, sender.high)
-        begin = end - (packet.end - packet.seq)
-        if packet.length and end <= sender.high:
-            self.count("T", sender)
-        too_far = packet.flags & (SYN | RST) and abs(end - sender.high) > TOO_LARGE_JUMP
-        if end > sender.high and not too_far:
-            sender.high = end
         if packet.flags & FIN:
-            sender.fin_seen = True
-            sender.fins.add(end - 1)
-        if packet.length and not packet.flags & RST:
-            begin += bool(packet.flags & SYN)
-            sender.seen.append((begin, begin + packet.length))
+            sender.fin = end - 1
+        sender.resets |= bool(packet.flags & RST)
+        if packet.flags & (SYN | RST) and abs(end - sender.high) > TOO_LARGE_JUMP:
+            return
+        if packet.flags & FIN and sender.high == 1:
+            sender.high = end % 2**32  # the text between SYN and FIN may be more than 2 GB
+        elif sender.state is RESET:
+            return
+        elif end > sender.high:
+            sender.high = end
+        elif packet.length:
+            self.count("T", sender)
+
+    def text(self, packet: Packet, sender: Endpoint) -> None:
+        """Text that was captured in part was not seen."""
+        if packet.length and not packet.flags & RST and not packet.cut:
+            begin = sender.relative(packet.seq, sender.high) + bool(packet.flags & SYN)
+            if begin >= 1:
+                sender.seen.append((begin, begin + packet.length))
             sender.advance()
 
-    def acknowledged(self, packet: Packet, peer: Endpoint) -> None:
+    def acknowledged(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> None:
         ack = peer.relative(packet.ack, peer.acked)
-        peer.acked = max(peer.acked, ack)
-        if peer.acknowledge_up_to(ack) and self.orig.has_stream and self.resp.has_stream:
+        if packet.ack or ack - peer.acked <= TOO_LARGE_JUMP:  # else more likely broken than large
+            peer.acked = max(peer.acked, ack)
+        if peer.fin is not None:
+            ack = min(ack, peer.fin)
+        if ack <= peer.contiguous:
+            return
+        # Where only SYN, FIN and RST are captured there is no text, and no gap.
+        over = any(end.fin is not None or end.resets for end in (sender, peer))
+        filtered = peer.contiguous == 1 and over
+        if sender.has_stream and peer.has_stream and not filtered:
             self.count("G", peer)
+        peer.contiguous = ack
+        peer.advance()
 
     # ---- states (4)
 
     def move(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> None:
+        flags = packet.flags
         if sender.state is INACTIVE:
             self.from_inactive(packet, sender, peer)
         elif sender.state in (SYN_SENT, SYN_ACK_SENT):
-            if packet.flags & FIN:
-                self.close(sender, peer)
-            if packet.flags & RST:
-                self.reset(sender)
+            if flags & FIN:
+                sender.enter(CLOSED)
+            if flags & RST:
+                sender.enter(RESET)
         elif sender.state in (ESTABLISHED, PARTIAL):
-            self.from_established(packet, sender, peer)
-        elif sender.state is CLOSED and packet.flags & RST and peer.state is not CLOSED:
-            self.reset(sender)
+            if packet.pure_syn and sender.state is PARTIAL and peer.state is INACTIVE:
+                sender.enter(SYN_SENT)
+            if flags & FIN and not flags & RST:
+                sender.enter(CLOSED)
+                if peer.state is RESET and peer.before is CLOSED:
+                    peer.enter(CLOSED)
+            if flags & RST:
+                sender.enter(RESET)
+        elif sender.state is CLOSED and flags & RST and peer.state is not CLOSED:
+            sender.enter(RESET)
 
     def from_inactive(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> None:
         flags = packet.flags
@@ -349,9 +364,9 @@ class Connection:
                 if peer.state is SYN_SENT:
                     peer.enter(ESTABLISHED)
         if flags & FIN:
-            self.close(sender, peer)
+            sender.enter(CLOSED)
         if flags & RST:
-            self.reset(sender)
+            sender.enter(RESET)
         if not flags & (SYN | FIN | RST):
             empty_ack = flags & ACK and not packet.length
             if sender is self.resp and peer.state is SYN_SENT and empty_ack:
@@ -361,25 +376,14 @@ class Connection:
             else:
                 sender.enter(PARTIAL)
 
-    def from_established(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> None:
-        flags = packet.flags
-        if packet.pure_syn and sender.state is PARTIAL and peer.state is INACTIVE:
-            sender.enter(SYN_SENT)
-            self.attempt = packet.time
-        if flags & FIN and not flags & RST:
-            self.close(sender, peer)
-            if peer.state is RESET and peer.before is CLOSED:
-                peer.enter(CLOSED)
-        if flags & RST:
-            self.reset(sender)
-
-    def close(self, sender: Endpoint, peer: Endpoint) -> None:
-        sender.enter(CLOSED)
-        self.finished |= peer.closed or peer.state is INACTIVE
-
-    def reset(self, sender: Endpoint) -> None:
-        sender.enter(RESET)
-        self.finished = True
+    def close(self, end: Endpoint, peer: Endpoint, by_reset: bool = False) -> None:
+        """A FIN or RST counts when nothing is pending: all was delivered, or after a RST nobody waits for it."""
+        pending = end.contiguous + 1 < end.high and RESET not in (end.state, peer.state)
+        if end.state not in (CLOSED, RESET) or pending or (end.closed and not by_reset):
+            return
+        end.closed = True
+        if end.state is RESET or peer.closed or peer.state is INACTIVE:
+            self.delete = min(self.last + CLOSE_DELAY, self.delete or self.last + CLOSE_DELAY)
 
     # ---- the row
 
@@ -424,12 +428,14 @@ def rows(
 
 def _rows(packets: Iterable[Packet], ports: frozenset[int], ignore_checksums: bool) -> Iterator[Row]:
     entries: dict[frozenset[End], Connection] = {}
+    clock = 0
     for packet in packets:
+        clock = max(clock, packet.time)  # it never goes back
         for key, entry in list(entries.items()):
-            if packet.time >= entry.removed_at:
+            if entry.is_removed(clock):
                 yield entries.pop(key).row()
-        if ignore_checksums and packet.bad:
-            packet = Packet(**{**vars(packet), "bad": False})
+        if ignore_checksums:
+            packet = replace(packet, bad=False)
         key = frozenset((packet.src, packet.dst))
         if key in entries and entries[key].is_reused_by(packet):
             yield entries.pop(key).row()
