@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from captures import captures, write
 from hypothesis import HealthCheck, given, settings
-from zeek_reference import Packet
+from zeek_reference import Packet, Row, rows
 
-from tcpclose.classify import files
+from tcpclose.classify import classify, files
 from tcpclose.classify.files import blocks
 from tcpclose.classify.packets import CHECK_BAD, CHECK_GOOD, Packets
 
@@ -43,3 +43,27 @@ def test_captures_are_read_as_they_were_written(packets: list[Packet], mode: Non
         assert [row[name] for name in told] == [getattr(packet, name) for name in told]
         if not packet.broken:
             assert (row["length"], row["check"]) == (packet.length, CHECK_BAD if packet.bad else CHECK_GOOD)
+
+
+def told(path: Path) -> list[Row]:
+    """What `classify` says, as the reference says it."""
+    return [
+        Row(
+            one.number,
+            (one.src, one.sport),
+            (one.dst, one.dport),
+            one.start,
+            one.duration,
+            one.orig_bytes,
+            one.resp_bytes,
+            one.conn_state,
+            one.history,
+        )
+        for one in classify(path)
+    ]
+
+
+@MANY
+@given(packets=captures)
+def test_classify_says_what_the_reference_says(packets: list[Packet], mode: None, tmp_path: Path) -> None:
+    assert told(write(packets, tmp_path / "capture.pcap")) == rows(packets)

@@ -15,6 +15,7 @@ from enum import Enum, auto
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 SECOND = 1_000_000_000
 TOO_LARGE_JUMP = 2**20
+INITIAL_WINDOW = 16_384
 
 # fmt: off
 LIKELY_SERVER_PORTS = frozenset([
@@ -67,10 +68,10 @@ class Packet:
         return bool(self.flags & SYN) and not self.flags & ACK
 
     @property
-    def end(self) -> int:
-        """The sequence number behind the packet. Payload of a RST is not part of the stream."""
+    def size(self) -> int:
+        """In sequence numbers. Payload of a RST is not part of the stream."""
         payload = 0 if self.flags & RST else self.length
-        return self.seq + payload + bool(self.flags & SYN) + bool(self.flags & FIN)
+        return payload + bool(self.flags & SYN) + bool(self.flags & FIN)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Endpoint:
     resets: bool = False  # it has sent a RST
     contiguous: int = 1  # everything before was seen, or acknowledged
     seen: list[tuple[int, int]] = field(default_factory=list)  # text beyond that, from and to
+    skips: bool = False  # too much stood beyond a hole of which nothing was ever acknowledged
     letters: dict[str, int | None] = field(default_factory=dict)  # slot of history -> the last relative sequence number
     counts: dict[str, int] = field(default_factory=dict)  # letter that counts events -> how many
 
@@ -120,9 +122,10 @@ class Endpoint:
         assert self.start is not None
         return near + signed(seq - self.start - near)
 
-    @property
-    def size(self) -> int:
-        octets = max(self.high, self.acked) if self.start is not None else 0
+    def size(self, peer: Endpoint) -> int:
+        octets = max(self.high, self.acked)
+        if self.before is SYN_SENT and self.state is RESET and peer.state is INACTIVE and self.acked not in (0, 1):
+            return 0  # a half-open connection was discovered: that ACK was for the one before
         octets -= octets > 0  # the SYN
         return octets - (octets > 0 and self.fin is not None)
 
@@ -137,6 +140,9 @@ class Endpoint:
             if begin <= self.contiguous:
                 self.contiguous = max(self.contiguous, to)
         self.seen = [(begin, to) for begin, to in self.seen if to > self.contiguous]
+        beyond = {octet for begin, to in self.seen for octet in range(begin, to)}
+        if self.acked <= 1 and len(beyond) > INITIAL_WINDOW:
+            self.skips, self.seen = True, []
 
 
 class Connection:
@@ -287,7 +293,7 @@ class Connection:
 
     def numbers(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> None:
         """Seven, and T. Numbers of SYN and RST that jump are not believed, nor any after a RST."""
-        end = sender.relative(packet.end, sender.high)
+        end = sender.relative(packet.seq, sender.high) + packet.size
         if packet.flags & FIN:
             sender.fin = end - 1
         sender.resets |= bool(packet.flags & RST)
@@ -304,7 +310,7 @@ class Connection:
 
     def text(self, packet: Packet, sender: Endpoint) -> None:
         """Text that was captured in part was not seen."""
-        if packet.length and not packet.flags & RST and not packet.cut:
+        if packet.length and not packet.flags & RST and not packet.cut and not sender.skips:
             begin = sender.relative(packet.seq, sender.high) + bool(packet.flags & SYN)
             if begin >= 1:
                 sender.seen.append((begin, begin + packet.length))
@@ -316,7 +322,7 @@ class Connection:
             peer.acked = max(peer.acked, ack)
         if peer.fin is not None:
             ack = min(ack, peer.fin)
-        if ack <= peer.contiguous:
+        if ack <= peer.contiguous or peer.skips:
             return
         # Where only SYN, FIN and RST are captured there is no text, and no gap.
         over = any(end.fin is not None or end.resets for end in (sender, peer))
@@ -363,6 +369,7 @@ class Connection:
                 sender.enter(ESTABLISHED)
                 if peer.state is SYN_SENT:
                     peer.enter(ESTABLISHED)
+            self.was_established |= sender.state is peer.state is ESTABLISHED
         if flags & FIN:
             sender.enter(CLOSED)
         if flags & RST:
@@ -378,7 +385,7 @@ class Connection:
 
     def close(self, end: Endpoint, peer: Endpoint, by_reset: bool = False) -> None:
         """A FIN or RST counts when nothing is pending: all was delivered, or after a RST nobody waits for it."""
-        pending = end.contiguous + 1 < end.high and RESET not in (end.state, peer.state)
+        pending = end.contiguous + 1 < end.high and not end.skips and RESET not in (end.state, peer.state)
         if end.state not in (CLOSED, RESET) or pending or (end.closed and not by_reset):
             return
         end.closed = True
@@ -387,11 +394,15 @@ class Connection:
 
     # ---- the row
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return self.orig.size(self.resp), self.resp.size(self.orig)
+
     def conn_state(self) -> str:
         orig, resp = self.orig.state, self.resp.state
         orig_inactive, resp_inactive = (state in (INACTIVE, PARTIAL) for state in (orig, resp))
         if resp is RESET:
-            if orig in (SYN_SENT, SYN_ACK_SENT) or (orig is RESET and not self.orig.size and not self.resp.size):
+            if orig in (SYN_SENT, SYN_ACK_SENT) or (orig is RESET and not any(self.sizes)):
                 return "REJ"
             return "RSTRH" if orig_inactive else "RSTR"
         if orig is RESET:
@@ -415,7 +426,7 @@ class Connection:
 
     def row(self) -> Row:
         duration = self.last - self.first or None
-        sizes = (self.orig.size, self.resp.size) if duration else (None, None)
+        sizes = self.sizes if duration else (None, None)
         return Row(self.number, *self.ends, self.first, duration, *sizes, self.conn_state(), self.history)
 
 
