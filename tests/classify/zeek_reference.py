@@ -231,11 +231,12 @@ class Connection:
             self.last = packet.time
         self.begin_sequences(packet, sender, peer)
         self.letters_of(packet, sender, peer)
-        self.numbers(packet, sender, peer)
+        start = sender.relative(packet.seq, sender.high)
+        self.numbers(packet, sender, start + packet.size)
         self.move(packet, sender, peer)
         if packet.flags & ACK and not packet.flags & RST:  # the acknowledgment of a RST is not believed
             self.acknowledged(packet, sender, peer)
-        self.text(packet, sender)
+        self.text(packet, sender, start + bool(packet.flags & SYN))
         self.close(sender, peer, by_reset=bool(packet.flags & RST))
         self.close(peer, sender)
         states = {self.orig.state, self.resp.state}
@@ -291,9 +292,8 @@ class Connection:
 
     # ---- sequence numbers (7)
 
-    def numbers(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> None:
+    def numbers(self, packet: Packet, sender: Endpoint, end: int) -> None:
         """Seven, and T. Numbers of SYN and RST that jump are not believed, nor any after a RST."""
-        end = sender.relative(packet.seq, sender.high) + packet.size
         if packet.flags & FIN:
             sender.fin = end - 1
         sender.resets |= bool(packet.flags & RST)
@@ -308,10 +308,9 @@ class Connection:
         elif packet.length:
             self.count("T", sender)
 
-    def text(self, packet: Packet, sender: Endpoint) -> None:
+    def text(self, packet: Packet, sender: Endpoint, begin: int) -> None:
         """Text that was captured in part was not seen."""
         if packet.length and not packet.flags & RST and not packet.cut and not sender.skips:
-            begin = sender.relative(packet.seq, sender.high) + bool(packet.flags & SYN)
             if begin >= 1:
                 sender.seen.append((begin, begin + packet.length))
             sender.advance()
