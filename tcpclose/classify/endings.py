@@ -124,8 +124,8 @@ def judge(codes: Sequence[int], standing: Standing) -> Ending:
     """The verdict on the events of a connection."""
     events = [Noted(place, code) for place, code in enumerate(codes)]
     story = _Story(events, standing)
-    states = states_of(events)
     kind, evidence = story.kind()
+    states = states_of(events, crossing=evidence if kind == "simultaneous" else [])
     cause, confidence, more = story.cause(kind)
     first = story.first_end
     return Ending(
@@ -368,8 +368,11 @@ class _Numbers:
         return self.acked[peer]
 
 
-def states_of(events: Sequence[Noted]) -> tuple[str, str]:
-    """The states that each end passed, as the machine's rows say: `"SYN-SENT ESTABLISHED CLOSE-WAIT"`."""
+def states_of(events: Sequence[Noted], crossing: Sequence[int] = ()) -> tuple[str, str]:
+    """The states that each end passed, as the machine's rows say: `"SYN-SENT ESTABLISHED CLOSE-WAIT"`.
+
+    `crossing` are the places of two FINs of which neither acknowledges the other: both arrive after both were sent.
+    """
     ends = (Observer(), Observer())
     numbers = _Numbers()
     passed: tuple[list[str], list[str]] = ([], [])
@@ -378,8 +381,19 @@ def states_of(events: Sequence[Noted]) -> tuple[str, str]:
         heard = all(later.side == event.side for later in packets[place + 1 :])
         segment = numbers.segment(event, heard)
         ends[event.side].sent(segment, place)
-        ends[1 - event.side].received(segment, place)
-        for end, states in zip(ends, passed, strict=True):
-            if steps := end.news():  # what one segment leads through is one step: only the last state can be seen
-                states.append(steps[-1].new.value)
+        if event.place in crossing[:1]:
+            late = segment
+        else:
+            ends[1 - event.side].received(segment, place)
+        _look(ends, passed)
+        if event.place in crossing[1:]:
+            ends[event.side].received(late, place)
+            _look(ends, passed)
     return " ".join(passed[0]), " ".join(passed[1])
+
+
+def _look(ends: tuple[Observer, Observer], passed: tuple[list[str], list[str]]) -> None:
+    """What one segment leads through is one step: only the last state can be seen."""
+    for end, states in zip(ends, passed, strict=True):
+        if steps := end.news():
+            states.append(steps[-1].new.value)

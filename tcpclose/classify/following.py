@@ -11,7 +11,7 @@ import numpy as np
 from . import table as t
 from .compiled import kernel, ready
 from .noting import BROKEN, FROM_B, HARD, ICMP, describe, note, record
-from .packets import CHECK_BAD, Block, IcmpErrors, Packets
+from .packets import Block, IcmpErrors, Packets
 from .rules import (
     AT_END,
     BY_REUSE,
@@ -75,12 +75,7 @@ def take(table: Table, packets: Packets, i: int, clock: Any, later: Any, is_serv
     row = find(table, packets, i, hashed)
     if row >= 0:
         why = overdue(rows, row, clock, later, i, int(clock[i]))
-        if (
-            why == AT_END
-            and not packets.broken[i]
-            and packets.check[i] != CHECK_BAD
-            and is_reuse(rows, row, flags, int(packets.seq[i]))
-        ):
+        if why == AT_END and is_reuse(rows, row, packets, i):
             why = BY_REUSE
         if why != AT_END:
             close_row(table, row, why)

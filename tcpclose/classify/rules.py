@@ -171,8 +171,11 @@ def history(table: Table, row: int, e: int, p: int, flags: int, seq: int, length
 
 
 @kernel
-def begin(rows: Any, row: int, e: int, start: int, high: int) -> None:
-    """The end's numbers count from `start`."""
+def begin(table: Table, row: int, e: int, start: int, high: int) -> None:
+    """The end's numbers count from `start`, and what was seen before is of no use."""
+    rows = table.rows
+    give_up_blocks(table, row, e)
+    rows[row, e + REASSEMBLED] = 1
     rows[row, e + BEGUN] = 1
     rows[row, e + START_SEQ] = start & _MASK
     rows[row, e + HIGH] = high
@@ -180,14 +183,15 @@ def begin(rows: Any, row: int, e: int, start: int, high: int) -> None:
 
 
 @kernel
-def begin_end(rows: Any, row: int, e: int, flags: int, seq: int) -> None:
+def begin_end(table: Table, row: int, e: int, flags: int, seq: int) -> None:
     """What its first packet, or a SYN that jumps, says of the sender's initial number."""
+    rows = table.rows
     state = rows[row, e + STATE]
     if state == INACTIVE:
         if flags & SYN:
-            begin(rows, row, e, seq, 0)
+            begin(table, row, e, seq, 0)
         else:  # as if there had been a SYN in front of it
-            begin(rows, row, e, seq - 1, 1)
+            begin(table, row, e, seq - 1, 1)
     elif (
         flags & SYN
         and seq != rows[row, e + START_SEQ]
@@ -196,7 +200,7 @@ def begin_end(rows: Any, row: int, e: int, flags: int, seq: int) -> None:
             or (state == RESET and rows[row, e + BEFORE] == INACTIVE)
         )
     ):
-        begin(rows, row, e, seq, 0)
+        begin(table, row, e, seq, 0)
 
 
 @kernel
@@ -312,7 +316,9 @@ def keep(table: Table, row: int, e: int, start: int, stop: int) -> None:
 
 @kernel
 def pending(rows: Any, row: int, e: int) -> bool:
-    """Not all that the end sent was seen or acknowledged; its FIN does not count."""
+    """Not all that the end sent was seen or acknowledged; its FIN does not count. After a RST nobody waits for it."""
+    if rows[row, ENDS + STATE] == RESET or rows[row, ENDS + END + STATE] == RESET:
+        return False
     return bool(not rows[row, e + SKIPS] and rows[row, e + REASSEMBLED] + 1 < rows[row, e + HIGH])
 
 
@@ -339,9 +345,10 @@ def flip(table: Table, row: int) -> None:
 
 
 @kernel
-def is_reuse(rows: Any, row: int, flags: int, seq: int) -> bool:
+def is_reuse(rows: Any, row: int, packets: Packets, i: int) -> bool:
     """Does this packet of the same two sockets begin a new connection?"""
-    if not flags & SYN:
+    flags, seq = int(packets.flags[i]), int(packets.seq[i])
+    if not flags & SYN or packets.broken[i] or packets.check[i] == CHECK_BAD:
         return False
     o = ENDS + END * rows[row, ORIGINATOR]
     r = 2 * ENDS + END - o
@@ -351,6 +358,7 @@ def is_reuse(rows: Any, row: int, flags: int, seq: int) -> bool:
         return True
     reversed_handshake = (
         not flags & ACK
+        and side_of(rows, row, packets, i) == r
         and rows[row, o + STATE] == SYN_ACK_SENT
         and rows[row, r + STATE] == INACTIVE
         and rows[row, r + BEGUN]
@@ -421,8 +429,9 @@ def move_inactive(
         else:
             if not flags & ACK and peer == SYN_ACK_SENT and seq == rows[row, e + START_SEQ]:
                 flip(table, row)  # 2c: SYN and SYN-ACK changed places on the way
+                enter(rows, row, p, ESTABLISHED)
             enter(rows, row, e, ESTABLISHED)
-            if peer in (SYN_SENT, SYN_ACK_SENT):
+            if peer == SYN_SENT:
                 enter(rows, row, p, ESTABLISHED)
     if flags & FIN:
         enter(rows, row, e, CLOSED)
@@ -469,7 +478,7 @@ def process(table: Table, row: int, packets: Packets, i: int) -> bool:
     if not (rows[row, e + CLOSED_SEEN] and rows[row, p + CLOSED_SEEN]):
         rows[row, LAST] = time
     seq = int(packets.seq[i])
-    begin_end(rows, row, e, flags, seq)
+    begin_end(table, row, e, flags, seq)
     start = rows[row, e + HIGH] + signed(seq - rows[row, e + START_SEQ] - rows[row, e + HIGH])
     history(table, row, e, p, flags, start, length, int(packets.window[i]), who)
     size = (0 if flags & RST else length) + (flags >> 1 & 1) + (flags & 1)
@@ -481,7 +490,7 @@ def process(table: Table, row: int, packets: Packets, i: int) -> bool:
     acks = flags & ACK and not flags & RST
     ack = int(packets.ack[i])
     if acks and not rows[row, p + BEGUN]:
-        begin(rows, row, p, ack - 1, 0)
+        begin(table, row, p, ack - 1, 0)
     relative = rows[row, p + ACKED] + signed(ack - rows[row, p + START_SEQ] - rows[row, p + ACKED])
     advance(table, row, e, flags, start + size, length, who)
     closed = move(table, row, e, p, flags, seq, length, time, who)
@@ -491,6 +500,8 @@ def process(table: Table, row: int, packets: Packets, i: int) -> bool:
         first = start + (flags >> 1 & 1)
         text(table, row, e, first, first + length)
     closing(rows, row, e, p, closed)
+    if not rows[row, p + CLOSED_SEEN]:  # what was pending may be acknowledged
+        closing(rows, row, p, e, False)
     return True
 
 
@@ -550,10 +561,8 @@ def overdue(rows: Any, row: int, clock: Any, later: Any, place: int, now: int) -
 
 @kernel
 def is_given_up(rows: Any, row: int) -> bool:
-    """A side has closed, and both have, or one was reset or is silent; or nothing has ever happened."""
+    """A side has closed, and both have, or one was reset or is silent."""
     one, other = rows[row, ENDS + STATE], rows[row, ENDS + END + STATE]
-    if one == INACTIVE and other == INACTIVE:
-        return True
     if not (rows[row, ENDS + CLOSED_SEEN] or rows[row, ENDS + END + CLOSED_SEEN]):
         return False
     return bool((one == CLOSED and other == CLOSED) or RESET in (one, other) or INACTIVE in (one, other))

@@ -118,7 +118,7 @@ def check(block: Block, before: int) -> None:
         assert {len(column) for column in table} == {len(numbers)}
     packets = block.packets
     assert all(0 <= length < 2**18 for length in packets.length.tolist())
-    assert set(packets.check.tolist()) <= {0, 1, 2}
+    assert set(packets.check.tolist()) <= {0, 1, 2, 3}
     assert not (packets.check[packets.broken == 1]).any()
     assert block.latest is not None
     assert block.latest >= max(packets.time.tolist(), default=block.latest)
