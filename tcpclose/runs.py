@@ -48,16 +48,19 @@ class FolderError(RunError):
 
 
 def find_scenario(name: str) -> Path:
-    """The file of a scenario: a path, or the name of a lab (`labs/NAME/scenario.toml`).
+    """The file of a scenario: a path, or a lab by its name, or as much of the beginning as is enough.
 
     Raises `ScenarioError` when there is neither.
     """
     for path in (Path(name), Path(name) / "scenario.toml", LABS / name / "scenario.toml"):
         if path.exists() and not path.is_dir():
             return path
-    labs = ", ".join(sorted(path.parent.name for path in LABS.glob("*/scenario.toml")))
+    labs = {path.parent.name: path for path in sorted(LABS.glob("*/scenario.toml"))}
+    begun = [path for lab, path in labs.items() if name and lab.startswith(name)]
+    if len(begun) == 1:
+        return begun[0]
     what = "this folder has no scenario.toml, and there is" if Path(name).is_dir() else "there is no such file, and"
-    raise ScenarioError([f"{what} no such lab; the labs are {labs}"], name)
+    raise ScenarioError([f"{what} no such lab; the labs are {', '.join(labs)}"], name)
 
 
 def label_of(path: Path) -> str:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from tcpclose import runs
 from tcpclose.aside import aside
 from tcpclose.cli import app
-from tcpclose.scenario import Scenario
+from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.topology import load_network
 
 ROOT = Path(__file__).parent.parent
@@ -167,3 +167,14 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         unfinished.write_text(str(1 // 0))
     assert path.read_text() == "half"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_lab_is_found_by_enough_of_its_name():
+    assert (
+        runs.find_scenario("01")
+        == runs.find_scenario("01-four-way-close")
+        == runs.LABS / "01-four-way-close/scenario.toml"
+    )
+    for name in ("0", "", "99"):
+        with pytest.raises(ScenarioError, match="no such lab; the labs are 01-four-way-close, "):
+            runs.find_scenario(name)
