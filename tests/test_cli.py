@@ -132,18 +132,8 @@ def test_a_title_is_text_whatever_it_holds(tmp_path):
 
 
 def test_a_connection_that_exists_is_not_opened_again(tmp_path):
-    done = tcpclose(
-        "run",
-        "demo",
-        "--world",
-        "sim",
-        "--set",
-        "step.2.repeat=2",
-        "--set",
-        "step.2.every=1s",
-        "--out",
-        tmp_path / "run",
-    )
+    again = ("--set", "step.2.repeat=2", "--set", "step.2.every=1s")
+    done = tcpclose("run", "demo", "--world", "sim", *again, "--out", tmp_path / "run")
     assert done.exit_code == 0
     assert "h1 graceful: open was refused: error: connection already exists" in done.output
 

@@ -184,6 +184,7 @@ def test_each_incarnation_has_a_release_of_its_own() -> None:
     assert first.states["h2"] == ("SYN-RECEIVED", "ESTABLISHED", "CLOSED")
     assert second.states["h2"] == ("SYN-RECEIVED", "ESTABLISHED")
     assert first_releases(trace) == {"c1": first}
+    assert [flight for flight in flights(trace) if flight.retransmission] == []  # though its numbers begin as before
 
 
 def test_time_wait_counts_as_ended() -> None:

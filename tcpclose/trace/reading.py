@@ -168,7 +168,7 @@ def flights(trace: Trace) -> list[Flight]:
         if names.get(address(event.src)) == event.host
     }
     recent: dict[frozenset[str], str] = {}  # 4-tuple to the connection that used it last
-    numbers = _Numbers()
+    numbers, beginnings = _Numbers(), _first_syns(trace)
     result = []
     for journey in _journeys(trace):
         first = journey.seen[0]
@@ -181,7 +181,7 @@ def flights(trace: Trace) -> list[Flight]:
         pretended = speakers.get((first.connection, *_ends(first.connection, first))) if answered else None
         source = sent.host if sent else pretended or names.get(address(first.src), address(first.src))
         forged = sent is not None and names.get(address(first.src), source) != source
-        seq, ack, again = numbers.read(owner, source, first, forged)
+        seq, ack, again = numbers.read(owner, source, first, forged, id(sent) in beginnings)
         result.append(
             Flight(
                 connection=owner,
@@ -248,17 +248,17 @@ class _Numbers:
         self.sent_to: dict[tuple[str | None, str, str, str], int] = {}
 
     def read(
-        self, connection: str | None, source: str, segment: SegmentEvent, forged: bool
+        self, connection: str | None, source: str, segment: SegmentEvent, forged: bool, begins: bool
     ) -> tuple[int, int | None, bool]:
         """The segment's relative SEQ, its relative ACK if it has one, and whether it is a retransmission.
 
-        A forged SYN begins nothing.
+        A forged SYN begins nothing. One that `begins` a new incarnation may have the number of the old one.
         """
         bits = controls(segment)
         src, dst = _ends(connection, segment)
         this, other = (connection, src, dst), (connection, dst, src)
         here = (connection, source, src, dst)
-        if "SYN" in bits and not forged and self.iss.get(this) != segment.seq:  # a first SYN, or a new incarnation
+        if begins or ("SYN" in bits and not forged and self.iss.get(this) != segment.seq):
             self.iss[this] = segment.seq
             self.sent_to.pop(here, None)
         seq = seq_add(segment.seq, -self.iss.setdefault(this, segment.seq))
@@ -272,6 +272,20 @@ class _Numbers:
         if length and seq_diff(end, edge) > 0:
             self.sent_to[here] = end
         return seq, ack, again
+
+
+def _first_syns(trace: Trace) -> set[int]:
+    """The SYNs that begin an incarnation, by the identity of their events: the first after OPEN, or out of LISTEN."""
+    opening: set[tuple[str, str | None]] = set()
+    first = set()
+    for event in trace:
+        match event:
+            case Call(call="open", error=None) | Change(old=State.LISTEN.value):
+                opening.add((event.host, event.connection))
+            case Sent() if "SYN" in controls(event) and (event.host, event.connection) in opening:
+                opening.discard((event.host, event.connection))
+                first.add(id(event))
+    return first
 
 
 def _fired(trace: Trace) -> dict[int, list[Change]]:
