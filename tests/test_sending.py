@@ -62,6 +62,49 @@ def test_a_fin_is_acknowledged_at_once(play):
     p.sends("<SEQ=101><ACK=312><CTL=ACK>")
 
 
+def test_the_ack_of_a_fin_may_wait_for_the_close_that_often_follows(play):
+    """Three segments instead of four."""
+    p = play(**DELAYED, delayed_fin_ack=True).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=FIN,ACK><DATA=10>")
+    p.sends()
+    p.told("TEXT 10", "EOF")
+    p.at(0.05)
+    p.close()
+    p.sends("<SEQ=101><ACK=312><CTL=FIN,ACK>")
+    p.hear("<SEQ=312><ACK=102><CTL=ACK>")
+    assert (p.state, p.due()) == ("CLOSED", None)
+
+
+def test_the_ack_of_a_fin_waits_no_longer_than_that_of_the_text_before(play):
+    p = play(**DELAYED, delayed_fin_ack=True).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=10>")
+    p.at(0.06)
+    p.hear("<SEQ=311><ACK=101><CTL=FIN,ACK>")
+    p.sends_at(0.1, "<SEQ=101><ACK=312><CTL=ACK>")
+    assert p.due() is None
+
+
+def test_the_ack_of_a_fin_beyond_a_hole_does_not_wait(play):
+    p = play(**DELAYED, delayed_fin_ack=True).reach("ESTABLISHED")
+    p.hear("<SEQ=311><ACK=101><CTL=FIN,ACK>")
+    p.sends("<SEQ=101><ACK=301><CTL=ACK>")
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=10>")
+    p.sends("<SEQ=101><ACK=312><CTL=ACK>")
+
+
+def test_the_ack_of_a_fin_does_not_wait_where_no_ack_does(play):
+    p = play(delayed_fin_ack=True).reach("ESTABLISHED")
+    p.hear("<SEQ=301><ACK=101><CTL=FIN,ACK>")
+    p.sends("<SEQ=101><ACK=302><CTL=ACK>")
+
+
+def test_who_has_closed_acknowledges_the_fin_at_once(play):
+    """There is no CLOSE to wait for."""
+    p = play(**DELAYED, delayed_fin_ack=True).reach("FIN-WAIT-2")
+    p.hear("<SEQ=301><ACK=102><CTL=FIN,ACK>")
+    p.sends("<SEQ=102><ACK=302><CTL=ACK>")
+
+
 def test_a_hole_and_its_filling_are_acknowledged_at_once(play):
     p = play(**DELAYED).reach("ESTABLISHED")
     p.hear("<SEQ=311><ACK=101><CTL=ACK><DATA=10>")

@@ -100,6 +100,9 @@ class TcpConfig:
     quick_acks: int = setting(
         0, "segments", "3.8.6.3", "how many segments with text, the first ones, delayed_ack leaves alone"
     )
+    delayed_fin_ack: bool = setting(
+        False, "", "3.8.6.3", "delayed_ack waits with the ACK of a FIN too: the user may be about to close (Linux)"
+    )
     nagle: bool = setting(
         False, "", "3.7.4", "a small segment waits while others are unacknowledged, unless the user objects"
     )

@@ -527,9 +527,10 @@ class Connection(Machine):
         elif octets:
             self._tell(Notice.TEXT, str(octets))
         length = segment.len
-        if self.config.delayed_ack and orderly and 0 < octets == length:
+        last = receiver.finished and segment.ctl & FIN  # nothing was missing before it
+        if self.config.delayed_ack and orderly and 0 < octets == length and not receiver.finished:
             self._delay_ack(octets, now)
-        elif length:
+        elif length and not (orderly and last and self._fin_ack_may_wait):
             self._ack_due = True  # at once for a FIN, beyond a hole, and when one is filled (RFC 5681, 4.2)
         if receiver.finished:
             self._post(Event.FIN, now)

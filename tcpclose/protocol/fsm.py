@@ -121,6 +121,7 @@ class Do(Word):
     SEND_SYN = "send SYN"
     SEND_SYN_ACK = "send SYN,ACK"
     SEND_ACK = "send ACK"
+    SEND_ACK_OF_FIN = "send ACK, a little later if delayed_fin_ack is on"
     QUEUE_FIN = "queue FIN behind the text"
     CLOSE_IF_DEFERRED = "process a CLOSE that waited for ESTABLISHED"
     SEND_RESET = "send RST"
@@ -229,7 +230,7 @@ _GRACEFUL = (
     rows("FIN-WAIT-1", Event.ACK_OF_FIN, "FIN-WAIT-2", Do.START_FIN_WAIT_2, rfc="3.10.7.4 fifth")
     + rows("CLOSING", Event.ACK_OF_FIN, "TIME-WAIT", Do.START_2MSL, rfc="3.10.7.4 fifth")
     + rows("LAST-ACK", Event.ACK_OF_FIN, "CLOSED", rfc="3.10.7.4 fifth", cause=Cause.GRACEFUL)
-    + rows("ESTABLISHED", Event.FIN, "CLOSE-WAIT", Do.SIGNAL_EOF, Do.SEND_ACK, rfc="3.10.7.4 eighth")
+    + rows("ESTABLISHED", Event.FIN, "CLOSE-WAIT", Do.SIGNAL_EOF, Do.SEND_ACK_OF_FIN, rfc="3.10.7.4 eighth")
     + rows("FIN-WAIT-1", Event.FIN, "CLOSING", Do.SIGNAL_EOF, Do.SEND_ACK, rfc="3.10.7.4 eighth")
     + rows("FIN-WAIT-2", Event.FIN, "TIME-WAIT", Do.SIGNAL_EOF, Do.SEND_ACK, Do.START_2MSL, rfc="3.10.7.4 eighth")
     + rows("TIME-WAIT", Event.FIN, "=", Do.SEND_ACK, Do.START_2MSL, rfc="3.10.7.4 eighth")

@@ -235,6 +235,17 @@ class Machine:
         if self.orphaned and self.config.fin_wait_2_timeout and self.state.awaits_fin:
             self.fin_wait_2_at = now + self.config.fin_wait_2_timeout
 
+    def _send_ack_of_fin(self, now: int) -> None:
+        """The user may be about to CLOSE: then our FIN can carry the ACK (3.8.6.3)."""
+        if self._fin_ack_may_wait and not self._ack_due:
+            self._ack_at = self._ack_at or now + self.config.delayed_ack
+        else:
+            self._ack_due = True
+
+    @property
+    def _fin_ack_may_wait(self) -> bool:
+        return self.config.delayed_fin_ack and self.config.delayed_ack > 0
+
     def _queue_fin(self, now: int) -> None:
         self.sender.fin_queued = True
 
@@ -263,6 +274,7 @@ ACTIONS: dict[Do, Callable[[Machine, int], None]] = {
     Do.SEND_SYN: Machine._send_syn,
     Do.SEND_SYN_ACK: Machine._send_syn,
     Do.SEND_ACK: Machine._send_ack,
+    Do.SEND_ACK_OF_FIN: Machine._send_ack_of_fin,
     Do.QUEUE_FIN: Machine._queue_fin,
     Do.CLOSE_IF_DEFERRED: Machine._close_if_deferred,
     Do.SEND_RESET: Machine._send_reset,

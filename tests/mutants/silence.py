@@ -81,6 +81,17 @@ def a_delayed_ack_never_fires(patch: Patch) -> None:
         self._ack_at = None
 
 
+@mutant("a FIN is acknowledged only if the user closes: a peer that is half-closed repeats it for ever")
+def a_delayed_ack_of_a_fin_never_fires(patch: Patch) -> None:
+    send = ACTIONS[Do.SEND_ACK_OF_FIN]
+
+    def asleep(self, now):
+        send(self, now)
+        self._ack_at = None
+
+    patch.setitem(ACTIONS, Do.SEND_ACK_OF_FIN, asleep)
+
+
 @mutant("the FIN waits like a small segment: a close takes a round trip longer for nothing")
 def nagle_holds_the_fin(patch: Patch) -> None:
     @instead(patch, Sender, "next_segment")
