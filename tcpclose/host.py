@@ -18,7 +18,18 @@ from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.fsm import Row
 from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Scenario, Step, payload
-from tcpclose.trace.events import Call, Dropped, Event, Received, Sent, Text, Told, row_events, segment_fields
+from tcpclose.trace.events import (
+    Call,
+    Dropped,
+    Event,
+    Received,
+    Sent,
+    Text,
+    Told,
+    Variables,
+    row_events,
+    segment_fields,
+)
 from tcpclose.wire import Malformed, decode_tcp
 
 
@@ -121,6 +132,7 @@ class Host:
         # As an Ethernet card has it: nobody tells a host what links take, they lose what is too long.
         self.stack = Stack(self._config, secret, self.names.iss.get, lambda address: ETHERNET_MTU)
         self._ledgers: dict[str, Ledger] = {}
+        self._variables: dict[Pair, tuple[int | None, ...]] = {}  # of the TCBs, as the trace has them
         self._lingering: dict[Pair, int] = {}  # users who wait for their CLOSE to be completed, and until when
         self._next_ident = 0
 
@@ -134,6 +146,8 @@ class Host:
         octets = None if text is None else len(text)
         self._events.append(call_event(step, now, octets, error))
         self._listen_to_news(now)
+        if step.connection:
+            self._note_variables(self.names.pairs[step.connection], now)
 
     def _call(self, step: Step, now: int) -> bytes | None:
         if step.call == "listen":
@@ -169,10 +183,12 @@ class Host:
 
     def segment_arrives(self, datagram: Datagram, ident: int, now: int) -> None:
         """A segment came in from the wire, with its IPv4 identification, 0 for IPv6."""
-        connection = self.names.of((datagram.dst, datagram.src))
-        self._events.append(Received(t=now, host=self.name, **segment_fields(datagram, connection, ident)))
+        pair = Pair(datagram.dst, datagram.src)
+        fields = segment_fields(datagram, self.names.of(pair), ident)
+        self._events.append(Received(t=now, host=self.name, **fields))
         self.stack.segment_arrives(datagram, now)
         self._listen_to_news(now)
+        self._note_variables(pair, now)
 
     def invalid_segment_arrives(self, datagram: Datagram, reason: str, now: int) -> None:
         """A segment came in whose header is wrong in a way that the checksum does not show."""
@@ -232,9 +248,10 @@ class Host:
         sent = []
         for datagram in self.stack.datagrams_to_send():
             ident = self._identification(datagram)
-            connection = self.names.of((datagram.src, datagram.dst))
-            fields = segment_fields(datagram, connection, ident)
+            pair = Pair(datagram.src, datagram.dst)
+            fields = segment_fields(datagram, self.names.of(pair), ident)
             self._events.append(Sent(t=now, host=self.name, **fields))
+            self._note_variables(pair, now)
             sent.append((ident, datagram))
         return sent
 
@@ -270,6 +287,26 @@ class Host:
         self._events.append(Told(t=now, host=self.name, connection=connection, signal=notice.value, detail=detail))
         if notice is Notice.TEXT and self._reads_at_once and self.stack.accepted(pair):
             self._read(pair, now)
+
+    def _note_variables(self, pair: Pair, now: int) -> None:
+        """Write down what has changed in a TCB since the last time."""
+        connection = self.stack.find(pair)
+        if connection is None:
+            self._variables.pop(pair, None)
+            return
+        tcb, state = connection.tcb, connection.state
+        heard = state.synchronized or state.handshaking  # before the peer's SYN its numbers mean nothing
+        variables = {
+            "snd_una": tcb.snd_una,
+            "snd_nxt": tcb.snd_nxt,
+            "snd_wnd": tcb.snd_wnd if heard and pair in self.stack.connections else None,
+            "rcv_nxt": tcb.rcv_nxt if heard else None,
+            "rcv_wnd": connection.receiver.window if heard else None,
+        }
+        values = tuple(variables.values())
+        if self._variables.get(pair) != values:
+            self._variables[pair] = values
+            self._events.append(Variables(t=now, host=self.name, connection=self.names.of(pair), **variables))
 
     def _note_row(self, pair: Pair, row: Row, now: int) -> None:
         self._events += row_events(row, now, self.name, self.names.of(pair))

@@ -138,6 +138,23 @@ class Dropped(Event):
 
 
 @dataclass(slots=True, kw_only=True)
+class Variables(Event):
+    """The variables of a TCB (3.3.1) after a segment or a call has changed them; a kernel does not tell its own.
+
+    Numbers are absolute, windows are octets. None is what has no meaning yet, or is not kept in TIME-WAIT.
+    """
+
+    kind: ClassVar[str] = "tcb"
+    host: str
+    connection: str
+    snd_una: int
+    snd_nxt: int
+    snd_wnd: int | None = None
+    rcv_nxt: int | None = None
+    rcv_wnd: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
 class Told(Event):
     """The TCP told its user something (3.9.1.3): CONNECTED, TEXT, EOF, ERROR ..."""
 
@@ -183,7 +200,8 @@ class FaultTaken(Event):
 
 
 _KINDS: dict[str, type[Event]] = {
-    cls.kind: cls for cls in (Call, Change, Sent, Received, Lost, Disturbed, Dropped, Told, End, Text, FaultTaken)
+    cls.kind: cls
+    for cls in (Call, Change, Sent, Received, Lost, Disturbed, Dropped, Variables, Told, End, Text, FaultTaken)
 }
 #: What stands behind `t` and `kind` in the file, in this order.
 _FIELDS = {kind: tuple(field.name for field in fields(cls) if field.name != "t") for kind, cls in _KINDS.items()}
