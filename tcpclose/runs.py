@@ -102,6 +102,32 @@ def run_folders(place: Path) -> Iterator[Path]:
         yield from [folder] if (folder / "run.json").exists() or not below else below
 
 
+def find_run(name: str) -> Path:
+    """The folder of a run: a path, or its name in `results/runs` as `tcpclose runs` lists it. Raises `FolderError`."""
+    for folder in (Path(name), RUNS / name):
+        if (folder / "run.json").exists():
+            return folder
+    if Path(name).is_dir():
+        raise FolderError(f"{name} is no run's folder: it has no run.json")
+    raise FolderError(f"there is no run {name!r}, neither as a folder nor in {RUNS}; `tcpclose runs` lists them")
+
+
+def load_trace(folder: Path) -> Trace:
+    """The trace that a run left. Raises `FolderError` when it left none, or a damaged one."""
+    record = load_record(folder)
+    if record.status != "complete":
+        how = f"{record.status}: {record.reason}" if record.reason else record.status
+        raise FolderError(f"{folder}: the run is not complete ({how}), and leaves its trace when it is")
+    try:
+        trace = Trace.load(folder / "trace.jsonl")
+    except OSError as error:
+        raise FolderError(f"{folder / 'trace.jsonl'} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise FolderError(str(error)) from None
+    trace.zero = record.zero
+    return trace
+
+
 def _whose(folder: Path) -> str:
     try:
         return f" (its run: {load_record(folder).status})"

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "testbed": "aside carriers forging forwarding host hostfaults links middlebox protocol scenario timeline "
     "topology trace wire",
     "charts": "aside protocol trace",
+    "replay": "aside charts protocol trace",
     "manual": "protocol units",
     "verify": "protocol trace",
     "comparison": "protocol runs scenario topology trace",

@@ -11,6 +11,7 @@ const LONGEST = 2.2; // what would take longer is folded
 const FOLD = 1.0;    // to so much
 const APART = 0.19;  // between events of one instant at one host
 const LEAST = 0.35;  // for any way at all: a link that is down loses a segment in the instant in which it is sent
+const MOST = 240;    // for the whole run, at speed 1
 const LEAD = 0.4;    // before the first event
 
 // What has a place of its own on a lifeline, and at which of it one can stop when stepping.
@@ -48,6 +49,7 @@ class Film {
     this.folds = [];
     this.at = this.#place();
     this.length = this.at.length ? this.at[this.at.length - 1] + 0.6 : 0;
+    this.hurry = Math.max(1, this.length / MOST); // a long run plays so many times faster
     this.#ends();
     this.stops = this.#stops();
     this.states = this.#collect("state", "fault");

@@ -7,7 +7,7 @@ import html
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,18 @@ _SOURCES = Path(__file__).parent
 SCRIPTS = ("svg", "film", "machine", "ladder", "wire", "overview", "details", "player")
 
 
-def write_report(path: Path, trace: Trace, title: str, about: Mapping[str, str]) -> None:
-    """Write the page of a run. `about` is what else to say of it, as pairs of name and value."""
+def write_report(path: Path, trace: Trace, title: str, about: Sequence[str] = ()) -> None:
+    """Write the page of a run. `about` is what else to say of it, in a few words each."""
     with aside(path) as unfinished:
         unfinished.write_text(page(trace, title, about), encoding="utf-8")
 
 
-def page(trace: Trace, title: str, about: Mapping[str, str]) -> str:
+def page(trace: Trace, title: str, about: Sequence[str] = ()) -> str:
     """The page as text. Nothing of the run is taken for HTML or for a script, whatever it says."""
     connections, left_out = connections_of(trace)
     run: dict[str, Any] = {
         "title": title,
-        "about": dict(about),
+        "about": list(about),
         "diagram": diagram(),
         "outages": outages_of(trace),
         "connections": connections,

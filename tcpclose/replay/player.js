@@ -107,7 +107,7 @@ function play(on) {
 
 function frame(clock) {
   if (!playing) return;
-  now += Math.min(Math.max(clock - lastFrame, 0), 250) / 1000 * speed; // a hidden page does not run ahead
+  now += Math.min(Math.max(clock - lastFrame, 0), 250) / 1000 * speed * film.hurry; // a hidden page does not run ahead
   lastFrame = clock;
   if (now >= film.length) {
     now = film.length;
@@ -241,7 +241,7 @@ function press(event) {
 
 function begin() {
   say(at("title"), run.title);
-  say(at("about"), Object.entries(run.about).map(([name, value]) => `${name} ${value}`).join(" · "));
+  say(at("about"), run.about.join(" · "));
   if (run.leftOut) tell(`${run.leftOut} further connections are left out of this page.`);
   put(at("playsign"), "d", PLAY_SIGN);
   at("theme").addEventListener("click", theme);

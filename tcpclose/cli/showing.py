@@ -1,0 +1,55 @@
+"""Commands that show what a run left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tcpclose.cli.common import app, fail
+
+if TYPE_CHECKING:
+    from tcpclose.runs import Record
+    from tcpclose.scenario import Scenario
+
+_WORLDS = {"sim": "in the simulator", "mininet": "on Mininet"}
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name as `tcpclose runs` tells it.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the page there, instead of report.html in the folder.")
+    ] = None,
+) -> None:
+    """Write a page that plays a run: one file of HTML, which opens in any browser and needs no network."""
+    from tcpclose import runs
+    from tcpclose.replay import write_report
+    from tcpclose.scenario import Scenario, ScenarioError
+
+    try:
+        folder = runs.find_run(run)
+        trace = runs.load_trace(folder)
+        scenario = Scenario.load(folder / "scenario.toml")
+        about = _about(scenario, runs.load_record(folder), folder)
+        page = out or folder / "report.html"
+        write_report(page, trace, scenario.title or folder.name, about)
+    except (runs.FolderError, ScenarioError) as error:
+        fail(error, 2)
+    except OSError as error:
+        fail(f"{page}: {error.strerror}; choose another place with --out", 2)
+    typer.echo(page)
+
+
+def _about(scenario: Scenario, record: Record, folder: Path) -> list[str]:
+    """What a reader of the page would ask: where it ran, on what, and where the packets are."""
+    kernels = [name for name, host in scenario.host.items() if host.stack == "linux"]
+    captures = sorted(path.name for path in folder.glob("*.pcap"))
+    return [
+        _WORLDS[record.world],
+        f"topology {scenario.topology}",
+        f"seed {scenario.seed}",
+        *([f"Linux's TCP on {', '.join(kernels)}"] if kernels else []),
+        *([f"captures {', '.join(captures)}"] if captures else []),
+    ]
