@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tcpclose.links import ETHERNET_MTU, Parties
@@ -132,7 +133,7 @@ class Host:
         # As an Ethernet card has it: nobody tells a host what links take, they lose what is too long.
         self.stack = Stack(self._config, secret, self.names.iss.get, lambda address: ETHERNET_MTU)
         self._ledgers: dict[str, Ledger] = {}
-        self._variables: dict[Pair, tuple[int | None, ...]] = {}  # of the TCBs, as the trace has them
+        self._variables: dict[Pair, Variables] = {}  # what the trace was told last of each TCB
         self._lingering: dict[Pair, int] = {}  # users who wait for their CLOSE to be completed, and until when
         self._next_ident = 0
 
@@ -296,17 +297,20 @@ class Host:
             return
         tcb, state = connection.tcb, connection.state
         heard = state.synchronized or state.handshaking  # before the peer's SYN its numbers mean nothing
-        variables = {
-            "snd_una": tcb.snd_una,
-            "snd_nxt": tcb.snd_nxt,
-            "snd_wnd": tcb.snd_wnd if heard and pair in self.stack.connections else None,
-            "rcv_nxt": tcb.rcv_nxt if heard else None,
-            "rcv_wnd": connection.receiver.window if heard else None,
-        }
-        values = tuple(variables.values())
-        if self._variables.get(pair) != values:
-            self._variables[pair] = values
-            self._events.append(Variables(t=now, host=self.name, connection=self.names.of(pair), **variables))
+        told = Variables(
+            t=now,
+            host=self.name,
+            connection=self.names.of(pair),
+            snd_una=tcb.snd_una,
+            snd_nxt=tcb.snd_nxt,
+            snd_wnd=tcb.snd_wnd if heard and pair in self.stack.connections else None,
+            rcv_nxt=tcb.rcv_nxt if heard else None,
+            rcv_wnd=connection.receiver.window if heard else None,
+        )
+        before = self._variables.get(pair)
+        if before is None or replace(told, t=before.t) != before:
+            self._variables[pair] = told
+            self._events.append(told)
 
     def _note_row(self, pair: Pair, row: Row, now: int) -> None:
         self._events += row_events(row, now, self.name, self.names.of(pair))

@@ -277,7 +277,9 @@ def _report(scenario: Scenario, trace: Trace, folder: Path, charts: list[Path]) 
     console.print(f"{folder}/", style="bold", soft_wrap=True, highlight=False)
     console.print(f"  {'  '.join(files)}", soft_wrap=True, highlight=False)
     name = folder.name if folder.parent == runs.RUNS else folder
-    console.print(f"  tcpclose report {name}  makes a page that plays it", soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        f"  tcpclose report {name}  makes a page that plays it", soft_wrap=True, highlight=False, markup=False
+    )
 
 
 def _release_table(scenario: Scenario, trace: Trace) -> Any:

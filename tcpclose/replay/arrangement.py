@@ -26,9 +26,7 @@ _TOP = 20.0
 
 _ARROWS = arrows()
 _NUMBERS = {(state, following): number for number, (state, following) in enumerate(_ARROWS)}
-_OF_ROW = {
-    (row.state, row.event): _NUMBERS[ends] for ends, rows in _ARROWS.items() for row in rows
-}
+_OF_ROW = {(row.state, row.event): _NUMBERS[ends] for ends, rows in _ARROWS.items() for row in rows}
 
 
 def diagram() -> dict[str, Any]:

@@ -8,9 +8,12 @@ class Details {
     this.shown = undefined;
   }
 
-  // `number` is the flight to show, `pinned` whether somebody chose it; else it is the last one that did something.
-  show(film, number, pinned) {
-    const key = film.connection.name + " " + number + pinned;
+  // `number` is the flight to show, `pinned` whether somebody chose it; else it is the last one that did something, and
+  // while it is under way nothing of its future is told.
+  show(film, number, count, pinned) {
+    const end = number === null ? null : film.flights[number].arrived ?? film.flights[number].gone;
+    const early = !pinned && end !== null && end >= count;
+    const key = [film.connection.name, number, pinned, early].join(" ");
     if (key === this.shown) return;
     this.shown = key;
     if (number === null) {
@@ -22,19 +25,20 @@ class Details {
     const flight = film.flights[number];
     const head = html("div", { class: "dhead" },
       html("h3", { class: kindOf(flight) }, html("span", { class: "chip" }, flight.ctl || "no bits"), ` ${flight.from} → ${flight.to}`),
-      html("p", {}, [this.#fate(film, flight), ...remarks(flight).filter((word) => !flight.lost || !word.endsWith(flight.lost.reason))].join(" · ")));
+      html("p", {}, [this.#fate(film, flight, early), ...remarks(flight, false)].join(" · ")));
     if (pinned) {
       const free = html("button", { type: "button", class: "free", title: "Follow the time again (Esc)" }, "Follow");
       free.addEventListener("click", () => this.go(null));
       head.append(free);
     }
     this.place.replaceChildren(head, html("div", { class: "columns" },
-      this.#fields(flight), this.#rows(flight), this.#blocks(film, flight)));
+      this.#fields(flight), this.#rows(flight, early), this.#blocks(film, flight, early)));
   }
 
-  #fate(film, flight) {
+  #fate(film, flight, early) {
     const left = flight.sent !== null ? "sent at " + seconds(film.times[flight.sent]) : "nobody saw it leave";
     const end = flight.arrived ?? flight.gone;
+    if (early) return left + ", under way";
     if (end === null) return left + ", nobody saw what became of it";
     const past = flight.sent !== null ? film.times[end] - film.times[flight.sent] : null;
     const length = past === null ? " at " + seconds(film.times[end]) : past ? " after " + span(past) : " at once";
@@ -59,7 +63,8 @@ class Details {
       html("p", { class: "filter" }, "in a capture: ", html("code", {}, filter)));
   }
 
-  #rows(flight) {
+  #rows(flight, early) {
+    if (early) return html("div", {}, html("h4", {}, "Row that it fires"), html("p", { class: "none" }, "It is under way."));
     const told = flight.rows.length
       ? flight.rows.map(rowOf)
       : [html("p", { class: "none" }, flight.fate === "lost" ? "None: it did not arrive."
@@ -67,23 +72,23 @@ class Details {
     return html("div", {}, html("h4", {}, flight.rows.length > 1 ? "Rows that it fired" : "Row that it fired"), ...told);
   }
 
-  #blocks(film, flight) {
-    const there = film.encounter(flight.arrived), here = film.encounter(flight.sent);
+  #blocks(film, flight, early) {
+    const there = early ? null : film.encounter(flight.arrived), here = film.encounter(flight.sent);
     if (!there && !here) return html("p", { class: "none" }, "Nobody saw it leave or arrive.");
-    const table = html("table", { class: "tcb" });
-    const heads = [], blocks = [];
-    if (here) {
-      heads.push(here.host + " sent");
-      blocks.push(here.blocks[1]);
-    }
+    const parts = [];
     if (there) {
-      heads.push(there.host + " before", "after");
-      blocks.push(...there.blocks);
+      const table = html("table", { class: "tcb" }), [old, state] = there.states;
+      parts.push(html("h4", {}, `TCB of ${there.host}, around its arrival`));
+      if (showBlocks(table, ...there.blocks)) parts.push(table);
+      const lacks = new Set(there.blocks.map((block) => block.why).filter(Boolean));
+      for (const why of lacks) parts.push(html("p", { class: "none" }, why));
+      parts.push(html("p", { class: "way" }, old === state ? (state || "state unknown") + " stays" : `${old} → ${state}`));
     }
-    const known = showBlocks(table, heads, blocks);
-    const lacks = blocks.map((block, place) => (block.why ? html("p", { class: "none" }, `${heads[place]}: ${block.why}`) : null));
-    const [old, state] = there ? there.states : [];
-    return html("div", { class: "blocks" }, html("h4", {}, "TCB before and after"), known ? table : null, ...lacks,
-      there ? html("p", { class: "way" }, `${there.host}: `, old === state ? (state || "state unknown") + " stays" : `${old} → ${state}`) : null);
+    if (here) {
+      const list = html("dl", { class: "block" });
+      showBlock(list, here.blocks[1]);
+      parts.push(html("h4", {}, `TCB of ${here.host}, when it sent it`), list);
+    }
+    return html("div", { class: "blocks" }, ...parts);
   }
 }

@@ -9,7 +9,8 @@
 const FLIGHT = 0.8;  // seconds of film for a segment's usual way
 const LONGEST = 2.2; // what would take longer is folded
 const FOLD = 1.0;    // to so much
-const APART = 0.19;  // between events of one instant at one host
+const APART = 0.19;  // between events of one instant at one host,
+const BURST = 1.7;   // which all together take no longer than this
 const LEAST = 0.35;  // for any way at all: a link that is down loses a segment in the instant in which it is sent
 const MOST = 240;    // for the whole run, at speed 1
 const LEAD = 0.4;    // before the first event
@@ -70,8 +71,18 @@ class Film {
     return (ways.length ? ways[ways.length >> 1] : 10000) / FLIGHT;
   }
 
+  // How many segments leave and arrive at one host in one instant.
+  #crowd() {
+    const crowd = new Map();
+    for (const event of this.events) {
+      const key = event.h + " " + event.t;
+      if (ON_LINE.has(event.k)) crowd.set(key, (crowd.get(key) ?? 0) + 1);
+    }
+    return crowd;
+  }
+
   #place() {
-    const pace = this.#pace();
+    const pace = this.#pace(), crowd = this.#crowd();
     const line = new Map(), notes = new Map(), sent = new Map();
     let film = LEAD;
     return this.events.map((event, index) => {
@@ -81,7 +92,8 @@ class Film {
       film += room > LONGEST ? FOLD : room;
       for (const [holds, places] of [[ON_LINE.has(event.k), line], [isNoted(event), notes]]) {
         if (!holds) continue;
-        film = Math.max(film, (places.get(event.h) ?? -1) + APART);
+        const apart = places === line ? Math.min(APART, BURST / crowd.get(event.h + " " + event.t)) : APART;
+        film = Math.max(film, (places.get(event.h) ?? -1) + apart);
         places.set(event.h, film);
       }
       if (event.k === "send") sent.set(event.f, film);
@@ -178,8 +190,8 @@ class Film {
   blockAfter(host, count) {
     const known = this.connection.hosts.find((other) => other.name === host);
     const state = this.stateAfter(host, count);
-    if (!known || !known.tcb) return { why: "not known: its TCP does not tell" };
     if (state === "CLOSED") return { why: "none: it is CLOSED" };
+    if (!known.tcb) return { why: "not known: its TCP does not tell" };
     if (state === "LISTEN") return { why: "none yet: it is in LISTEN" };
     if (state.startsWith("(")) return { why: "gone with the crash" };
     const told = this.#latest(this.blocks.get(host), count);

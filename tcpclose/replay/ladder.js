@@ -45,9 +45,8 @@ class Ladder {
 
   #layOut() {
     const width = Math.max(this.pane.clientWidth, 260), height = this.#y(this.film.length) + 40;
-    const hosts = this.film.connection.hosts;
     this.width = width;
-    this.x = new Map(columns(hosts.length).map((part, place) => [hosts[place].name, part * width]));
+    this.x = columns(this.film.connection.hosts, width);
     put(this.root, "width", width);
     put(this.root, "height", height);
     this.still = svg("g", { "aria-hidden": "true" });
@@ -86,17 +85,32 @@ class Ladder {
     }
   }
 
+  // A burst is too dense for all its labels: then those are shown that have room, and what opens and releases.
+  #legible() {
+    const lowest = new Map(), legible = new Set();
+    const order = this.film.flights.map((_, number) => number).sort((a, b) => this.film.flights[a].start - this.film.flights[b].start);
+    for (const number of order) {
+      const flight = this.film.flights[number], y = this.#y(flight.start);
+      const plain = ["text", "ack"].includes(kindOf(flight)) && !flight.lost;
+      if (plain && y - (lowest.get(flight.from) ?? -99) < 13) continue;
+      lowest.set(flight.from, y);
+      legible.add(number);
+    }
+    return legible;
+  }
+
   #segments() {
+    const legible = this.#legible();
     return this.film.flights.map((flight, number) => {
       const x0 = this.x.get(flight.from), x1 = this.x.get(flight.to);
       const inset = Math.sign(x1 - x0) * 6;
       const from = [x0 + inset, this.#y(flight.start)];
       const to = [x0 + inset + (x1 - x0 - 2 * inset) * partOfWay(flight), this.#y(flight.finish)];
-      return { key: "s" + number, top: from[1] - 16, bottom: to[1] + 8, make: () => this.#segment(flight, number, from, to) };
+      return { key: "s" + number, top: from[1] - 16, bottom: to[1] + 8, make: () => this.#segment(flight, number, from, to, legible.has(number)) };
     });
   }
 
-  #segment(flight, number, from, to) {
+  #segment(flight, number, from, to, legible) {
     const right = to[0] > from[0];
     const ctl = svg("tspan", { class: "ctl" }, flight.ctl || "–");
     const rest = this.width < 430 ? (flight.len ? " " + flight.len : "") : wording(flight).slice((flight.ctl || "no bits").length);
@@ -117,7 +131,7 @@ class Ladder {
       role: "button", tabindex: -1, "data-flight": number,
       "aria-label": `${wording(flight)}, from ${flight.from} to ${flight.to}${[flight.fate === "unknown" ? "fate unknown" : "", ...remarks(flight)].filter(Boolean).map((word) => ", " + word).join("")}`,
     }, hit, line, tip, dot, label);
-    const kind = `segment ${kindOf(flight)} ${flight.fate}${flight.retransmission ? " again" : ""}${flight.forged || flight.unsent ? " forged" : ""}`;
+    const kind = `segment ${kindOf(flight)} ${flight.fate}${flight.retransmission ? " again" : ""}${flight.forged || flight.unsent ? " forged" : ""}${legible ? "" : " mute"}`;
     let shown = "";
     const move = (now) => {
       const phase = now < flight.start - 1e-6 ? "future" : now < flight.finish - 1e-6 ? "flying" : "past";

@@ -37,21 +37,21 @@ class Machine {
   constructor(place, side, diagram) {
     this.side = side;
     this.diagram = diagram;
-    this.name = html("h3", {});
+    this.name = html("h2", {});
     this.endpoint = html("p", { class: "endpoint" });
     this.badge = html("p", { class: "badge" });
     this.picture = this.#draw();
     this.fired = html("div", { class: "fired" });
     this.block = html("dl", { class: "block" });
     this.user = html("ul", { class: "user" });
-    this.userhead = html("h4", {});
+    this.userhead = html("h3", {});
     place.replaceChildren(
       html("div", { class: "who" }, html("div", {}, this.name, this.endpoint), this.badge),
       this.picture,
       html("div", { class: "facts" },
-        html("div", {}, html("h4", {}, "Row that fired last"), this.fired),
+        html("div", {}, html("h3", {}, "Row that fired last"), this.fired),
         html("div", {}, this.userhead, this.user),
-        html("div", {}, html("h4", {}, "TCB now"), this.block)));
+        html("div", {}, html("h3", {}, "TCB now"), this.block)));
     this.place = place;
   }
 
@@ -115,9 +115,14 @@ class Machine {
     this.#colour(this.badge.style, "background-color", "color", state);
     this.fired.replaceChildren(change
       ? rowOf(change.row)
-      : html("p", { class: "none" }, this.known.before || this.film.states.has(this.host) ? "none yet" : "this host keeps no trace of its states"));
+      : html("p", { class: "none" }, this.#silence(state)));
     showBlock(this.block, this.film.blockAfter(this.host, count));
     this.#tell(count);
+  }
+
+  #silence(state) {
+    if (!this.known.before && !this.film.states.has(this.host)) return "this host keeps no trace of its states";
+    return state.startsWith("(") ? "none: the host is off" : "none yet";
   }
 
   #colour(style, fill, ink, state) {
@@ -194,23 +199,21 @@ class Machine {
   }
 }
 
-// TCBs side by side as a table, each with its heading; what is "after" is marked where it differs from before. False
-// when none of them is known.
-function showBlocks(table, heads, blocks) {
-  const figure = (block, place) => {
-    const value = block.values ? block.values[place] : null;
-    return value === null || value === undefined ? "–" : grouped(value);
-  };
-  const shown = blocks.map((block, place) => place).filter((place) => !blocks[place].why || heads[place] === "after");
-  if (!shown.some((place) => blocks[place].values)) return false;
-  const cell = (place, row) => {
-    const changed = heads[place] === "after" && blocks[place].values && figure(blocks[place], row) !== figure(blocks[place - 1], row);
-    return html("td", { class: changed ? "changed" : null }, figure(blocks[place], row));
-  };
-  const rows = VARIABLES.map((name, row) =>
-    html("tr", {}, html("th", { scope: "row" }, name), ...shown.map((place) => cell(place, row))));
-  const titles = html("tr", {}, html("td", {}), ...shown.map((place) => html("th", { scope: "col" }, heads[place])));
-  table.replaceChildren(html("thead", {}, titles), html("tbody", {}, ...rows));
+function figure(block, place) {
+  const value = block.values ? block.values[place] : null;
+  return value === null || value === undefined ? "–" : grouped(value);
+}
+
+// The TCB before and after, with what has changed marked; false when neither is known.
+function showBlocks(table, before, later) {
+  if (!before.values && !later.values) return false;
+  const rows = VARIABLES.map((name, place) => {
+    const [old, now] = [figure(before, place), figure(later, place)];
+    return html("tr", {}, html("th", { scope: "row" }, name), html("td", {}, old),
+      html("td", { class: old !== now && later.values ? "changed" : null }, now));
+  });
+  const titles = ["before", "after"].map((title) => html("th", { scope: "col" }, title));
+  table.replaceChildren(html("thead", {}, html("tr", {}, html("td", {}), ...titles)), html("tbody", {}, ...rows));
   return true;
 }
 
@@ -219,5 +222,5 @@ function showBlock(list, block) {
   list.replaceChildren(...(block.why
     ? [html("div", { class: "why" }, html("dd", { class: "none" }, block.why))]
     : VARIABLES.map((name, place) => html("div", {}, html("dt", {}, name),
-      html("dd", {}, block.values[place] === null ? "–" : grouped(block.values[place]))))));
+      html("dd", {}, figure(block, place))))));
 }

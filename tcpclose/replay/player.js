@@ -65,7 +65,7 @@ function render(follow = true) {
   for (const machine of machines) machine.update(count);
   ladder.update(moment, follow);
   wire.update(moment, count);
-  details.show(film, chosen ?? latest(count), chosen !== null);
+  details.show(film, chosen ?? latest(count), count, chosen !== null);
   say(at("clock"), seconds(time));
   const scrub = at("scrub");
   if (document.activeElement !== scrub || Number(scrub.value) !== now) scrub.value = now;
@@ -128,7 +128,8 @@ function step(way, stops = film.stops) {
 }
 
 function turns() {
-  return [...film.states.values()].flat().map((index) => film.at[index]).sort((a, b) => a - b);
+  const changes = [...film.states.values()].flat().filter((index) => film.events[index].old !== film.events[index].new);
+  return changes.map((index) => film.at[index]).sort((a, b) => a - b);
 }
 
 // For those who hear the page: what the step brought.
@@ -248,7 +249,7 @@ function begin() {
   at("help").addEventListener("click", help);
   if (!run.connections.length) {
     tell("Nothing to replay: no connection and no segment was seen in this run.");
-    for (const id of ["pick", "bar", "left", "right", "wire", "ladder", "details"]) at(id).hidden = true;
+    for (const id of ["pick", "bar", "left", "middle", "right"]) at(id).hidden = true;
     return;
   }
   at("connection").append(...run.connections.map((connection, number) => html("option", { value: number }, connection.title)));

@@ -25,6 +25,8 @@ from tcpclose.trace.events import (
     End,
     Event,
     FaultTaken,
+    Lost,
+    Received,
     Sent,
     Text,
     Told,
@@ -69,9 +71,11 @@ class _Teller:
         for (host, connection), states in intervals(trace).items():
             self.passed[connection][host] = states
         self.releases = {release.connection: release for release in releases(trace)}
+        #: Hosts whose states are known: without a connection they are CLOSED.
+        self.traced = {host for ends in self.passed.values() for host in ends}
         self.place = {id(event): place for place, event in enumerate(trace)}
         self.events: dict[str | None, list[Event]] = defaultdict(list)
-        self.common: list[Event] = []  # faults and drops are of no connection, or of all
+        self.common: list[FaultTaken | Dropped] = []  # faults and drops are of no connection, or of all
         for event in trace:
             if isinstance(event, FaultTaken | Dropped):
                 self.common.append(event)
@@ -89,8 +93,6 @@ class _Teller:
         endpoints = {host: _endpoint(host, flown) for host in hosts}
         events = [*self.events[name], *self._listens(name, endpoints), *self._common_to(name, people)]
         events.sort(key=lambda event: self.place[id(event)])
-        numbers = _Bases(flown, self.place)
-        seen = {id(event): number for number, flight in enumerate(kept) for event in _events_of(flight)}
         tells = {event.host for event in events if isinstance(event, Variables)}
         return {
             "name": name or NO_CONNECTION,
@@ -100,15 +102,22 @@ class _Teller:
                 {
                     "name": host,
                     "endpoint": endpoints[host],
-                    "before": passed[host][0].previous if host in passed else "",
+                    "before": self._before(host, name),
                     "end": release is not None and host in passed,
                     "tcb": host in tells,
                 }
                 for host in hosts
             ],
             "flights": [_flight(flight) for flight in kept],
-            "events": list(self._told(events, seen, hidden, numbers, passed)),
+            "events": list(self._told(name, events, kept, hidden)),
         }
+
+    def _before(self, host: str, name: str | None) -> str:
+        """The state before the first change; "" where nobody knows."""
+        passed = self.passed[name].get(host)
+        if passed:
+            return passed[0].previous
+        return State.CLOSED.value if name and host in self.traced else ""
 
     def _listens(self, name: str | None, endpoints: dict[str, str]) -> Iterator[Event]:
         """Calls to listen at the port that this connection came to."""
@@ -116,7 +125,7 @@ class _Teller:
             if isinstance(event, Call) and endpoints.get(event.host, "").endswith(f":{event.port}"):
                 yield event
 
-    def _common_to(self, name: str | None, people: set[str]) -> Iterator[Event]:
+    def _common_to(self, name: str | None, people: set[str]) -> Iterator[FaultTaken | Dropped]:
         """Faults and drops while the connection lasted; while an end is open it lasts."""
         own, release = self.events[name], self.releases.get(name or "")
         lasts = release is not None and release.open
@@ -126,35 +135,32 @@ class _Teller:
                 yield event
 
     def _told(
-        self,
-        events: Iterable[Event],
-        seen: dict[int, int],
-        hidden: Sequence[Flight],
-        numbers: _Bases,
-        passed: dict[str, list[Interval]],
+        self, name: str | None, events: Iterable[Event], kept: Sequence[Flight], hidden: Sequence[Flight]
     ) -> Iterator[dict[str, Any]]:
-        """The events that the page plays; of what lies between the first and the last `hidden` flight, the turns only."""
-        out = {id(event) for flight in hidden for event in _events_of(flight)}
-        begin = min((self.place[id(event)] for flight in hidden for event in _events_of(flight)), default=0)
-        finish = max((self.place[id(event)] for flight in hidden for event in _events_of(flight)), default=-1)
+        """The events that the page plays. Between the first and the last `hidden` flight that is turns only."""
+        seen = {id(event): number for number, flight in enumerate(kept) for event in _events_of(flight)}
+        places = [self.place[id(event)] for flight in hidden for event in _events_of(flight)]
+        begin, finish = (min(places), max(places)) if places else (0, -1)
+        numbers = _Bases(self.flown[name], self.place)
         announced = False
         for event in events:
             within = begin <= self.place[id(event)] <= finish
             if within and not announced:
                 announced = True
                 yield {"t": event.t, "k": "gap", "text": f"{len(hidden)} segments are left out of this page"}
-            if id(event) in out or (within and not isinstance(event, Change | End | FaultTaken)):
+            if within and id(event) not in seen and not isinstance(event, Change | End | FaultTaken):
                 continue
-            if id(event) in seen:
-                kind = "send" if isinstance(event, Sent) else "receive" if event.kind == "receive" else "lost"
-                told = {"k": kind, "h": getattr(event, "host", ""), "f": seen[id(event)]}
-            else:
-                told = self._one(event, numbers, passed)
+            told = self._one(name, event, seen.get(id(event)), numbers)
             if told:
                 yield {"t": event.t, **told}
 
-    def _one(self, event: Event, numbers: _Bases, passed: dict[str, list[Interval]]) -> dict[str, Any] | None:
+    def _one(self, name: str | None, event: Event, flight: int | None, numbers: _Bases) -> dict[str, Any] | None:
+        """One event; `flight` is the number of the segment that it is about."""
         match event:
+            case Sent() | Received() if flight is not None:
+                return {"k": event.kind, "h": event.host, "f": flight}
+            case Lost() | Disturbed() if flight is not None:
+                return {"k": "lost", "f": flight}
             case Change():
                 return {"k": "state", "h": event.host, "old": event.old, "new": event.new, "row": _row(event)}
             case Variables():
@@ -171,11 +177,10 @@ class _Teller:
             case Dropped():
                 return {"k": "drop", "h": event.host, "text": f"{event.host} dropped a packet: {event.reason}"}
             case FaultTaken():
-                crashed = [
-                    host for host, states in passed.items() if any(i.crashed and i.end == event.t for i in states)
-                ]
                 told = {"k": "fault", "text": " ".join(filter(None, (event.fault, event.target, event.detail)))}
-                return told | ({"h": event.target, "new": CRASH} if event.target in crashed else {})
+                passed = self.passed[name].get(event.target, ())
+                crashed = any(interval.crashed and interval.end == event.t for interval in passed)
+                return told | ({"h": event.target, "new": CRASH} if crashed else {})
         return None
 
 

@@ -60,13 +60,13 @@ function kindOf(flight) {
   return flight.len ? "text" : "ack";
 }
 
-function remarks(flight) {
+function remarks(flight, withLoss = true) {
   const told = [];
   if (flight.retransmission) told.push("sent again");
   if (flight.copy) told.push("copy made by a link");
   if (flight.forged) told.push("forged by " + flight.from);
   if (flight.unsent) told.push("sent by a middlebox in the name of " + flight.from);
-  if (flight.lost) told.push((flight.lost.reason === "corrupt" ? "damaged" : "lost") + ": " + flight.lost.reason);
+  if (flight.lost && withLoss) told.push((flight.lost.reason === "corrupt" ? "damaged" : "lost") + ": " + flight.lost.reason);
   return told;
 }
 

@@ -1,31 +1,41 @@
 "use strict";
 // What is between the hosts now: segments under way as they fly, links that are down, hosts that are off or silent.
 
-const WIRE = { width: 640, height: 74, y: 34, host: 62, tall: 30 };
+const WIRE = { height: 74, y: 34, host: 62, tall: 30 };
 const PILLS = 14; // so many are named at once; others are dots
 
-// The columns of the hosts, in parts of the width: of the wire and of the ladder alike.
-function columns(count) {
-  if (count === 1) return [0.5];
-  const margin = count === 2 ? 0.19 : 0.14;
-  return Array.from({ length: count }, (_, place) => margin + (1 - 2 * margin) * (place / (count - 1)));
+// Where the hosts stand, of the wire and of the ladder alike: names of states need room beside the outer ones.
+function columns(hosts, width) {
+  const margin = Math.min(112, width * (hosts.length > 2 ? 0.2 : 0.28));
+  const step = hosts.length > 1 ? (width - 2 * margin) / (hosts.length - 1) : 0;
+  return new Map(hosts.map((host, place) => [host.name, hosts.length > 1 ? margin + step * place : width / 2]));
 }
 
 class Wire {
   constructor(place, colours) {
     this.colours = colours;
-    this.root = svg("svg", { viewBox: `0 0 ${WIRE.width} ${WIRE.height}`, role: "img" });
+    this.pane = place;
+    this.root = svg("svg", { height: WIRE.height, role: "img" });
     place.replaceChildren(this.root);
+    new ResizeObserver(() => this.film && this.#layOut()).observe(place);
   }
 
   show(film) {
     this.film = film;
-    const hosts = film.connection.hosts;
-    this.x = new Map(columns(hosts.length).map((part, place) => [hosts[place].name, part * WIRE.width]));
+    this.byStart = film.flights.map((_, index) => index).sort((a, b) => film.flights[a].start - film.flights[b].start);
+    this.starts = this.byStart.map((index) => film.flights[index].start);
+    this.longest = film.flights.reduce((most, flight) => Math.max(most, flight.finish - flight.start), 0);
+    this.now = [0, 0];
+    this.#layOut();
+  }
+
+  #layOut() {
+    const film = this.film, hosts = film.connection.hosts, width = Math.max(this.pane.clientWidth, 260);
+    put(this.root, "width", width);
+    this.x = columns(hosts, width);
     this.line = svg("g", { class: "line" });
     this.flying = svg("g", {});
-    this.trouble = svg("text", { class: "trouble", x: WIRE.width / 2, y: 14 });
-    this.clouds = svg("g", {});
+    this.trouble = svg("text", { class: "trouble", x: width / 2, y: 14 });
     const all = [...this.x.values()];
     for (let place = 1; place < all.length; place += 1) {
       this.line.append(svg("line", { x1: all[place - 1], x2: all[place], y1: WIRE.y, y2: WIRE.y }));
@@ -42,9 +52,7 @@ class Wire {
     this.root.replaceChildren(this.line, this.cuts, this.flying, ...[...this.hosts.values()].map((host) => host.group), this.trouble);
     this.pills = [];
     this.last = {};
-    this.byStart = film.flights.map((_, index) => index).sort((a, b) => film.flights[a].start - film.flights[b].start);
-    this.starts = this.byStart.map((index) => film.flights[index].start);
-    this.longest = film.flights.reduce((most, flight) => Math.max(most, flight.finish - flight.start), 0);
+    this.update(...this.now);
   }
 
   // The flights that are under way at a place of the film.
@@ -58,6 +66,7 @@ class Wire {
   }
 
   update(film, count) {
+    this.now = [film, count];
     this.#fly(film);
     const troubled = this.film.outages.filter((outage) => outage.from <= film && (film < outage.until || (outage.start === outage.end && film < outage.from + 0.8)));
     const words = troubled.map((outage) => outage.name).join(" · ");
