@@ -13,13 +13,26 @@ from scenarios import talk
 
 from tcpclose.links import Line, LinkSettings, link_random
 from tcpclose.protocol.config import PROFILES
-from tcpclose.protocol.segment import SYN
+from tcpclose.protocol.segment import SYN, seq_add, seq_diff
 from tcpclose.runs import LABS
 from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.simulator import _Agenda, _Frame, simulate
 from tcpclose.timeline import Timeline
 from tcpclose.topology import load_network, read_topo
-from tcpclose.trace.events import Call, Dropped, End, FaultTaken, Lost, Received, Sent, Text, Told, Trace, to_json
+from tcpclose.trace.events import (
+    Call,
+    Dropped,
+    End,
+    FaultTaken,
+    Lost,
+    Received,
+    Sent,
+    Text,
+    Told,
+    Trace,
+    Variables,
+    to_json,
+)
 from tcpclose.trace.reading import releases
 from tcpclose.wire import decode_tcp, read_pcap
 
@@ -157,6 +170,36 @@ def test_profiles_understand_each_other_on_a_bad_link(one, other, tmp_path):
     agreed = "rfc9293" not in (one, other)
     assert {segment.timestamps is not None for segment in later} == {agreed}
     assert any(segment.sack for segment in later) == agreed
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_variables_of_a_tcb_are_those_that_its_segments_carry(seed):
+    """SEG.ACK and SEG.WND of what leaves are RCV.NXT and RCV.WND (3.10.7.4), whatever gets lost; SND.UNA follows the
+    acknowledgments that arrive, and in TIME-WAIT our FIN is acknowledged.
+    """
+    trace = trace_of(hurried(loss="10%", seed=seed))
+    now: dict[str, Variables] = {}
+    acknowledged: dict[str, int] = {}
+    for event in trace:
+        match event:
+            case Variables():
+                now[event.host] = event
+                assert event.snd_una == acknowledged.get(event.host, event.snd_una)
+                assert seq_diff(event.snd_nxt, event.snd_una) >= 0
+            case Sent() if "ACK" in event.ctl:
+                assert (event.ack, event.wnd) == (now[event.host].rcv_nxt, now[event.host].rcv_wnd)
+            case Received() if "ACK" in event.ctl:
+                last = acknowledged.setdefault(event.host, event.ack)
+                acknowledged[event.host] = max(last, event.ack, key=lambda ack: seq_diff(ack, last))
+    fin = next(event for event in trace.of(Sent) if "FIN" in event.ctl and event.host == "h1")
+    assert now["h1"].snd_una == seq_add(fin.seq, fin.len + 1)
+
+
+def test_before_the_peers_syn_and_in_time_wait_some_variables_are_not_told():
+    told = [event for event in trace_of(hurried()).of(Variables) if event.host == "h1"]
+    assert [told[0].snd_wnd, told[0].rcv_nxt, told[0].rcv_wnd] == [None, None, None]  # SYN-SENT
+    assert told[1].snd_wnd is not None
+    assert (told[-1].snd_una, told[-1].snd_wnd) == (told[-1].snd_nxt, None)  # TIME-WAIT
 
 
 def test_linux_is_refused():

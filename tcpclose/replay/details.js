@@ -77,11 +77,14 @@ class Details {
     if (!there && !here) return html("p", { class: "none" }, "Nobody saw it leave or arrive.");
     const parts = [];
     if (there) {
-      const table = html("table", { class: "tcb" }), [old, state] = there.states;
+      // Of a kernel a change may be known a little later than what brought it about: the rows know.
+      const [old, state] = flight.rows.length ? [flight.rows[0].old, flight.rows.at(-1).new] : there.states;
+      const table = html("table", { class: "tcb" });
       parts.push(html("h4", {}, `TCB of ${there.host}, around its arrival`));
       if (showBlocks(table, ...there.blocks)) parts.push(table);
-      const lacks = new Set(there.blocks.map((block) => block.why).filter(Boolean));
-      for (const why of lacks) parts.push(html("p", { class: "none" }, why));
+      const [before, later] = there.blocks.map((block) => block.why);
+      if (before && before === later) parts.push(html("p", { class: "none" }, before));
+      else if (before || later) parts.push(html("p", { class: "none" }, before ? "before: " + before : "after: " + later));
       parts.push(html("p", { class: "way" }, old === state ? (state || "state unknown") + " stays" : `${old} → ${state}`));
     }
     if (here) {

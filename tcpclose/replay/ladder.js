@@ -87,12 +87,14 @@ class Ladder {
 
   // A burst is too dense for all its labels: then those are shown that have room, and what opens and releases.
   #legible() {
-    const lowest = new Map(), legible = new Set();
+    const lowest = new Map(), former = new Map(), legible = new Set();
     const order = this.film.flights.map((_, number) => number).sort((a, b) => this.film.flights[a].start - this.film.flights[b].start);
     for (const number of order) {
       const flight = this.film.flights[number], y = this.#y(flight.start);
       const plain = ["text", "ack"].includes(kindOf(flight)) && !flight.lost;
-      if (plain && y - (lowest.get(flight.from) ?? -99) < 13) continue;
+      const dense = y - (former.get(flight.from) ?? -99) < 9; // lines run close to the words: fewer of them
+      former.set(flight.from, y);
+      if (plain && y - (lowest.get(flight.from) ?? -99) < (dense ? 40 : 13)) continue;
       lowest.set(flight.from, y);
       legible.add(number);
     }

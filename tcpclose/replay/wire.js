@@ -6,7 +6,7 @@ const PILLS = 14; // so many are named at once; others are dots
 
 // Where the hosts stand, of the wire and of the ladder alike: names of states need room beside the outer ones.
 function columns(hosts, width) {
-  const margin = Math.min(112, width * (hosts.length > 2 ? 0.2 : 0.28));
+  const margin = Math.min(126, width * (hosts.length > 2 ? 0.2 : 0.28));
   const step = hosts.length > 1 ? (width - 2 * margin) / (hosts.length - 1) : 0;
   return new Map(hosts.map((host, place) => [host.name, hosts.length > 1 ? margin + step * place : width / 2]));
 }
@@ -108,7 +108,7 @@ class Wire {
   #fly(film) {
     const flying = this.underWay(film);
     while (this.pills.length < flying.length) {
-      const box = svg("rect", { height: 20, y: -10, rx: 10 }), text = svg("text", {});
+      const box = svg("rect", {}), text = svg("text", {});
       const group = svg("g", {}, box, text);
       this.flying.append(group);
       this.pills.push({ group, box, text, shown: null });
@@ -126,6 +126,8 @@ class Wire {
         put(pill.group, "class", "pill " + kindOf(flight) + (flight.retransmission ? " again" : ""));
         put(pill.box, "width", wide);
         put(pill.box, "x", -wide / 2);
+        const tall = place < PILLS ? 20 : 10;
+        for (const [name, value] of [["height", tall], ["y", -tall / 2], ["rx", tall / 2]]) put(pill.box, name, value);
         say(pill.text, place < PILLS ? (flight.ctl || "–") + (flight.len ? " ▪" : "") : "");
       }
       const near = Math.sign(to - from) * (WIRE.host / 2 + wide / 2);

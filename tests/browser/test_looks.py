@@ -22,16 +22,15 @@ def violations(page) -> list[str]:
     return [f"{one['id']}: {node['html'][:200]} {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [SIZES[0], SIZES[-1]])
 @pytest.mark.parametrize("light", ["light", "dark"])
 def test_an_accessibility_scan_finds_nothing(open_page, demo, light, size):
     opened = open_page(demo, "#c=unreachable&t=3.2")
     opened.page.set_viewport_size({"width": size[0], "height": size[1]})
     opened.page.emulate_media(color_scheme=light)
     assert violations(opened.page) == []
-    opened.press("End", "ArrowUp")
-    assert violations(opened.page) == []
     opened.jump("#c=graceful&t=0.19")
+    opened.press("ArrowUp")
     assert violations(opened.page) == []
 
 
