@@ -224,7 +224,7 @@ def test_of_a_long_connection_the_middle_is_left_out_but_no_change_of_a_state():
 
 
 def test_of_many_connections_the_first_are_shown():
-    tales = [Tale(f"c{number}").open().text(40).close(40_000) for number in range(CONNECTIONS + 5)]
+    tales = [Tale(f"c{number}").open().text(30).close(30_000) for number in range(CONNECTIONS + 5)]
     told = record(page(tales[0].trace(*tales[1:]), "A run"))
     assert (len(told["connections"]), told["leftOut"]) == (CONNECTIONS, 5)
     assert {len(connection["flights"]) for connection in told["connections"]} == {LEAST}

@@ -85,16 +85,18 @@ class Ladder {
     }
   }
 
-  // A burst is too dense for all its labels: then those are shown that have room, and what opens and releases.
+  // A burst is too dense for all its labels: then those are shown that have room, and what opens and releases. The
+  // steeper the arrows, the closer they run.
   #legible() {
     const lowest = new Map(), former = new Map(), legible = new Set();
     const order = this.film.flights.map((_, number) => number).sort((a, b) => this.film.flights[a].start - this.film.flights[b].start);
     for (const number of order) {
       const flight = this.film.flights[number], y = this.#y(flight.start);
-      const plain = ["text", "ack"].includes(kindOf(flight)) && !flight.lost;
-      const dense = y - (former.get(flight.from) ?? -99) < 9; // lines run close to the words: fewer of them
+      const fall = this.#y(flight.finish) - y, across = this.x.get(flight.to) - this.x.get(flight.from);
+      const room = (places) => (y - (places.get(flight.from) ?? -99)) * Math.cos(Math.atan2(fall, Math.abs(across)));
+      const enough = room(former) < 12 ? 40 : 13; // beside close lines words are hard to read: fewer of them
       former.set(flight.from, y);
-      if (plain && y - (lowest.get(flight.from) ?? -99) < (dense ? 40 : 13)) continue;
+      if (["text", "ack"].includes(kindOf(flight)) && !flight.lost && room(lowest) < enough) continue;
       lowest.set(flight.from, y);
       legible.add(number);
     }

@@ -21,7 +21,8 @@ let playing = false;
 let speed = 1;
 let chosen = null;   // the segment that somebody chose
 let lastFrame = 0;
-let lastHash = 0;
+let rested = -Infinity; // when the address was written last,
+let waiting = 0;        // and the timer until it may be again
 
 // ---- What is shown
 
@@ -115,7 +116,7 @@ function frame(clock) {
     return;
   }
   render();
-  if (clock - lastHash > 500) remember(clock);
+  remember();
   requestAnimationFrame(frame);
 }
 
@@ -163,8 +164,19 @@ function chooseNext(way) {
 
 // ---- The address of the page: #c=NAME&t=SECONDS
 
-function remember(clock = 0) {
-  lastHash = clock;
+// Browsers allow about a hundred changes in half a minute, and some throw at the next.
+const REST = 350; // milliseconds
+
+function remember() {
+  const rest = rested + REST - performance.now();
+  if (rest > 0) waiting ||= setTimeout(write, rest);
+  else write();
+}
+
+function write() {
+  clearTimeout(waiting);
+  waiting = 0;
+  rested = performance.now();
   const where = new URLSearchParams({ c: film.connection.name, t: String(film.timeOf(now) / 1e6) });
   history.replaceState(null, "", "#" + where);
 }

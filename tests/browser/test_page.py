@@ -402,3 +402,20 @@ def test_two_thousand_segments_open_at_once_and_play_smoothly(open_page):
     )
     assert costs[100] < 30
     assert page.locator("#ladder *").count() < 2_500
+
+
+def test_the_address_is_not_written_more_often_than_browsers_allow(open_page, demo):
+    """Safari throws at the hundredth change in half a minute."""
+    opened = open_page(demo)
+    written = opened.page.evaluate(
+        """() => {
+            let written = 0;
+            const replace = history.replaceState.bind(history);
+            history.replaceState = (...words) => { written += 1; replace(...words); };
+            for (let part = 0; part <= 60; part += 1) seek(film.length * part / 60);
+            return written;
+        }"""
+    )
+    assert written <= 5  # of 61
+    opened.page.wait_for_timeout(500)
+    assert opened.page.evaluate("location.hash") == link("graceful", 1_420_000)
