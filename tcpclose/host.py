@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from tcpclose.links import ETHERNET_MTU, Parties
@@ -133,7 +132,7 @@ class Host:
         # As an Ethernet card has it: nobody tells a host what links take, they lose what is too long.
         self.stack = Stack(self._config, secret, self.names.iss.get, lambda address: ETHERNET_MTU)
         self._ledgers: dict[str, Ledger] = {}
-        self._variables: dict[Pair, Variables] = {}  # what the trace was told last of each TCB
+        self._variables: dict[Pair, tuple[int | None, ...]] = {}  # what the trace was told last of each TCB
         self._lingering: dict[Pair, int] = {}  # users who wait for their CLOSE to be completed, and until when
         self._next_ident = 0
 
@@ -291,26 +290,31 @@ class Host:
 
     def _note_variables(self, pair: Pair, now: int) -> None:
         """Write down what has changed in a TCB since the last time."""
-        connection = self.stack.find(pair)
+        whole = self.stack.connections.get(pair)  # an entry of TIME-WAIT does not keep all
+        connection = whole or self.stack.find(pair)
         if connection is None:
             self._variables.pop(pair, None)
             return
         tcb, state = connection.tcb, connection.state
         heard = state.synchronized or state.handshaking  # before the peer's SYN its numbers mean nothing
+        una, nxt = tcb.snd_una, tcb.snd_nxt
+        wnd = tcb.snd_wnd if heard and whole else None
+        rcv_nxt, rcv_wnd = (tcb.rcv_nxt, connection.receiver.window) if heard else (None, None)
+        values = una, nxt, wnd, rcv_nxt, rcv_wnd
+        if self._variables.get(pair) == values:
+            return
+        self._variables[pair] = values
         told = Variables(
             t=now,
             host=self.name,
             connection=self.names.of(pair),
-            snd_una=tcb.snd_una,
-            snd_nxt=tcb.snd_nxt,
-            snd_wnd=tcb.snd_wnd if heard and pair in self.stack.connections else None,
-            rcv_nxt=tcb.rcv_nxt if heard else None,
-            rcv_wnd=connection.receiver.window if heard else None,
+            snd_una=una,
+            snd_nxt=nxt,
+            snd_wnd=wnd,
+            rcv_nxt=rcv_nxt,
+            rcv_wnd=rcv_wnd,
         )
-        before = self._variables.get(pair)
-        if before is None or replace(told, t=before.t) != before:
-            self._variables[pair] = told
-            self._events.append(told)
+        self._events.append(told)
 
     def _note_row(self, pair: Pair, row: Row, now: int) -> None:
         self._events += row_events(row, now, self.name, self.names.of(pair))

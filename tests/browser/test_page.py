@@ -407,15 +407,16 @@ def test_two_thousand_segments_open_at_once_and_play_smoothly(open_page):
 def test_the_address_is_not_written_more_often_than_browsers_allow(open_page, demo):
     """Safari throws at the hundredth change in half a minute."""
     opened = open_page(demo)
-    written = opened.page.evaluate(
+    written, past = opened.page.evaluate(
         """() => {
             let written = 0;
+            const begun = performance.now();
             const replace = history.replaceState.bind(history);
             history.replaceState = (...words) => { written += 1; replace(...words); };
             for (let part = 0; part <= 60; part += 1) seek(film.length * part / 60);
-            return written;
+            return [written, performance.now() - begun];
         }"""
     )
-    assert written <= 5  # of 61
+    assert written <= 1 + past / 300
     opened.page.wait_for_timeout(500)
-    assert opened.page.evaluate("location.hash") == link("graceful", 1_420_000)
+    assert opened.page.evaluate("location.hash") == link("graceful", 1_420_000)  # but the last one is
