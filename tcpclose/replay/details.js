@@ -85,7 +85,7 @@ class Details {
       const [before, later] = there.blocks.map((block) => block.why);
       if (before && before === later) parts.push(html("p", { class: "none" }, before));
       else if (before || later) parts.push(html("p", { class: "none" }, before ? "before: " + before : "after: " + later));
-      parts.push(html("p", { class: "way" }, old === state ? (state || "state unknown") + " stays" : `${old} → ${state}`));
+      if (state) parts.push(html("p", { class: "way" }, old === state ? `${state} stays` : `${old} → ${state}`));
     }
     if (here) {
       const list = html("dl", { class: "block" });

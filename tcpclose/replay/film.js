@@ -190,6 +190,7 @@ class Film {
   blockAfter(host, count) {
     const known = this.connection.hosts.find((other) => other.name === host);
     const state = this.stateAfter(host, count);
+    if (this.connection.loose) return { why: "none: it is of no connection" };
     if (state === "CLOSED") return { why: "none: it is CLOSED" };
     if (!known.tcb) return { why: "not known: its TCP does not tell" };
     if (state === "LISTEN") return { why: "none yet: it is in LISTEN" };

@@ -34,7 +34,8 @@ function load(number) {
   say(at("substory"), film.connection.subtitle);
   const ends = ofInterest(film);
   machines.forEach((machine, place) => machine.show(film, ends[place]));
-  at("main").classList.toggle("single", ends.length < 2);
+  at("main").classList.toggle("single", ends.length === 1);
+  at("main").classList.toggle("alone", !ends.length);
   wire.show(film);
   ladder.show(film);
   overview.show(film);
@@ -45,6 +46,7 @@ function load(number) {
 
 // The hosts whose machines are drawn: the two ends, left and right as in the ladder.
 function ofInterest(film) {
+  if (film.connection.loose) return [];
   const hosts = film.connection.hosts;
   const ends = hosts.filter((host) => host.end);
   const others = hosts.filter((host) => !host.end);

@@ -96,6 +96,7 @@ class _Teller:
         tells = {event.host for event in events if isinstance(event, Variables)}
         return {
             "name": name or NO_CONNECTION,
+            "loose": name is None,
             "title": title(name, release),
             "subtitle": subtitle(release),
             "hosts": [

@@ -360,6 +360,14 @@ def test_one_host_that_only_calls(open_page):
     assert "No segment of this connection was seen" in opened.text("#details")
 
 
+def test_segments_of_no_connection_are_shown_without_machines(open_page):
+    stray = Tale().open().send("h1", "ACK", 5, 5, 10, owned=False).send("h3", "SYN", to="h2", owned=False)
+    opened = open_page(stray.trace(), "#c=segments of no connection&t=9")
+    assert opened.text("#story") == "segments of no connection"
+    assert not opened.page.locator("#left").is_visible()
+    assert "none: it is of no connection" in opened.text("#details")
+
+
 def test_nothing_that_a_trace_says_is_run(open_page):
     evil = "</script><script>window.struck = 1</script><img src=x onerror='window.struck = 1'>"
     tale = Tale(evil).open().call("h1", evil, error=evil).close()
