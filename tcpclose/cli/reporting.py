@@ -1,4 +1,4 @@
-"""Commands that show what a run left."""
+"""The command that writes the page of a run."""
 
 from __future__ import annotations
 
