@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from inside import ROOT, InBox, call
+from inside import AS_NOBODY, ROOT, InBox, call, why_not_as_nobody
 
 from tcpclose.testbed.box import box_command, why_no_box
 
 pytest.register_assert_rewrite("parity")
-
-AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +33,6 @@ def box() -> None:
 def tshark_or_skip() -> None:
     if not shutil.which("tshark"):
         pytest.skip("tshark is not installed")
-
-
-@functools.cache
-def why_not_as_nobody() -> str | None:
-    """None when root can have the tests run by an ordinary user too."""
-    code = "import tcpclose.testbed.network; from tcpclose.testbed.box import why_no_box; print(why_no_box() or '')"
-    trial = subprocess.run([*AS_NOBODY, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    return (trial.stdout or trial.stderr).strip() or None
 
 
 @pytest.fixture(params=["root", "user"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import select
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 #: The type of the fixture `in_box`.
 InBox = Callable[..., str]
@@ -35,3 +38,11 @@ def call(function: Callable[..., Any], *args: object) -> list[str]:
         "-c",
         _CODE.format(folders=folders, file=str(file), name=function.__name__, args=args),
     ]
+
+
+@functools.cache
+def why_not_as_nobody() -> str | None:
+    """None when root can have the tests run by an ordinary user too."""
+    code = "import tcpclose.testbed.network; from tcpclose.testbed.box import why_no_box; print(why_no_box() or '')"
+    trial = subprocess.run([*AS_NOBODY, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    return (trial.stdout or trial.stderr).strip() or None

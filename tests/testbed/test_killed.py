@@ -17,8 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import AS_NOBODY, why_not_as_nobody
-from inside import ROOT
+from inside import AS_NOBODY, ROOT, why_not_as_nobody
 
 from tcpclose import runs
 from tcpclose.trace.events import Trace
