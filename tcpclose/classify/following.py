@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from . import table as t
-from .compiled import kernel, ready
-from .noting import BROKEN, FROM_B, HARD, ICMP, describe, note, record
-from .packets import Block, IcmpErrors, Packets
+from .compiled import inner, kernel, ready
+from .dialects import Damage
+from .noting import BROKEN, FROM_B, HARD, ICMP, describe, note, of_reset, record
+from .packets import CHECK_BAD, Block, IcmpErrors, Packets
 from .rules import (
     AT_END,
     BY_REUSE,
+    RST,
     SESSION_TIMER,
+    SYN,
     guess_direction,
     is_reuse,
     overdue,
     process,
     set_timers,
-    side_of,
 )
 from .table import (
+    ATTEMPT,
+    CHECK,
     DEAD,
+    DELETE,
     END,
     ENDS,
     FREE_BLOCKS,
     FREE_CHUNKS,
     FREE_ROWS,
+    IDLE,
+    LAST,
     PACKETS,
     PORTS,
     Table,
@@ -37,10 +44,13 @@ from .table import (
     end_hash,
     find,
     open_row,
+    side_of,
 )
 
 #: Rows of a new table; it grows.
 _ROWS_SMALL, _ROWS_FAST = 256, 16_384
+#: Packets that are followed at a time, at least, while there are more.
+_GATHERED = 65_536
 #: What one packet may need, at most: blocks, and chunks of letters.
 _SPARE = 8
 
@@ -65,32 +75,43 @@ def follow(
     return i, quote
 
 
-@kernel
+@inner
 def take(table: Table, packets: Packets, i: int, clock: Any, later: Any, is_server: Any) -> None:
     """One packet."""
     rows = table.rows
     hashed = end_hash(packets.src_hi[i], packets.src_lo[i], int(packets.sport[i]))
     hashed ^= end_hash(packets.dst_hi[i], packets.dst_lo[i], int(packets.dport[i]))
-    flags = int(packets.flags[i])
+    flags, seq, check = int(packets.flags[i]), int(packets.seq[i]), int(packets.check[i])
     row = find(table, packets, i, hashed)
     if row >= 0:
-        why = overdue(rows, row, clock, later, i, int(clock[i]))
-        if why == AT_END and is_reuse(rows, row, packets, i):
-            why = BY_REUSE
+        why, now = AT_END, int(clock[i])
+        if now >= rows[row, LAST] + rows[row, IDLE] or now >= min(
+            rows[row, CHECK], rows[row, DELETE], rows[row, ATTEMPT]
+        ):
+            why = overdue(rows, row, clock, later, i, now)
+        if why == AT_END and flags & SYN and not packets.broken[i] and check != CHECK_BAD:
+            why = BY_REUSE if is_reuse(rows, row, side_of(rows, row, packets, i), flags, seq) else AT_END
         if why != AT_END:
             close_row(table, row, why)
             row = -1
     if row < 0:
         row = open_row(table, packets, i, hashed)
         set_timers(rows, row)
-        guess_direction(table, row, flags, is_server)
+        guess_direction(rows, row, flags, is_server)
+    e = side_of(rows, row, packets, i)
     if packets.broken[i]:
-        record(table, row, BROKEN | (0 if side_of(rows, row, packets, i) == ENDS else FROM_B), packets.number[i], True)
+        code = BROKEN | (0 if e == ENDS else FROM_B)
+        record(rows, table.codes, table.numbers, row, code, packets.number[i])
         return
-    code = describe(rows, row, packets, i)
-    rows[row, ENDS + END * (code >> 5 & 1) + PACKETS] += 1
-    if process(table, row, packets, i):
-        note(table, row, code, packets, i)
+    ack, length, time = int(packets.ack[i]), int(packets.length[i]), int(packets.time[i])
+    ttl, ip_id = int(packets.ttl[i]), int(packets.ip_id[i])
+    rows[row, e + PACKETS] += 1
+    code = describe(rows, row, e, flags, seq, ack, length, time)
+    if flags & RST:
+        code |= of_reset(rows, row, e, 2 * ENDS + END - e, flags, seq, ack, ttl, ip_id)
+    heard = process(table, row, e, flags, seq, ack, length, int(packets.window[i]), time, check)
+    if heard and note(rows, row, code, flags, seq, ack, length, time, ttl, ip_id):
+        record(rows, table.codes, table.numbers, row, code, packets.number[i])
 
 
 @kernel
@@ -106,7 +127,8 @@ def hear_error(table: Table, errors: IcmpErrors, quote: int) -> None:
         if table.rows[row, t.HASH] == hashed and ports == (straight if from_a else crossed):
             kind = (errors.version[quote], errors.type[quote], errors.code[quote])
             hard = HARD if kind in _HARD else 0
-            record(table, row, ICMP | hard | (0 if from_a else FROM_B), errors.number[quote], True)
+            code = ICMP | hard | (0 if from_a else FROM_B)
+            record(table.rows, table.codes, table.numbers, row, code, errors.number[quote])
             return
         row = table.rows[row, t.NEXT]
 
@@ -130,6 +152,39 @@ def close_all(table: Table) -> None:
     for bucket in range(len(table.buckets)):
         while table.buckets[bucket] >= 0:
             close_row(table, table.buckets[bucket], AT_END)
+
+
+def gathered(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The same packets in fewer blocks: much is done once for each. What is damaged is told after what is not."""
+    waiting: list[Block] = []
+    count = 0
+    try:
+        for block in blocks:
+            waiting.append(block)
+            count += len(block.packets.number)
+            if count >= _GATHERED:
+                yield _joined(waiting)
+                waiting, count = [], 0
+    except Damage:
+        if waiting:
+            yield _joined(waiting)
+        raise
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(blocks: list[Block]) -> Block:
+    first = blocks[0]
+    if len(blocks) == 1:
+        return first
+    return Block(
+        packets=Packets(*(np.concatenate(columns) for columns in zip(*(b.packets for b in blocks), strict=True))),
+        errors=IcmpErrors(*(np.concatenate(columns) for columns in zip(*(b.errors for b in blocks), strict=True))),
+        records=sum(block.records for block in blocks),
+        latest=max((block.latest for block in blocks if block.latest is not None), default=None),
+        foreign=sum(block.foreign for block in blocks),
+        fast=first.fast,
+    )
 
 
 @dataclass(slots=True)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .compiled import kernel
-from .packets import Packets
-from .rules import ACK, FIN, RST, SYN, side_of, signed
+from .rules import ACK, FIN, RST, SYN, signed
 from .table import (
     ACKED,
     BEGUN,
@@ -34,7 +33,6 @@ from .table import (
     START_SEQ,
     TTL,
     UNANSWERED,
-    Table,
 )
 
 #: Bits of a code. The control bits FIN, SYN, RST and ACK stand where they stand in the header.
@@ -99,14 +97,13 @@ def relation_of_ack(rows: Any, row: int, p: int, ack: int) -> int:
 
 
 @kernel
-def of_reset(rows: Any, row: int, e: int, p: int, packets: Packets, i: int) -> int:
+def of_reset(rows: Any, row: int, e: int, p: int, flags: int, seq: int, ack: int, ttl: int, ip_id: int) -> int:
     """The bits that only a RST has."""
     code = 0
-    seq, ack, ttl = int(packets.seq[i]), int(packets.ack[i]), int(packets.ttl[i])
     heard = rows[row, p + SAID_ACK] - 1
     if seq == heard:
         code |= EXACT
-    if packets.flags[i] & ACK:
+    if flags & ACK:
         if seq == 0 and ack + 1 == rows[row, p + SAID_END]:
             code |= ANSWER
     elif seq == heard:
@@ -114,18 +111,16 @@ def of_reset(rows: Any, row: int, e: int, p: int, packets: Packets, i: int) -> i
     if rows[row, e + TTL] and ttl + 1 != rows[row, e + TTL]:
         code |= TTL_UNLIKE
     before = rows[row, e + IP_ID] - 1
-    apart = abs(signed((packets.ip_id[i] - before) << 16)) >> 16
-    if before > 0 and packets.ip_id[i] and apart > 4096:
+    apart = abs(signed((ip_id - before) << 16)) >> 16
+    if before > 0 and ip_id and apart > 4096:
         code |= ID_UNLIKE
     return code
 
 
 @kernel
-def describe(rows: Any, row: int, packets: Packets, i: int) -> int:
+def describe(rows: Any, row: int, e: int, flags: int, seq: int, ack: int, length: int, time: int) -> int:
     """The code of a packet that is about to be processed."""
-    e = side_of(rows, row, packets, i)
     p = 2 * ENDS + END - e
-    flags, length = int(packets.flags[i]), int(packets.length[i])
     text = length > 0 and not flags & RST
     size = (length if text else 0) + (flags >> 1 & 1) + (flags & 1)
     code = flags & (FIN | SYN | RST | ACK)
@@ -133,13 +128,11 @@ def describe(rows: Any, row: int, packets: Packets, i: int) -> int:
         code |= TEXT
     if e != ENDS:
         code |= FROM_B
-    code |= relation_of_seq(rows, row, e, int(packets.seq[i]), size, flags & (SYN | FIN | RST) == 0) << SEQ_SHIFT
+    code |= relation_of_seq(rows, row, e, seq, size, flags & (SYN | FIN | RST) == 0) << SEQ_SHIFT
     if flags & ACK:
-        code |= relation_of_ack(rows, row, p, int(packets.ack[i])) << ACK_SHIFT
-    pause = packets.time[i] - rows[row, LATEST]
+        code |= relation_of_ack(rows, row, p, ack) << ACK_SHIFT
+    pause = time - rows[row, LATEST]
     code |= (0 if pause < _SECOND else 1 if pause < 20 * _SECOND else 2) << PAUSE_SHIFT
-    if flags & RST:
-        code |= of_reset(rows, row, e, p, packets, i)
     if rows[row, e + UNANSWERED]:
         code |= min(3, rows[row, e + UNANSWERED]) << UNANSWERED_SHIFT
         if rows[row, e + PROBES]:
@@ -150,21 +143,20 @@ def describe(rows: Any, row: int, packets: Packets, i: int) -> int:
 
 
 @kernel
-def note(table: Table, row: int, code: int, packets: Packets, i: int) -> None:
-    """Remember what the packet was, and the event if it is one."""
-    rows = table.rows
+def note(
+    rows: Any, row: int, code: int, flags: int, seq: int, ack: int, length: int, time: int, ttl: int, ip_id: int
+) -> bool:
+    """Remember what the packet was; whether it is an event to be recorded."""
     b = code >> 5 & 1
     e, p = ENDS + END * b, ENDS + END - END * b
     relation = code >> SEQ_SHIFT & SEQ_MASK
-    flags, time = int(packets.flags[i]), packets.time[i]
-    ends_fin = code >> ACK_SHIFT & ACK_MASK == ACK_ALL and rows[row, p + FINS] and not rows[row, p + FIN_ACKED]
+    ends_fin = code >> ACK_SHIFT & ACK_MASK == ACK_ALL and rows[row, p + FINS] > 0 and not rows[row, p + FIN_ACKED]
     if ends_fin and not flags & RST:
         rows[row, p + FIN_ACKED] = 1
     special = flags & (FIN | SYN | RST) != 0
     mark = (1 if code & TEXT else 2) << 2 * b
-    if special or ends_fin or not rows[row, MARKS] & mark:
-        record(table, row, code, packets.number[i], special)
-        rows[row, MARKS] = 0 if special else rows[row, MARKS] | mark
+    event = special or ends_fin or rows[row, MARKS] & mark == 0
+    rows[row, MARKS] = 0 if special else rows[row, MARKS] | mark
     if flags & (FIN | RST) and not rows[row, RELEASE_FIRST]:
         rows[row, RELEASE_FIRST] = time
     if rows[row, RELEASE_FIRST] and (special or ends_fin):
@@ -172,28 +164,27 @@ def note(table: Table, row: int, code: int, packets: Packets, i: int) -> None:
     rows[row, p + UNANSWERED] = 0
     if relation == SEQ_PROBE or (relation == SEQ_OLD and code & (TEXT | SYN | FIN)):
         rows[row, e + UNANSWERED] += 1
-        rows[row, e + PROBES] = relation == SEQ_PROBE
+        rows[row, e + PROBES] = int(relation == SEQ_PROBE)
     rows[row, LATEST] = time
     if not flags & RST:
-        size = packets.length[i] + (flags >> 1 & 1) + (flags & 1)
-        rows[row, e + SAID_END] = (packets.seq[i] + size) % (1 << 32) + 1
+        rows[row, e + SAID_END] = (seq + length + (flags >> 1 & 1) + (flags & 1)) % (1 << 32) + 1
         if flags & ACK:
-            rows[row, e + SAID_ACK] = packets.ack[i] + 1
-        rows[row, e + TTL], rows[row, e + IP_ID] = packets.ttl[i] + 1, packets.ip_id[i] + 1
+            rows[row, e + SAID_ACK] = ack + 1
+        rows[row, e + TTL], rows[row, e + IP_ID] = ttl + 1, ip_id + 1
         rows[row, LAST_SIDE] = b + (2 if code & TEXT else 0)
+    return event
 
 
 @kernel
-def record(table: Table, row: int, code: int, number: int, special: bool) -> None:
-    """Append an event. One that only repeats the one before is none."""
-    rows = table.rows
+def record(rows: Any, codes: Any, numbers: Any, row: int, code: int, number: int) -> None:
+    """Append an event. A SYN, FIN or RST that only repeats the one before is none."""
     count = rows[row, EVENTS]
-    if special and count and (table.codes[row, count - 1] ^ code) & _REPEATED == 0:
+    if code & (FIN | SYN | RST) and count and (codes[row, count - 1] ^ code) & _REPEATED == 0:
         return
     if count == MOST_EVENTS:
         count -= 1
         for place in range(_FIRST_EVENTS, count):
-            table.codes[row, place] = table.codes[row, place + 1]
-            table.numbers[row, place] = table.numbers[row, place + 1]
-    table.codes[row, count], table.numbers[row, count] = code, number
+            codes[row, place] = codes[row, place + 1]
+            numbers[row, place] = numbers[row, place + 1]
+    codes[row, count], numbers[row, count] = code, number
     rows[row, EVENTS] = count + 1

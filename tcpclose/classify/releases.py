@@ -24,7 +24,7 @@ import numpy as np
 from . import table as t
 from .endings import MOST_EVIDENCE, Ending, Standing, judge
 from .files import Damage, blocks
-from .following import Dead, Follower
+from .following import Dead, Follower, gathered
 from .rules import ALPHABET, CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN_ACK_SENT, SYN_RESET, SYN_SENT
 
 #: Where servers listen, for 2a of the rules: the ports of the protocols that Zeek knows by default.
@@ -287,7 +287,7 @@ class _Reader:
     def parts(self, path: str | PathLike[str], ignore_checksums: bool) -> Iterator[_Part]:
         follower = Follower(self.server_ports)
         try:
-            for block in blocks(path, ignore_checksums):
+            for block in gathered(blocks(path, ignore_checksums)):
                 yield from map(self._part, follower.feed(block))
         except Damage as damage:
             raise _Damaged(damage, [self._part(dead) for dead in follower.finish()]) from None
@@ -332,12 +332,16 @@ class _Reader:
         )
 
     def _history(self, dead: Dead) -> Any:
-        words, places = np.unique(dead.rows[:, t.LETTERS], return_inverse=True)
-        texts = np.array([self._word(word) for word in words.tolist()], object)
-        history = texts[places]
+        history = self._texts(dead.rows[:, t.LETTERS])
+        if np.any(dead.rows[:, t.FORMER]):
+            history = self._texts(dead.rows[:, t.FORMER]) + history
         for place, earlier in dead.earlier.items():
             history[place] = "".join(map(self._word, earlier)) + history[place]
         return history
+
+    def _texts(self, column: Any) -> Any:
+        words, places = np.unique(column, return_inverse=True)
+        return np.array([self._word(word) for word in words.tolist()], object)[places]
 
     def _word(self, word: int) -> str:
         text = self._words.get(word)

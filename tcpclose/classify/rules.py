@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .compiled import kernel
-from .packets import CHECK_BAD, CHECK_CUT, Packets
+from .compiled import inner, kernel
+from .packets import CHECK_BAD, CHECK_CUT
 from .table import (
-    A_HI,
-    A_LO,
     ACKED,
     ATTEMPT,
     BEFORE,
@@ -32,6 +30,7 @@ from .table import (
     ESTABLISHED_ONCE,
     FIN_END,
     FINS,
+    FORMER,
     FREE_BLOCKS,
     FREE_CHUNKS,
     HELD,
@@ -80,12 +79,14 @@ _ABOVE_HOLE, _MOST_BLOCKS = 16_384, 1024
 #: Letters as they are kept: 1, twice their place here, and one more for the responder's; "^" has none of its own.
 ALPHABET = "SHFRDAIQCTWG^"
 L_S, L_H, L_F, L_R, L_D, L_A, L_I, L_Q, L_C, L_T, L_W, L_G, L_FLIP = range(13)
-_BITS, LETTERS_OF_A_WORD = 5, 12
+_BITS = 5
+#: A word has room for 12; one packet writes 5 at most.
+_FULL = 7
 #: The automaton that finds "^?S" and an R with none of HAFGIQ before it.
 SYN_FIRST, SYN_RESET, NO_SYN_RESET = 2, 3, 4
 
 
-@kernel
+@inner
 def signed(difference: int) -> int:
     """A difference of sequence numbers, the short way around."""
     return (difference + _HALF & _MASK) - _HALF
@@ -95,14 +96,8 @@ def signed(difference: int) -> int:
 
 
 @kernel
-def write(table: Table, row: int, letter: int, responder: int) -> None:
-    """Append a letter."""
-    rows = table.rows
-    if rows[row, LETTER_COUNT] == LETTERS_OF_A_WORD:
-        table.tops[FREE_CHUNKS] -= 1
-        chunk = table.free_chunks[table.tops[FREE_CHUNKS]]
-        table.chunks[chunk, 0], table.chunks[chunk, 1] = rows[row, LETTERS], rows[row, CHUNK]
-        rows[row, CHUNK], rows[row, LETTERS], rows[row, LETTER_COUNT] = chunk, 0, 0
+def write(rows: Any, row: int, letter: int, responder: int) -> None:
+    """Append a letter. There is room for it: `spill` has seen to that."""
     rows[row, LETTERS] |= (1 + 2 * letter + responder) << (_BITS * rows[row, LETTER_COUNT])
     rows[row, LETTER_COUNT] += 1
     state = rows[row, SYN_THEN_RST]
@@ -117,64 +112,72 @@ def write(table: Table, row: int, letter: int, responder: int) -> None:
 
 
 @kernel
-def write_once(table: Table, row: int, e: int, letter: int, slot: int, responder: int) -> bool:
+def spill(table: Table, row: int) -> None:
+    """Put a word that may not have room for the letters of one more packet away."""
+    rows = table.rows
+    if rows[row, FORMER]:
+        table.tops[FREE_CHUNKS] -= 1
+        chunk = table.free_chunks[table.tops[FREE_CHUNKS]]
+        table.chunks[chunk, 0], table.chunks[chunk, 1] = rows[row, FORMER], rows[row, CHUNK]
+        rows[row, CHUNK] = chunk
+    rows[row, FORMER], rows[row, LETTERS], rows[row, LETTER_COUNT] = rows[row, LETTERS], 0, 0
+
+
+@kernel
+def write_once(rows: Any, row: int, e: int, letter: int, slot: int, responder: int) -> bool:
     """A letter whose slot is still free; whether it was."""
-    if table.rows[row, e + ONCE] >> slot & 1:
+    if rows[row, e + ONCE] >> slot & 1:
         return False
-    table.rows[row, e + ONCE] |= 1 << slot
-    write(table, row, letter, responder)
+    rows[row, e + ONCE] |= 1 << slot
+    write(rows, row, letter, responder)
     return True
 
 
 @kernel
-def write_numbered(table: Table, row: int, e: int, letter: int, slot: int, last: int, number: int, who: int) -> None:
+def write_numbered(rows: Any, row: int, e: int, letter: int, slot: int, last: int, number: int, who: int) -> None:
     """A letter that is written again when its number is not that of the one before."""
-    if not write_once(table, row, e, letter, slot, who) and table.rows[row, e + last] != number:
-        write(table, row, letter, who)
-    table.rows[row, e + last] = number
+    if not write_once(rows, row, e, letter, slot, who) and rows[row, e + last] != number:
+        write(rows, row, letter, who)
+    rows[row, e + last] = number
 
 
 @kernel
-def write_counted(table: Table, row: int, e: int, letter: int, counter: int, responder: int) -> None:
+def write_counted(rows: Any, row: int, e: int, letter: int, counter: int, responder: int) -> None:
     """A letter for the 1st, 10th, 100th ... event."""
-    count = table.rows[row, e + counter] + 1
-    table.rows[row, e + counter] = count
+    count = rows[row, e + counter] + 1
+    rows[row, e + counter] = count
     while count % 10 == 0:
         count //= 10
     if count == 1:
-        write(table, row, letter, responder)
+        write(rows, row, letter, responder)
 
 
 @kernel
-def history(table: Table, row: int, e: int, p: int, flags: int, seq: int, length: int, window: int, who: int) -> None:
+def history(rows: Any, row: int, e: int, p: int, flags: int, seq: int, length: int, window: int, who: int) -> None:
     """The letters of a packet, but for T, C, G and ^."""
     syn, fin, rst = flags & SYN, flags & FIN, flags & RST
-    if (syn and fin) or (syn and rst) or (fin and rst):
+    if not flags & (SYN | FIN | RST):
+        if length or flags & ACK:
+            letter = L_D if length else L_A
+            write_once(rows, row, e, letter, letter, who)
+    elif (syn and fin) or (syn and rst) or (fin and rst):
         letter = L_I if fin and rst else L_Q
-        write_once(table, row, e, letter, letter, who)
+        write_once(rows, row, e, letter, letter, who)
     elif syn:
-        write_numbered(table, row, e, L_H if flags & ACK else L_S, L_S, LAST_SYN, seq, who)
-    elif fin:
-        write_numbered(table, row, e, L_F, L_F, LAST_FIN, seq + length, who)
-    elif rst:
-        write_numbered(table, row, e, L_R, L_R, LAST_RST, seq, who)
-    elif length:
-        write_once(table, row, e, L_D, L_D, who)
-    elif flags & ACK:
-        write_once(table, row, e, L_A, L_A, who)
-    rows = table.rows
+        write_numbered(rows, row, e, L_H if flags & ACK else L_S, L_S, LAST_SYN, seq, who)
+    else:
+        letter, last = (L_F, LAST_FIN) if fin else (L_R, LAST_RST)
+        write_numbered(rows, row, e, letter, letter, last, seq + length if fin else seq, who)
     if window == 0 and not rst and rows[row, e + STATE] != RESET and rows[row, p + STATE] != CLOSED:
-        write_counted(table, row, e, L_W, COUNT_W, who)
+        write_counted(rows, row, e, L_W, COUNT_W, who)
 
 
 # ---- sequence numbers (7)
 
 
 @kernel
-def begin(table: Table, row: int, e: int, start: int, high: int) -> None:
+def begin(rows: Any, row: int, e: int, start: int, high: int) -> None:
     """The end's numbers count from `start`, and what was seen before is of no use."""
-    rows = table.rows
-    give_up_blocks(table, row, e)
     rows[row, e + REASSEMBLED] = 1
     rows[row, e + BEGUN] = 1
     rows[row, e + START_SEQ] = start & _MASK
@@ -183,15 +186,14 @@ def begin(table: Table, row: int, e: int, start: int, high: int) -> None:
 
 
 @kernel
-def begin_end(table: Table, row: int, e: int, flags: int, seq: int) -> None:
+def begin_end(rows: Any, row: int, e: int, flags: int, seq: int) -> None:
     """What its first packet, or a SYN that jumps, says of the sender's initial number."""
-    rows = table.rows
     state = rows[row, e + STATE]
     if state == INACTIVE:
         if flags & SYN:
-            begin(table, row, e, seq, 0)
+            begin(rows, row, e, seq, 0)
         else:  # as if there had been a SYN in front of it
-            begin(table, row, e, seq - 1, 1)
+            begin(rows, row, e, seq - 1, 1)
     elif (
         flags & SYN
         and seq != rows[row, e + START_SEQ]
@@ -200,13 +202,12 @@ def begin_end(table: Table, row: int, e: int, flags: int, seq: int) -> None:
             or (state == RESET and rows[row, e + BEFORE] == INACTIVE)
         )
     ):
-        begin(table, row, e, seq, 0)
+        begin(rows, row, e, seq, 0)
 
 
 @kernel
-def advance(table: Table, row: int, e: int, flags: int, end: int, length: int, who: int) -> None:
+def advance(rows: Any, row: int, e: int, flags: int, end: int, length: int, who: int) -> None:
     """The highest number sent. A RST or SYN that jumps is not believed, nor anything after a RST."""
-    rows = table.rows
     ahead = end - rows[row, e + HIGH]
     if flags & (SYN | RST) and (ahead > _TOO_FAR or ahead < -_TOO_FAR):
         return
@@ -217,13 +218,12 @@ def advance(table: Table, row: int, e: int, flags: int, end: int, length: int, w
     elif ahead > 0:
         rows[row, e + HIGH] = end
     elif length:
-        write_counted(table, row, e, L_T, COUNT_T, who)
+        write_counted(rows, row, e, L_T, COUNT_T, who)
 
 
 @kernel
-def acknowledged(table: Table, row: int, e: int, p: int, ack: int, absolute: int, sender: int) -> None:
+def acknowledged(rows: Any, row: int, e: int, p: int, ack: int, absolute: int, sender: int) -> None:
     """`e` acknowledged `ack` of `p`. What was never seen before it is a gap."""
-    rows = table.rows
     ahead = ack - rows[row, p + ACKED]
     if ahead > 0 and not (absolute == 0 and ahead > _TOO_FAR):
         rows[row, p + ACKED] = ack
@@ -238,9 +238,8 @@ def acknowledged(table: Table, row: int, e: int, p: int, ack: int, absolute: int
         rows[row, p + FINS] or rows[row, p + RSTS] or rows[row, e + FINS] or rows[row, e + RSTS]
     )
     if not filtered and has_stream(rows, row, e) and has_stream(rows, row, p):
-        write_counted(table, row, p, L_G, COUNT_G, 1 - sender)
+        write_counted(rows, row, p, L_G, COUNT_G, 1 - sender)
     rows[row, p + REASSEMBLED] = ack
-    deliver(table, row, p)
 
 
 @kernel
@@ -314,7 +313,7 @@ def keep(table: Table, row: int, e: int, start: int, stop: int) -> None:
     rows[row, e + HELD_BLOCKS] += 1
 
 
-@kernel
+@inner
 def pending(rows: Any, row: int, e: int) -> bool:
     """Not all that the end sent was seen or acknowledged; its FIN does not count. After a RST nobody waits for it."""
     if rows[row, ENDS + STATE] == RESET or rows[row, ENDS + END + STATE] == RESET:
@@ -326,30 +325,27 @@ def pending(rows: Any, row: int, e: int) -> bool:
 
 
 @kernel
-def guess_direction(table: Table, row: int, flags: int, is_server: Any) -> None:
+def guess_direction(rows: Any, row: int, flags: int, is_server: Any) -> None:
     """2a: a packet that is no first SYN, from a port where servers are, is probably a responder's."""
-    ports = table.rows[row, PORTS]
+    ports = rows[row, PORTS]
     source, target = ports >> 16, ports & 0xFFFF
     if (
         flags & (SYN | ACK) != SYN
         and is_server[source]
         and (not is_server[target] or (not flags & SYN and source < target))
     ):
-        flip(table, row)
+        flip(rows, row)
 
 
 @kernel
-def flip(table: Table, row: int) -> None:
-    table.rows[row, ORIGINATOR] ^= 1
-    write(table, row, L_FLIP, 0)
+def flip(rows: Any, row: int) -> None:
+    rows[row, ORIGINATOR] ^= 1
+    write(rows, row, L_FLIP, 0)
 
 
 @kernel
-def is_reuse(rows: Any, row: int, packets: Packets, i: int) -> bool:
-    """Does this packet of the same two sockets begin a new connection?"""
-    flags, seq = int(packets.flags[i]), int(packets.seq[i])
-    if not flags & SYN or packets.broken[i] or packets.check[i] == CHECK_BAD:
-        return False
+def is_reuse(rows: Any, row: int, e: int, flags: int, seq: int) -> bool:
+    """Does this SYN of the same two sockets, from the end `e`, begin a new connection?"""
     o = ENDS + END * rows[row, ORIGINATOR]
     r = 2 * ENDS + END - o
     if flags & ACK and rows[row, o + STATE] != INACTIVE:
@@ -358,7 +354,7 @@ def is_reuse(rows: Any, row: int, packets: Packets, i: int) -> bool:
         return True
     reversed_handshake = (
         not flags & ACK
-        and side_of(rows, row, packets, i) == r
+        and e == r
         and rows[row, o + STATE] == SYN_ACK_SENT
         and rows[row, r + STATE] == INACTIVE
         and rows[row, r + BEGUN]
@@ -387,12 +383,11 @@ def enter(rows: Any, row: int, e: int, state: int) -> None:
 
 
 @kernel
-def move(table: Table, row: int, e: int, p: int, flags: int, seq: int, length: int, time: int, who: int) -> bool:
+def move(rows: Any, row: int, e: int, p: int, flags: int, seq: int, length: int, time: int, who: int) -> bool:
     """The sender's state after its packet; whether it closed."""
-    rows = table.rows
     state = rows[row, e + STATE]
     if state == INACTIVE:
-        return move_inactive(table, row, e, p, flags, seq, length, time, who)
+        return move_inactive(rows, row, e, p, flags, seq, length, time, who)
     if state in (SYN_SENT, SYN_ACK_SENT):
         if flags & FIN:
             enter(rows, row, e, CLOSED)
@@ -416,11 +411,8 @@ def move(table: Table, row: int, e: int, p: int, flags: int, seq: int, length: i
 
 
 @kernel
-def move_inactive(
-    table: Table, row: int, e: int, p: int, flags: int, seq: int, length: int, time: int, who: int
-) -> bool:
+def move_inactive(rows: Any, row: int, e: int, p: int, flags: int, seq: int, length: int, time: int, who: int) -> bool:
     """From INACTIVE."""
-    rows = table.rows
     peer = rows[row, p + STATE]
     if flags & SYN:
         if not who:
@@ -428,7 +420,7 @@ def move_inactive(
             rows[row, ATTEMPT] = time + ATTEMPT_DELAY
         else:
             if not flags & ACK and peer == SYN_ACK_SENT and seq == rows[row, e + START_SEQ]:
-                flip(table, row)  # 2c: SYN and SYN-ACK changed places on the way
+                flip(rows, row)  # 2c: SYN and SYN-ACK changed places on the way
                 enter(rows, row, p, ESTABLISHED)
             enter(rows, row, e, ESTABLISHED)
             if peer == SYN_SENT:
@@ -445,7 +437,7 @@ def move_inactive(
     return flags & (FIN | RST) != 0
 
 
-@kernel
+@inner
 def closing(rows: Any, row: int, e: int, p: int, now_closed: bool) -> None:
     """An end has closed once nothing of it is pending. With a RST, or if its peer has or is silent, all is over (3)."""
     if rows[row, e + STATE] < CLOSED or not (now_closed or not rows[row, e + CLOSED_SEEN]) or pending(rows, row, e):
@@ -458,68 +450,65 @@ def closing(rows: Any, row: int, e: int, p: int, now_closed: bool) -> None:
 # ---- a packet
 
 
-@kernel
-def process(table: Table, row: int, packets: Packets, i: int) -> bool:
-    """A packet of the connection; whether the rules heard it (its checksum may be wrong)."""
+@inner
+def process(
+    table: Table, row: int, e: int, flags: int, seq: int, ack: int, length: int, window: int, time: int, check: int
+) -> bool:
+    """A packet of the connection, from the end `e`; whether the rules heard it (its checksum may be wrong)."""
     rows = table.rows
-    e = side_of(rows, row, packets, i)
     p = 2 * ENDS + END - e
+    if rows[row, LETTER_COUNT] > _FULL:
+        spill(table, row)
     who = int(e != ENDS + END * rows[row, ORIGINATOR])
-    if packets.check[i] == CHECK_BAD:
-        write_counted(table, row, e, L_C, COUNT_C, who)
+    if check == CHECK_BAD:
+        write_counted(rows, row, e, L_C, COUNT_C, who)
         return False
-    flags, length, time = int(packets.flags[i]), int(packets.length[i]), int(packets.time[i])
     if begins_with_syn_ack(rows, row, flags, length):
         rows[row, LETTERS] = rows[row, LETTER_COUNT] = 0
-        flip(table, row)
-        write(table, row, L_H, 1)
+        flip(rows, row)
+        write(rows, row, L_H, 1)
         enter(rows, row, ENDS + END - END * rows[row, ORIGINATOR], ESTABLISHED)
         who = 1 - who
     if not (rows[row, e + CLOSED_SEEN] and rows[row, p + CLOSED_SEEN]):
         rows[row, LAST] = time
-    seq = int(packets.seq[i])
-    begin_end(table, row, e, flags, seq)
+    if flags & SYN or rows[row, e + STATE] == INACTIVE:
+        begin_end(rows, row, e, flags, seq)
+        if rows[row, e + REASSEMBLED] == 1 and rows[row, e + BLOCKS] >= 0:
+            give_up_blocks(table, row, e)
     start = rows[row, e + HIGH] + signed(seq - rows[row, e + START_SEQ] - rows[row, e + HIGH])
-    history(table, row, e, p, flags, start, length, int(packets.window[i]), who)
-    size = (0 if flags & RST else length) + (flags >> 1 & 1) + (flags & 1)
+    history(rows, row, e, p, flags, start, length, window, who)
+    end = start + (0 if flags & RST else length) + (flags >> 1 & 1) + (flags & 1)
     if flags & FIN:
         rows[row, e + FINS] += 1
-        rows[row, e + FIN_END] = start + size
+        rows[row, e + FIN_END] = end
     if flags & RST:
         rows[row, e + RSTS] += 1
-    acks = flags & ACK and not flags & RST
-    ack = int(packets.ack[i])
+    acks = flags & (ACK | RST) == ACK
     if acks and not rows[row, p + BEGUN]:
-        begin(table, row, p, ack - 1, 0)
+        begin(rows, row, p, ack - 1, 0)
     relative = rows[row, p + ACKED] + signed(ack - rows[row, p + START_SEQ] - rows[row, p + ACKED])
-    advance(table, row, e, flags, start + size, length, who)
-    closed = move(table, row, e, p, flags, seq, length, time, who)
+    advance(rows, row, e, flags, end, length, who)
+    closed = move(rows, row, e, p, flags, seq, length, time, who)
     if acks:
-        acknowledged(table, row, e, p, relative, ack, int(e != ENDS + END * rows[row, ORIGINATOR]))
-    if length and not flags & RST and packets.check[i] != CHECK_CUT:
+        acknowledged(rows, row, e, p, relative, ack, int(e != ENDS + END * rows[row, ORIGINATOR]))
+        if rows[row, p + BLOCKS] >= 0:
+            deliver(table, row, p)
+    if length and not flags & RST and check != CHECK_CUT:
         first = start + (flags >> 1 & 1)
-        text(table, row, e, first, first + length)
+        if first == rows[row, e + REASSEMBLED] and rows[row, e + BLOCKS] < 0 and not rows[row, e + SKIPS]:
+            rows[row, e + REASSEMBLED] = first + length
+        else:
+            text(table, row, e, first, first + length)
     closing(rows, row, e, p, closed)
     if not rows[row, p + CLOSED_SEEN]:  # what was pending may be acknowledged
         closing(rows, row, p, e, False)
     return True
 
 
-@kernel
-def side_of(rows: Any, row: int, packets: Packets, i: int) -> int:
-    """Where the columns of the sender are."""
-    from_a = (
-        rows[row, PORTS] >> 16 == packets.sport[i]
-        and rows[row, A_LO] == packets.src_lo[i]
-        and rows[row, A_HI] == packets.src_hi[i]
-    )
-    return ENDS if from_a else ENDS + END
-
-
-@kernel
+@inner
 def begins_with_syn_ack(rows: Any, row: int, flags: int, length: int) -> bool:
     """2b: nothing but a SYN-ACK was seen, and now an ACK or text: who sent it was the responder."""
-    if rows[row, LETTER_COUNT] != 1 or rows[row, CHUNK] >= 0 or rows[row, LETTERS] != 1 + 2 * L_H:
+    if rows[row, LETTER_COUNT] != 1 or rows[row, FORMER] or rows[row, LETTERS] != 1 + 2 * L_H:
         return False
     return flags & (SYN | FIN | RST) == 0 and (length > 0 or flags & ACK != 0)
 

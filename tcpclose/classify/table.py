@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from .compiled import kernel
+from .compiled import inner, kernel
 from .packets import Packets
 
 #: Columns of a row. The two sockets A and B: A sent the first packet. PORTS is A's port * 65,536 + B's.
@@ -19,7 +19,7 @@ NEXT, HASH, A_HI, A_LO, B_HI, B_LO, PORTS = range(7)
 NUMBER, START, LAST, LATEST = range(7, 11)
 #: Which end is the originator: 0 for A, 1 for B.
 ORIGINATOR = 11
-#: Letters of history: the last ones, how many these are, the chunk with those before, and the automaton of RSTOS0.
+#: Letters of history: the last ones, how many these are, the chunk before FORMER, and the automaton of RSTOS0.
 LETTERS, LETTER_COUNT, CHUNK, SYN_THEN_RST = range(12, 16)
 #: Timers: when they fire; IDLE is how long nothing may happen.
 ATTEMPT, DELETE, CHECK, IDLE = range(16, 20)
@@ -27,6 +27,8 @@ ATTEMPT, DELETE, CHECK, IDLE = range(16, 20)
 DEATH, ESTABLISHED_ONCE = range(20, 22)
 #: Events for our own verdict: how many were noted, which need not be noted again, first and last of the release.
 EVENTS, MARKS, RELEASE_FIRST, RELEASE_LAST, LAST_SIDE = range(22, 27)
+#: The word of letters before the last.
+FORMER = 27
 #: Where the columns of an end begin: A's here, B's `END` further.
 ENDS = 28
 
@@ -78,7 +80,7 @@ FREE_ROWS, FREE_BLOCKS, FREE_CHUNKS, DEAD = range(4)
 _31 = (1 << 31) - 1
 
 
-@kernel
+@inner
 def end_hash(high: int, low: int, port: int) -> int:
     """31 bits from a socket; all steps stay below 2**63."""
     mixed = (low & _31) ^ ((low >> 31) & _31) ^ ((high & _31) * 7 & _31) ^ ((high >> 31) & _31)
@@ -87,7 +89,7 @@ def end_hash(high: int, low: int, port: int) -> int:
     return (mixed ^ mixed >> 29) & _31
 
 
-@kernel
+@inner
 def find(table: Table, packets: Packets, i: int, hashed: int) -> int:
     """The row of the connection that a packet belongs to, or -1."""
     rows = table.rows
@@ -116,7 +118,7 @@ def find(table: Table, packets: Packets, i: int, hashed: int) -> int:
     return -1
 
 
-@kernel
+@inner
 def open_row(table: Table, packets: Packets, i: int, hashed: int) -> int:
     """A new row for the first packet of a connection. There must be a free one."""
     rows = table.rows
@@ -139,6 +141,17 @@ def open_row(table: Table, packets: Packets, i: int, hashed: int) -> int:
     rows[row, ENDS + BLOCKS] = rows[row, ENDS + END + BLOCKS] = -1
     rows[row, LAST_SIDE] = -1
     return int(row)
+
+
+@inner
+def side_of(rows: Any, row: int, packets: Packets, i: int) -> int:
+    """Where the columns of the sender are."""
+    from_a = (
+        rows[row, PORTS] >> 16 == packets.sport[i]
+        and rows[row, A_LO] == packets.src_lo[i]
+        and rows[row, A_HI] == packets.src_hi[i]
+    )
+    return ENDS if from_a else ENDS + END
 
 
 @kernel
