@@ -186,15 +186,16 @@ def begin(rows: Any, row: int, e: int, start: int, high: int) -> None:
 
 
 @kernel
-def begin_end(rows: Any, row: int, e: int, flags: int, seq: int) -> None:
-    """What its first packet, or a SYN that jumps, says of the sender's initial number."""
+def begin_end(rows: Any, row: int, e: int, flags: int, seq: int) -> bool:
+    """What its first packet, or a SYN that jumps, says of the sender's initial number; whether it says anything."""
     state = rows[row, e + STATE]
     if state == INACTIVE:
         if flags & SYN:
             begin(rows, row, e, seq, 0)
         else:  # as if there had been a SYN in front of it
             begin(rows, row, e, seq - 1, 1)
-    elif (
+        return True
+    if (
         flags & SYN
         and seq != rows[row, e + START_SEQ]
         and (
@@ -203,6 +204,8 @@ def begin_end(rows: Any, row: int, e: int, flags: int, seq: int) -> None:
         )
     ):
         begin(rows, row, e, seq, 0)
+        return True
+    return False
 
 
 @kernel
@@ -471,10 +474,8 @@ def process(
         who = 1 - who
     if not (rows[row, e + CLOSED_SEEN] and rows[row, p + CLOSED_SEEN]):
         rows[row, LAST] = time
-    if flags & SYN or rows[row, e + STATE] == INACTIVE:
-        begin_end(rows, row, e, flags, seq)
-        if rows[row, e + REASSEMBLED] == 1 and rows[row, e + BLOCKS] >= 0:
-            give_up_blocks(table, row, e)
+    if begin_end(rows, row, e, flags, seq) and rows[row, e + BLOCKS] >= 0:
+        give_up_blocks(table, row, e)
     start = rows[row, e + HIGH] + signed(seq - rows[row, e + START_SEQ] - rows[row, e + HIGH])
     history(rows, row, e, p, flags, start, length, window, who)
     end = start + (0 if flags & RST else length) + (flags >> 1 & 1) + (flags & 1)
