@@ -15,6 +15,8 @@ from claims import CLAIMS, HANDOUTS, Run, blocks
 from typer.testing import CliRunner
 
 from tcpclose.cli import app
+from tcpclose.runs import LABS
+from tcpclose.scenario import Scenario
 from tcpclose.testbed.box import why_no_box
 from tcpclose.trace.events import Trace
 
@@ -25,6 +27,7 @@ HEADINGS = [
     *("What you will learn", "Time and tools", "Topology", "Background", "Predict first"),
     *("Run", "Observe", "Explain", "Go further"),
 ]
+NOTES = ["Minutes", "Common mistakes", "Why the answers are as they are", "Variations"]
 
 
 def hold(lab, overrides, world, folder):
@@ -63,6 +66,20 @@ VIRTUAL = [(lab, overrides) for lab, overrides in CLAIMS if "stack=linux" not in
 @pytest.mark.parametrize("lab", HANDOUTS)
 def test_the_form_of_a_handout(lab):
     assert re.findall("^## (.*)", HANDOUTS[lab], re.MULTILINE) == HEADINGS
+
+
+@pytest.mark.parametrize("lab", HANDOUTS)
+def test_the_form_of_instructors_notes(lab):
+    notes = (LABS / lab / "INSTRUCTOR.md").read_text(encoding="utf-8")
+    assert re.findall("^## (.*)", notes, re.MULTILINE) == NOTES
+
+
+@pytest.mark.parametrize("lab", HANDOUTS)
+def test_what_instructors_notes_set_can_be_set(lab):
+    notes = (LABS / lab / "INSTRUCTOR.md").read_text(encoding="utf-8")
+    for options in re.findall(r"`(--set [^`]*)`", notes):
+        if "..." not in options:
+            Scenario.load(LABS / lab / "scenario.toml", overrides_of(options))
 
 
 @pytest.mark.parametrize("lab", HANDOUTS)
