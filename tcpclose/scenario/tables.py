@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import (
@@ -49,7 +49,7 @@ TcpKeys = _tcp_keys()
 
 
 def _write_tcp(config: TcpConfig) -> dict[str, Any]:
-    return TcpKeys.model_construct(**asdict(config)).model_dump()
+    return TcpKeys.model_construct(**{key: getattr(config, key) for key in TcpKeys.model_fields}).model_dump()
 
 
 _TcpTable = Annotated[
