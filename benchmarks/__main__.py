@@ -38,6 +38,7 @@ BENCHMARKS = (
     Benchmark("segments, one connection", measure.segments, 100_000, "segments/s", 200_000),
     Benchmark("bulk, kernel", measure.bulk_kernel, 200_000_000, "octets/s"),
     Benchmark("bulk, direct", measure.bulk, 50_000_000, "octets/s", peer="kernel"),
+    Benchmark("packets, classified", measure.packets_classified, 500_000, "packets/s", 1_000_000),
     Benchmark("packetdrill scripts", measure.scripts, 500, "scripts/s", 200),
     Benchmark("idle connection", measure.idle_octets, 10_000, "octets", 4_000, least_is_best=True),
     Benchmark("TIME-WAIT", measure.time_wait_octets, 10_000, "octets", 300, least_is_best=True),

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import gc
 import socket
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+from benchmarks import captures
+from tcpclose.classify import classify
 from tcpclose.drill.runner import Wishes, run_text
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection
@@ -285,6 +289,18 @@ def _read(end: socket.socket, octets: int) -> None:
     """That many octets, or all up to the end of the stream."""
     while octets > 0 and (text := end.recv(octets)):
         octets -= len(text)
+
+
+# Captures
+
+
+def packets_classified(size: int) -> float:
+    """Packets a second of a capture with every kind of release; its compiled code is loaded before."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "capture.pcap"
+        packets = len(captures.generate(path, size))
+        classify(path)
+        return per_second(packets, lambda: classify(path))
 
 
 # packetdrill scripts
