@@ -104,11 +104,13 @@ TRIPS = {
 
 
 def expected_states(told: Told, host: str) -> set[str]:
-    """All, or without the last, which time may have led to."""
+    """As the trace tells them; without the last, which time may have led to."""
     states = told.states.get(host, ())
     expected = {" ".join(states)}
     if states[-2:] == ("TIME-WAIT", "CLOSED") or (len(states) == 2 and told.action == "timeout"):
         expected.add(" ".join(states[:-1]))
+    if told.causes.get(host) == "crashed":  # and answered with a RST when it was up again
+        expected.add(" ".join((*states, "CLOSED")))
     return expected
 
 
