@@ -125,7 +125,7 @@ def judge(codes: Sequence[int], standing: Standing) -> Ending:
     events = [Noted(place, code) for place, code in enumerate(codes)]
     story = _Story(events, standing)
     kind, evidence = story.kind()
-    states = states_of(events, crossing=evidence if kind == "simultaneous" else [])
+    states = states_of(events, standing.unanswered, evidence if kind == "simultaneous" else [])
     cause, confidence, more = story.cause(kind)
     first = story.first_end
     return Ending(
@@ -368,10 +368,13 @@ class _Numbers:
         return self.acked[peer]
 
 
-def states_of(events: Sequence[Noted], crossing: Sequence[int] = ()) -> tuple[str, str]:
+def states_of(
+    events: Sequence[Noted], unanswered: tuple[int, int] = (0, 0), crossing: Sequence[int] = ()
+) -> tuple[str, str]:
     """The states that each end passed, as the machine's rows say: `"SYN-SENT ESTABLISHED CLOSE-WAIT"`.
 
     `crossing` are the places of two FINs of which neither acknowledges the other: both arrive after both were sent.
+    What an end repeats for ever, `unanswered`, has not arrived.
     """
     ends = (Observer(), Observer())
     numbers = _Numbers()
@@ -379,11 +382,12 @@ def states_of(events: Sequence[Noted], crossing: Sequence[int] = ()) -> tuple[st
     packets = [event for event in events if event.is_packet]
     for place, event in enumerate(packets):
         heard = all(later.side == event.side for later in packets[place + 1 :])
+        lost = heard and unanswered[event.side] and event.has(SYN | FIN | TEXT)
         segment = numbers.segment(event, heard)
         ends[event.side].sent(segment, place)
         if event.place in crossing[:1]:
             late = segment
-        else:
+        elif not lost:
             ends[1 - event.side].received(segment, place)
         _look(ends, passed)
         if event.place in crossing[1:]:

@@ -1,0 +1,187 @@
+"""The command `classify`: what it prints, where it writes, and how it says what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from captures import merged, script, write
+from typer.testing import CliRunner
+
+from tcpclose.classify import classify
+from tcpclose.classify.filtering import FilterError, parse_filter
+from tcpclose.cli import app
+
+OPEN = ">S <S. >. "
+RUN = CliRunner()
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    """A graceful release, a reset by the server, a refused connection."""
+    scripts = (OPEN + ">P9. <. >F. <. <F. >.", OPEN + ">P9. <R.", ">S <R.z")
+    many = [script(words, client=("10.0.0.1", 40000 + n), server=("10.0.0.2", 443)) for n, words in enumerate(scripts)]
+    return write(merged(*many), tmp_path / "three.pcap")
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    done = RUN.invoke(app, ["classify", *map(str, arguments)])
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_table(capture: Path) -> None:
+    status, out, _ = run(capture)
+    lines = out.splitlines()
+    assert status == 0
+    assert len(lines) == 4
+    assert lines[0].split()[:4] == ["number", "connection", "seconds", "octets"]
+    assert lines[2].split("  ")[0] == "2"
+    assert "10.0.0.1:40001 > 10.0.0.2:443" in lines[2]
+    assert "unread data (medium)" in lines[2]
+
+
+def test_json_and_csv_say_the_same(capture: Path, tmp_path: Path) -> None:
+    _, out, _ = run(capture, "--format", "json")
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert [one["kind"] for one in objects] == ["graceful", "reset", "refused"]
+    run(capture, "--format", "csv", "--out", tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    as_text = [
+        {key: " ".join(map(str, v)) if key == "evidence" else "" if v is None else str(v) for key, v in one.items()}
+        for one in objects
+    ]
+    assert rows == as_text
+
+
+def test_parquet(capture: Path, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    assert run(capture, capture, "--format", "parquet", "--out", tmp_path / "out.parquet")[0] == 0
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert table["history"].to_pylist() == [one.history for one in classify(capture)] * 2
+
+
+def test_summary(capture: Path) -> None:
+    _, out, _ = run(capture, "--summary")
+    assert out.startswith("3 connections\n")
+    assert "  graceful                                  1   33.3%" in out
+    _, out, _ = run(capture, "--summary", "--format", "json")
+    assert json.loads(out)["server_port"] == {"443": 3}
+
+
+def test_several_files_are_told_apart(capture: Path) -> None:
+    _, out, _ = run(capture, capture, "--filter", "kind == refused")
+    assert out.splitlines()[0] == out.splitlines()[3] == str(capture)
+
+
+def test_standard_input(capture: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tcpclose", "classify", "-"], stdin=capture.open("rb"), capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert done.stdout == run(capture)[1]
+
+
+@pytest.mark.parametrize(
+    ("expression", "numbers"),
+    [
+        ("kind == reset", [2]),
+        ("kind=reset or kind=refused", [2, 3]),
+        ("not (kind == reset) and dport == 443", [1, 3]),
+        ("cause has data", [2]),
+        ('cause == "unread data"', [2]),
+        ("duration > 50ms", [1]),
+        ("duration <= 0.05s", [2, 3]),
+        ("orig_bytes >= 9 and src has 10.0.0", [1, 2]),
+        ("release_time != none", [1, 2, 3]),
+        ("release_time > 0", [1]),
+        ("number < 3", [1, 2]),
+    ],
+)
+def test_filter(expression: str, numbers: list[int], capture: Path) -> None:
+    assert classify(capture).where(parse_filter(expression)).column("number") == numbers
+
+
+@pytest.mark.parametrize(
+    ("expression", "complaint"),
+    [
+        ("colour == red", "expected a column (number, src,"),
+        ("kind reset", "expected == != < <= > >= or has, not 'reset'"),
+        ("dport == https", "expected a number for dport, not 'https'"),
+        ("kind == reset reset", "expected and, or, or the end, not 'reset'"),
+        ("(kind == reset", "expected ), not the end"),
+        ("kind ==", "expected a value, not the end"),
+        ('kind == "reset', "cannot read on at"),
+    ],
+)
+def test_a_filter_that_cannot_be_read(expression: str, complaint: str, capture: Path) -> None:
+    with pytest.raises(FilterError):
+        parse_filter(expression)
+    status, _, err = run(capture, "--filter", expression)
+    assert status == 2
+    assert complaint in err
+
+
+def test_the_ladder_of_one_connection(capture: Path, tmp_path: Path) -> None:
+    status, out, _ = run(capture, "--connection", 2, "--chart", tmp_path / "ladder.svg")
+    assert status == 0
+    assert "unread data: medium confidence, from packets 11, 9" in out
+    assert "SYN-SENT    --> <SEQ=100><CTL=SYN>              --> SYN-RECEIVED" in out
+    assert "<-- <SEQ=301><ACK=110><CTL=RST,ACK>" in out
+    assert (tmp_path / "ladder.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--format", "xml"], "--format xml: expected table, json, csv or parquet"),
+        (["--format", "parquet"], "--format parquet: it is written to a file, which --out names"),
+        (["--chart", "x.svg"], "--chart: it is of one connection, which --connection N names"),
+        (["--connection", "7"], "--connection 7: none begins with that packet"),
+        (["--server-ports", "80,http"], "--server-ports 80,http: expected ports and ranges"),
+        (["--out", "/nowhere/x"], "/nowhere/x: No such file or directory"),
+    ],
+)
+def test_complaints(arguments: list[str], complaint: str, capture: Path) -> None:
+    status, _, err = run(capture, *arguments)
+    assert status == 2
+    assert complaint in err
+    assert len(err.splitlines()) == 1
+
+
+def test_what_is_no_capture(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing of the kind")
+    for name in ("notes.txt", "missing.pcap"):
+        status, out, err = run(tmp_path / name)
+        assert (status, out, len(err.splitlines())) == (2, "", 1)
+        assert name in err
+
+
+def test_a_damaged_capture_is_told_as_far_as_it_goes(capture: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(capture.read_bytes()[:-1])
+    status, out, err = run(cut)
+    assert status == 1
+    assert len(out.splitlines()) == 4
+    assert "the file ends inside a packet" in err
+
+
+def test_server_ports_tell_who_is_the_responder(tmp_path: Path) -> None:
+    path = write(script("<P9. >.", server=("10.0.0.2", 7777)), tmp_path / "midstream.pcap")
+    assert "10.0.0.2:7777 > 10.0.0.1:40000" in run(path)[1]
+    assert "10.0.0.1:40000 > 10.0.0.2:7777" in run(path, "--server-ports", "80,7000-8000")[1]
+
+
+def test_a_reader_who_has_seen_enough(tmp_path: Path) -> None:
+    many = [script(">S", client=("10.0.0.1", 1024 + n)) for n in range(4000)]
+    path = write(merged(*many), tmp_path / "many.pcap")
+    command = f"{sys.executable} -m tcpclose classify {path} | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
