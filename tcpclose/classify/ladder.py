@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from itertools import islice
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tcpclose.protocol.fsm import Event as Happens
-from tcpclose.protocol.segment import Segment, format_ctl
+from tcpclose.protocol.segment import SYN, Segment, format_ctl
 from tcpclose.trace.drawing import draw
 from tcpclose.trace.events import Call, Change, Event, Received, Sent, Trace
 from tcpclose.trace.figure import format_figure
@@ -22,9 +23,11 @@ from .releases import Release, Releases
 from .telling import socket
 
 #: Calls that packets show to have been made.
-_CALLS = {Happens.OPEN_ACTIVE: "open", Happens.CLOSE: "close", Happens.ABORT: "abort"}
+_CALLS = {Happens.OPEN_ACTIVE: "open", Happens.CLOSE: "close", Happens.FIN_SENT: "close", Happens.ABORT: "abort"}
 #: The control bits that a `Segment` knows by name.
 _CONTROLS = 0xFF
+#: How windows are scaled is not in our columns. Ends are taken to have offered as much as they can: the text came.
+_LARGEST_SHIFT = 14
 #: Segments that a ladder shows, at most.
 MOST = 2_000
 _64 = (1 << 64) - 1
@@ -56,11 +59,12 @@ def trace_of(path: str, release: Release, releases: Releases, ignore_checksums: 
             "len": len(segment.data),
             "wnd": segment.wnd,
         }
-        ends[host].sent(segment, t)
+        seen = replace(segment, wnd=0xFFFF, wscale=_LARGEST_SHIFT if segment.ctl & SYN else None)
+        ends[host].sent(seen, t)
         if segment.data:
             events.append(Call(t=t, host=host, connection="c1", call="send", octets=len(segment.data)))
         events += [*_changes(ends[host], host), Sent(host=host, **fields), Received(host=other, **fields)]
-        ends[other].received(segment, t)
+        ends[other].received(seen, t)
         events += _changes(ends[other], other)
     return Trace(events, zero=release.start // 1000)
 
@@ -94,7 +98,12 @@ def told(trace: Trace, release: Release) -> str:
     if release.cause:
         packets = ", ".join(map(str, release.evidence))
         lines.append(f"{release.cause}: {release.confidence} confidence, from packets {packets}")
-    return "\n".join(lines) + "\n\n" + format_figure(draw(trace, peers=("orig", "resp")))
+    return "\n".join(lines) + "\n\n" + format_figure(draw(_at_once(trace), peers=("orig", "resp")))
+
+
+def _at_once(trace: Trace) -> Trace:
+    """A figure knows no clock; and where the capture was made, each answer comes late, as if a timer had sent it."""
+    return Trace(replace(event, t=place) for place, event in enumerate(trace))
 
 
 def _segments(

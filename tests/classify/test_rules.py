@@ -94,7 +94,7 @@ def test_damage_comes_after_what_could_be_read(tmp_path: Path) -> None:
     cut.write_bytes(path.read_bytes()[:-5])
     releases = classify(cut)
     assert [one.history for one in releases] == ["Sh"]
-    assert releases.damage is not None and "ends inside a packet" in str(releases.damage)
+    assert "ends inside a packet" in str(releases.damage)
     parts = stream(cut)
     assert [one.history for one in next(parts)] == ["Sh"]
     with pytest.raises(Damage):
@@ -106,7 +106,8 @@ def test_columns_rows_and_arrow_say_the_same(tmp_path: Path) -> None:
     table = releases.to_arrow()
     assert table.column_names == list(releases.columns)
     rows = [
-        {**row, "start": one.start, "evidence": tuple(row["evidence"])} for row, one in zip(table.to_pylist(), releases)
+        {**row, "start": one.start, "evidence": tuple(row["evidence"])}
+        for row, one in zip(table.to_pylist(), releases, strict=True)
     ]
     assert rows == [one._asdict() for one in releases]
     with pytest.raises(KeyError, match="no column 'colour'"):
