@@ -62,7 +62,7 @@ BROKEN = 1 << 24
 #: What may differ in two codes of the same event repeated.
 _REPEATED = ~(SEQ_MASK << SEQ_SHIFT | 3 << PAUSE_SHIFT | 3 << UNANSWERED_SHIFT | PROBED | AFTER_TEXT | ANSWER | EXACT)
 #: Events from the beginning that stay, when there are too many.
-_FIRST_EVENTS = 6
+FIRST_EVENTS = 6
 _SECOND = 1_000_000_000
 _16 = 0xFFFF
 
@@ -183,7 +183,7 @@ def record(rows: Any, codes: Any, numbers: Any, row: int, code: int, number: int
         return
     if count == MOST_EVENTS:
         count -= 1
-        for place in range(_FIRST_EVENTS, count):
+        for place in range(FIRST_EVENTS, count):
             codes[row, place] = codes[row, place + 1]
             numbers[row, place] = numbers[row, place + 1]
     codes[row, count], numbers[row, count] = code, number

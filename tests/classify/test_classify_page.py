@@ -1,0 +1,51 @@
+"""docs/classify.md names what there is: columns, kinds, causes, options."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from test_endings import CAUSES
+from typer.main import get_command
+
+from tcpclose.classify import Release
+from tcpclose.classify.endings import KINDS
+from tcpclose.classify.noting import FIRST_EVENTS
+from tcpclose.classify.table import MOST_EVENTS
+from tcpclose.cli import app
+
+PAGE = (Path(__file__).parents[2] / "docs" / "classify.md").read_text("utf-8")
+
+
+def first_cells(head: str) -> set[str]:
+    """The words in the first column of the table below a line of heads."""
+    rows = PAGE.partition(f"| {head} |")[2].partition("\n\n")[0]
+    return {word for row in re.findall(r"^\| (.*?) \|", rows, re.MULTILINE) for word in re.findall(r"`(.*?)`", row)}
+
+
+def test_columns() -> None:
+    assert first_cells("column | meaning") == set(Release._fields)
+
+
+def test_kinds() -> None:
+    assert first_cells("kind | what was seen") == set(KINDS)
+
+
+def test_causes() -> None:
+    with_reset = {cause for _, _, cause, *_ in CAUSES} | {
+        "half-open connection discovered",
+        "keepalive gave up",
+        "middlebox suspected",
+    }
+    assert first_cells("cause | what shows it") == with_reset | {"unreachable", "keepalive unanswered", "peer silent"}
+
+
+def test_options() -> None:
+    parameters = get_command(app).commands["classify"].params  # type: ignore[attr-defined]
+    options = {name for parameter in parameters for name in parameter.opts if name.startswith("-")} - {"--help"}
+    assert options == set(re.findall(r"--[a-z-]+|-C", PAGE.partition("# As a library")[0].partition("| option |")[2]))
+
+
+def test_events() -> None:
+    assert f"at most {MOST_EVENTS} events are" in PAGE
+    assert f"the first {FIRST_EVENTS} and the last {MOST_EVENTS - FIRST_EVENTS} when there are more" in PAGE
