@@ -43,7 +43,8 @@ def test_causes() -> None:
 def test_options() -> None:
     parameters = get_command(app).commands["classify"].params  # type: ignore[attr-defined]
     options = {name for parameter in parameters for name in parameter.opts if name.startswith("-")} - {"--help"}
-    assert options == set(re.findall(r"--[a-z]+[a-z-]*|-C", PAGE.partition("# As a library")[0].partition("| option |")[2]))
+    table = PAGE.partition("# As a library")[0].partition("| option |")[2]
+    assert options == set(re.findall(r"--[a-z]+[a-z-]*|-C", table))
 
 
 def test_events() -> None:
