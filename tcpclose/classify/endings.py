@@ -338,9 +338,11 @@ class _Numbers:
     def _seq(self, event: Noted, heard: bool) -> int:
         me = event.side
         if event.has(RST):
+            if event.seq == SEQ_NEXT:  # also when the ACK of the text before was not noted
+                return self.next[me]
             if event.has(EXACT):
                 return self.acked[me]
-            return self.next[me] if heard or event.seq == SEQ_NEXT else self.next[me] + 10
+            return self.next[me] if heard else self.next[me] + 10
         if event.seq == SEQ_PROBE:
             return self.next[me] - 1
         if event.seq == SEQ_OLD:
