@@ -21,7 +21,8 @@ from tale import ADDRESSES, Tale
 
 from tcpclose.charts import draw_ladder, draw_states, style
 from tcpclose.charts.condense import ARROWS, Arrow, condense
-from tcpclose.charts.ladder import PANELS, label, ladder_figure
+from tcpclose.charts.ladder import PANELS, ladder_figure
+from tcpclose.charts.panel import label
 from tcpclose.charts.placing import Board, Box
 from tcpclose.charts.rows import SLANT, lay_out
 from tcpclose.charts.states import BARS, states_figure

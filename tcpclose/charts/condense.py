@@ -53,6 +53,8 @@ class Elision:
 
     flights: tuple[Flight, ...]
     after: int
+    #: The flight that goes on where this leaves off.
+    then: Flight
     row: float = 0.0
 
     @property
@@ -63,10 +65,13 @@ class Elision:
 
 
 def summary(flights: Sequence[Flight]) -> str:
-    """As "14 segments, 14000 octets, 2 lost"."""
+    """As "14 segments, 14000 octets, 2 lost", or "20 forged RST"."""
     octets = sum(flight.segment.len for flight in flights)
-    bare = octets == 0 and all(flight.segment.ctl == "ACK" for flight in flights)
-    text = f"{len(flights)} {'acknowledgments' if bare else 'segments'}"
+    kinds = {flight.segment.ctl for flight in flights}
+    what = "acknowledgments" if octets == 0 and kinds == {"ACK"} else "segments"
+    if all(flight.forged for flight in flights):
+        what = f"forged {kinds.pop() if len(kinds) == 1 else what}"
+    text = f"{len(flights)} {what}"
     text += f", {octets} octets" if octets else ""
     again, lost = sum(f.retransmission for f in flights), sum(f.lost is not None for f in flights)
     text += f", {again} sent again" if again else ""
@@ -97,8 +102,8 @@ def condense(
 
 
 def _marked(flight: Flight) -> bool:
-    """It opens, releases, or changes a state."""
-    return bool(flight.controls & {"SYN", "FIN", "RST"}) or flight.changes
+    """It opens, releases, or changes a state. What an attacker only tries does not."""
+    return flight.changes or (not flight.forged and bool(flight.controls & {"SYN", "FIN", "RST"}))
 
 
 def _runs(flown: Sequence[Flight], dull: Sequence[bool], stops: Sequence[int]) -> Iterator[tuple[bool, list[Flight]]]:
@@ -126,12 +131,13 @@ def _leave_out(run: list[Flight]) -> tuple[list[Arrow], list[Elision]]:
         return [Arrow((flight,)) for flight in run], []
     ways = _by(run, fate=False).values()
     heads = [group[0] for group in ways]
-    tails = [group[-1] for group in ways if len(group) > 1]
+    tails = sorted((group[-1] for group in ways if len(group) > 1), key=lambda flight: flight.start)
     landed = max(flight.finish for flight in heads)
     kept = {id(flight) for flight in (*heads, *tails)}
     hidden = tuple(flight for flight in run if id(flight) not in kept)
-    if hidden and landed <= min((flight.start for flight in tails), default=0):
-        return [Arrow((flight,)) for flight in (*heads, *tails)], [Elision(hidden, max(landed, hidden[0].start))]
+    if hidden and landed <= tails[0].start:
+        elision = Elision(hidden, max(landed, hidden[0].start), tails[0])
+        return [Arrow((flight,)) for flight in (*heads, *tails)], [elision]
     pace = max(flight.finish - flight.start for flight in run)
     arrows = []
     for group in _by(run, fate=True).values():

@@ -1,46 +1,30 @@
 """The ladder: lifelines of the hosts, time downwards, segments as slanted arrows, states along the lines.
 
-`story` says what a panel tells, `rows` how far down each thing stands, `placing` where labels find room; here it is
-drawn. The coordinates of a panel are inches, downwards, so text and arrows can be measured before anything is drawn.
+`story` says what a panel tells, `rows` how far down each thing stands, `placing` where labels find room, `panel` draws
+it; here the panels become a page.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import atan2, cos, degrees, hypot, sin
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
+from matplotlib.patches import Patch
 
 from tcpclose.charts import style
-from tcpclose.charts.condense import Arrow, summary
-from tcpclose.charts.placing import Board, Box, Point
-from tcpclose.charts.rows import LINE, LOST_AT, lay_out
-from tcpclose.charts.story import Note, Story, duration, names, stories
-from tcpclose.charts.style import BOLD, SLOPED
-from tcpclose.protocol.segment import seq_diff
+from tcpclose.charts.panel import Panel, Widths
+from tcpclose.charts.story import Story, names, stories
+from tcpclose.protocol.fsm import State
 from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import CRASH
 
 #: Panels in one picture; a run with more connections shows the first ones and says so.
 PANELS = 12
-#: Inches: column of times, width of a lifeline, room for title and hosts above the rows, space around panels.
-TIMES, BAR, HEADER, GUTTER, MARGIN = 0.56, 0.09, 0.96, 0.45, 0.3
-_SIZES = {"label": 7.0, "state": 7.5, "call": 7.0, "cause": 7.0, "time": 6.5, "host": 9.0, "title": 10.5}
-#: How often a panel is laid out anew for labels that found no place, each time with so many inches more than the last
-#: time, before those that still find none are left out.
-TRIES, MORE = 12, 0.1
-#: Where along its arrow a label is tried, the middle first.
-_ALONG = tuple(0.5 + sign * step / 50 for step in range(18) for sign in (1, -1))
-
-Piece = tuple[str, dict[str, Any]]
+#: Inches between and around panels; and how much wider they are tried, to keep arrows from running through labels.
+GUTTER, MARGIN, WIDER = 0.45, 0.3, (0.0, 0.5, 1.0, 1.5)
 
 
 def draw_ladder(trace: Trace, path: Path, connections: Sequence[str] | None = None) -> None:
@@ -58,349 +42,25 @@ def ladder_figure(trace: Trace, connections: Sequence[str] | None = None) -> Fig
         if not chosen:
             return style.message("This run has no connections and no segments: there is no ladder to draw.")
         told = stories(trace, chosen[:PANELS])
-        widths = _Widths.of(told)
-        panels = [_Panel(story, widths) for story in told]
+        panels = _panels(told)
         more = f"{len(chosen) - PANELS} more connections are not shown." if len(chosen) > PANELS else ""
         return _page(panels, more)
 
 
-def measure(text: str, kind: str, **font: Any) -> float:
-    """The width of a text in inches."""
-    return style.measure(text, _SIZES[kind], **font)
+def _panels(told: Sequence[Story]) -> list[Panel]:
+    """As narrow as can be, unless arrows run through labels and do not in wider ones."""
+    widths = Widths.of(told)
+    crossed = {}
+    for inches in WIDER:
+        panels = [Panel(story, widths.wider(inches)) for story in told]
+        crossed[inches] = sum(len(panel.crossed) for panel in panels)
+        if not crossed[inches]:
+            return panels
+    best = min(WIDER, key=lambda inches: (crossed[inches], inches))
+    return [Panel(story, widths.wider(best)) for story in told]
 
 
-def label(arrow: Arrow) -> list[Piece]:
-    """What is written along an arrow, in pieces of one font each: control bits, then relative numbers."""
-    flight = arrow.flight
-    if arrow.fat:
-        return [(f"… {summary(arrow.flights)} …", SLOPED)]
-    seq = seq_diff(flight.seq, 0) if flight.forged else flight.seq  # guesses may lie before the ISS
-    numbers = f"SEQ={seq}" + ("" if flight.ack is None else f" ACK={flight.ack}")
-    numbers += f" LEN={flight.segment.len}" if flight.segment.len else ""
-    mark = "forged " if flight.forged else "↻ " if flight.retransmission else ""
-    copy = [("copy", SLOPED)] if flight.copy else []
-    return [(mark + (flight.segment.ctl or "no flags"), BOLD), (numbers, {}), *copy]
-
-
-def label_width(arrow: Arrow) -> float:
-    """The length of an arrow's label in inches."""
-    pieces = label(arrow)
-    return sum(measure(text, "label", **font) for text, font in pieces) + 0.07 * (len(pieces) - 1)
-
-
-def _ink(arrow: Arrow) -> str:
-    bits = arrow.flight.controls
-    return style.RESET if "RST" in bits else style.CLOSE if "FIN" in bits else style.INK
-
-
-def _font(note: Note) -> dict[str, Any]:
-    return BOLD if note.kind == "state" else SLOPED
-
-
-@dataclass(frozen=True, slots=True)
-class _Widths:
-    """Measures that all panels of a picture share, in inches."""
-
-    left: float
-    span: float
-    right: float
-
-    @classmethod
-    def of(cls, told: Sequence[Story]) -> _Widths:
-        def side(place: int) -> float:
-            words = [
-                measure(note.text, note.kind, **_font(note))
-                for story in told
-                for note in story.notes
-                if note.host == story.hosts[place]
-            ]
-            return max([*words, measure("LISTEN", "state", **BOLD)]) + 0.14
-
-        arrows = [arrow for story in told for arrow in story.arrows]
-        whole = max((label_width(arrow) * 1.5 for arrow in arrows), default=0)
-        lost = max((label_width(arrow) / LOST_AT + 0.4 for arrow in arrows if arrow.fate == "lost"), default=0)
-        lines = [line for story in told for elision in story.elisions for line in elision.lines]
-        between = max((measure(line, "label", **SLOPED) + 0.4 for line in lines), default=0)
-        return cls(left=side(0), span=min(max(whole, lost, between, 3.0), 5.0), right=side(-1))
-
-    def panel(self, hosts: int) -> float:
-        return TIMES + self.left + self.span * max(hosts - 1, 1) + self.right
-
-
-class _Panel:
-    """One story, laid out with as much room as its labels need."""
-
-    def __init__(self, story: Story, widths: _Widths) -> None:
-        self.story, self.widths = story, widths
-        self.name = story.connection or "none"
-        first = TIMES + widths.left
-        self.x = {host: first + place * widths.span for place, host in enumerate(story.hosts)}
-        self.width = widths.panel(len(story.hosts))
-        self.labels: dict[Arrow, Box | None] = {}
-        room: dict[Arrow, float] = defaultdict(float)
-        for attempt in range(1, TRIES + 1):
-            self.rows = lay_out(story, room)
-            self._place()
-            cramped = [arrow for arrow, box in self.labels.items() if box is None]
-            if not cramped:
-                break
-            for arrow in cramped:
-                room[arrow] += MORE * attempt
-        self.height = HEADER + self.rows.height
-
-    # Geometry
-
-    def ends(self, arrow: Arrow) -> tuple[Point, Point]:
-        """Where an arrow starts and where it, or what is drawn of it, ends."""
-        flight = arrow.flight
-        from_x, to_x = self.x[flight.source], self.x[flight.target]
-        towards = 1 if to_x > from_x else -1
-        start = (from_x + towards * BAR / 2, arrow.top)
-        full = to_x - towards * BAR / 2
-        if self._stops(arrow):
-            full = start[0] + (full - start[0]) * LOST_AT
-        if flight.unsent:  # by a middlebox, where the losses are, and nobody knows how long before
-            start = (full + (start[0] - full) * LOST_AT, arrow.bottom - 0.05)
-        return start, (full, arrow.bottom)
-
-    def strokes(self, arrow: Arrow) -> list[tuple[Point, Point]]:
-        """The lines that are drawn: one, or three for a fat arrow."""
-        (x0, y0), (x1, y1) = self.ends(arrow)
-        return [((x0, y0 + dy), (x1, y1 + dy)) for dy in ((-0.035, 0.0, 0.035) if arrow.fat else (0.0,))]
-
-    def _stops(self, arrow: Arrow) -> bool:
-        """Lost, or still in flight at the end of a trace in which its target would have seen it."""
-        return arrow.fate == "lost" or (arrow.fate == "unknown" and arrow.flight.target in self.story.witnesses)
-
-    def _place(self) -> None:
-        """Find a place for every label, first where there is least choice; None stands for none."""
-        self.board = Board()
-        for x in self.x.values():
-            self.board.boxes.append(Box(x, self.rows.height / 2, BAR, self.rows.height))
-        for fold in self.rows.folds:
-            self.board.boxes.append(Box(self.centre, (fold.top + fold.bottom) / 2, 0.9, 0.16))
-        for elision in self.story.elisions:
-            height = LINE * len(elision.lines)
-            self.board.boxes.append(Box(self.centre, elision.row + height / 2, self.widths.span, height))
-        self.bands = [self._name_band(band.outage.name, band.top) for band in self.rows.bands]
-        arrows = [arrow for arrow in self.story.arrows if arrow.bottom > 0]
-        self.board.lines = [stroke for arrow in arrows for stroke in self.strokes(arrow)]
-        self.notes = {note: self.board.best(self._beside(note)) for note in [*self._first_states(), *self.story.notes]}
-        self.board.boxes += [Box(*self.ends(arrow)[1], 0.12, 0.12) for arrow in arrows if arrow.fate == "lost"]
-        self.labels = dict.fromkeys(arrows)
-        for arrow in sorted(arrows, key=lambda arrow: arrow.fate == "arrived"):
-            self.labels[arrow] = self.board.best(self._candidates(arrow))
-        self.reasons = {a: self._reason_box(a) for a in arrows if self._stops(a)}
-
-    @property
-    def centre(self) -> float:
-        """The middle between the first two lifelines, where silences and omissions are named."""
-        return min(self.x.values()) + self.widths.span / 2
-
-    def _name_band(self, name: str, top: float) -> Box | None:
-        width = measure(name, "call", **BOLD) + 0.08
-        left, right = min(self.x.values()), max(self.x.values())
-        places = (left + 0.12 + width / 2, right - 0.12 - width / 2, self.centre)
-        return self.board.best(Box(x, top + 0.11, width, 0.14) for x in places)
-
-    def _first_states(self) -> Iterator[Note]:
-        for host, state in self.story.before.items():
-            yield Note(0, host, state, "state", (0, 0))
-
-    def _beside(self, note: Note) -> Iterator[Box]:
-        """Left of the first lifeline, right of the last; at those between wherever no arrow is in the way."""
-        width = measure(note.text, note.kind, **_font(note))
-        place = self.story.hosts.index(note.host)
-        sides = (-1,) if place == 0 else (1,) if place == len(self.x) - 1 else (1, -1)
-        for dy in (0.0,) if len(sides) == 1 else (0.0, 0.07, -0.07):
-            for side in sides:
-                yield Box(self.x[note.host] + side * (0.1 + width / 2), note.row + dy, width, 0.13)
-
-    def _candidates(self, arrow: Arrow) -> Iterator[Box]:
-        """Boxes along the arrow, above the line and then below."""
-        (x0, y0), (x1, y1) = self.ends(arrow)
-        angle = atan2(y1 - y0, x1 - x0) if x1 > x0 else atan2(y0 - y1, x0 - x1)
-        width, height = label_width(arrow), 0.125
-        length = hypot(x1 - x0, y1 - y0)
-        off = height / 2 + (0.06 if arrow.fat else 0.02)
-        for side in (-1, 1):
-            for along in _ALONG:
-                if min(along, 1 - along) * length < width / 2 + 0.04 and along != 0.5:
-                    continue
-                x, y = x0 + along * (x1 - x0), y0 + along * (y1 - y0)
-                yield Box(x - side * off * sin(angle), y + side * off * cos(angle), width + 0.04, height, angle)
-
-    def _reason_box(self, arrow: Arrow) -> Box | None:
-        (x0, _), (x1, y1) = self.ends(arrow)
-        width = measure(self._reason(arrow), "label", **SLOPED)
-        towards = 1 if x1 > x0 else -1
-        near = x1 + towards * (0.1 + width / 2)
-        return self.board.best(Box(near, y1 + dy, width, 0.125) for dy in (0.0, 0.08, -0.08, 0.14, -0.14))
-
-    def _reason(self, arrow: Arrow) -> str:
-        lost = arrow.flight.lost
-        if lost is None:
-            return "…"
-        return "lost" if lost.reason == "loss" else f"lost ({lost.reason})"
-
-    # Drawing
-
-    def draw(self, axes: Axes) -> None:
-        axes.set_xlim(0, self.width)
-        axes.set_ylim(self.rows.height, -HEADER)
-        axes.set_axis_off()
-        self._draw_head(axes)
-        self._draw_bands(axes)
-        self._draw_lines(axes)
-        self._draw_folds(axes)
-        self._draw_elisions(axes)
-        self._draw_times(axes)
-        for note, box in self.notes.items():
-            if box:
-                self._text(axes, box.x, box.y, note.text, note.kind, ha="center", **_font(note))
-        for number, arrow in enumerate(self.labels):
-            self._draw_arrow(axes, arrow, number)
-
-    def _text(self, axes: Axes, x: float, y: float, text: str, kind: str, **how: Any) -> None:
-        look: dict[str, Any] = {"va": "center_baseline", "fontsize": _SIZES[kind], "zorder": 5}
-        axes.text(x, y, text, **(look | how))
-
-    def _draw_head(self, axes: Axes) -> None:
-        self._text(axes, 0, 0.14 - HEADER, self.story.title, "title", **BOLD)
-        self._text(axes, 0, 0.31 - HEADER, self.story.subtitle, "call", color=style.FAINT)
-        axes.add_artist(Line2D([0, self.width], [0.44 - HEADER] * 2, color=style.FAINT, linewidth=0.6))
-        self._text(axes, TIMES - 0.1, -0.3, "ms", "time", ha="right", color=style.FAINT)
-        for host, x in self.x.items():
-            self._text(axes, x, -0.34, host, "host", ha="center", **BOLD)
-            endpoint = self.story.endpoints.get(host, "")
-            if endpoint and not endpoint.startswith(host):
-                self._text(axes, x, -0.19, endpoint, "time", ha="center", color=style.FAINT)
-        if self.story.omitted:
-            text = f"… {self.story.omitted} earlier changes are not shown …"
-            self._text(axes, self.centre, -0.04, text, "call", ha="center", color=style.FAINT, **SLOPED)
-
-    def _draw_bands(self, axes: Axes) -> None:
-        for band, box in zip(self.rows.bands, self.bands, strict=True):
-            bottom = self.rows.height if band.bottom is None else band.bottom
-            axes.add_patch(
-                Rectangle((TIMES, band.top), self.width - TIMES, bottom - band.top, color=style.FAULT, lw=0, zorder=0)
-            )
-            for row in (band.top, bottom):
-                axes.add_artist(Line2D([TIMES, self.width], [row] * 2, color=style.PURPLE, linewidth=0.8, zorder=0.5))
-            if box:
-                self._text(axes, box.x, box.y, band.outage.name, "call", ha="center", **BOLD)
-
-    def _draw_lines(self, axes: Axes) -> None:
-        """Each lifeline, coloured by state; thin where there is no connection."""
-        for host, x in self.x.items():
-            changes = [(0.0, self.story.before.get(host, ""))]
-            changes += [
-                (note.row, note.text) for note in self.story.notes if note.host == host and note.kind == "state"
-            ]
-            bottoms = [row for row, _ in changes[1:]] + [self.rows.height]
-            for (top, state), bottom in zip(changes, bottoms, strict=True):
-                for start, end in self._unfolded(top, bottom):
-                    self._draw_line(axes, host, x, state, start, end)
-
-    def _draw_line(self, axes: Axes, host: str, x: float, state: str, top: float, bottom: float) -> None:
-        thin = state in ("", "CLOSED", CRASH)
-        width = 0.02 if thin else BAR
-        bar = Rectangle((x - width / 2, top), width, bottom - top, zorder=2, gid=f"{self.name}-line-{host}")
-        bar.set(
-            facecolor=style.FAINT if thin else style.colour(state), edgecolor=style.INK, linewidth=0 if thin else 0.4
-        )
-        axes.add_patch(bar)
-
-    def _unfolded(self, top: float, bottom: float) -> Iterator[tuple[float, float]]:
-        for fold in self.rows.folds:
-            middle = (fold.top + fold.bottom) / 2
-            if top < middle < bottom:
-                yield top, middle - 0.05
-                top = middle + 0.05
-        yield top, bottom
-
-    def _draw_folds(self, axes: Axes) -> None:
-        for fold in self.rows.folds:
-            middle = (fold.top + fold.bottom) / 2
-            for x in self.x.values():
-                for dy in (-0.05, 0.05):
-                    line = Line2D([x - 0.1, x + 0.1], [middle + dy + 0.03, middle + dy - 0.03])
-                    line.set(color=style.INK, linewidth=0.9, zorder=3)
-                    axes.add_artist(line)
-            self._text(
-                axes, self.centre, middle, duration(fold.length), "call", ha="center", color=style.FAINT, **SLOPED
-            )
-
-    def _draw_elisions(self, axes: Axes) -> None:
-        left = min(self.x.values()) + BAR
-        for elision in self.story.elisions:
-            height = LINE * len(elision.lines)
-            block = Rectangle(
-                (left, elision.row), self.widths.span - 2 * BAR, height, color=style.BLOCK, lw=0, zorder=1
-            )
-            axes.add_patch(block)
-            for number, line in enumerate(elision.lines):
-                y = elision.row + LINE * (number + 0.5)
-                self._text(axes, self.centre, y, line, "label", ha="center", **SLOPED)
-
-    def _draw_times(self, axes: Axes) -> None:
-        last_row, last_text = -1.0, ""
-        for row, t in sorted(self.rows.stamps):
-            text = _milliseconds(t)
-            if row - last_row >= 0.13 and text != last_text:
-                self._text(axes, TIMES - 0.1, row, text, "time", ha="right", color=style.FAINT)
-                last_row, last_text = row, text
-
-    def _draw_arrow(self, axes: Axes, arrow: Arrow, number: int) -> None:
-        colour, stops, fat = _ink(arrow), self._stops(arrow), arrow.fat
-        for start, end in self.strokes(arrow):
-            patch = FancyArrowPatch(start, end, shrinkA=0, shrinkB=0)
-            patch.set_arrowstyle("-" if stops else "-|>,head_length=0.5,head_width=0.2")
-            patch.set(
-                mutation_scale=5 if fat else 8,
-                color=colour,
-                linewidth=0.6 if fat else 1.2,
-                zorder=4,
-            )
-            patch.set(linestyle=(0, (4, 2)) if arrow.flight.retransmission and not fat else "solid")
-            patch.set_gid(f"{self.name}-arrow-{number}")
-            axes.add_patch(patch)
-        if stops:
-            self._draw_stop(axes, arrow, self.ends(arrow)[1], colour)
-        box = self.labels[arrow]
-        if box:
-            crossed = any(box.cut_by(*line) for line in self.board.lines)
-            look = {"color": colour, "gid": f"{self.name}-label-{number}"}
-            self._draw_label(axes, box, label(arrow), look | ({"path_effects": [style.HALO]} if crossed else {}))
-
-    def _draw_stop(self, axes: Axes, arrow: Arrow, end: Point, colour: str) -> None:
-        if arrow.fate == "lost":
-            cross = Line2D([end[0]], [end[1]], marker="x", markersize=6, markeredgewidth=1.6, color=colour, zorder=5)
-            axes.add_artist(cross)
-        box = self.reasons[arrow]
-        if box:
-            self._text(axes, box.x, box.y, self._reason(arrow), "label", ha="center", **SLOPED)
-
-    def _draw_label(self, axes: Axes, box: Box, pieces: list[Piece], look: dict[str, Any]) -> None:
-        """Write the pieces one after the other along the box."""
-        (ux, uy), (vx, vy) = box.axes
-        along = -box.width / 2 + 0.02
-        for text, font in pieces:
-            across = box.height / 2 - 0.032  # the baseline
-            x, y = box.x + along * ux + across * vx, box.y + along * uy + across * vy
-            turn = {"rotation": -degrees(box.angle), "rotation_mode": "anchor", "va": "baseline"}
-            self._text(axes, x, y, text, "label", **(look | turn | font))
-            along += measure(text, "label", **font) + 0.07
-
-
-def _milliseconds(t: int) -> str:
-    return f"{t / 1000:,.1f}".replace(",", "\u2009")
-
-
-# The page
-
-
-def _page(panels: list[_Panel], more: str) -> Figure:
+def _page(panels: list[Panel], more: str) -> Figure:
     """All panels in one or two columns, read downwards and then to the right; a legend below."""
     columns = _columns(panels)
     wide = [max(panel.width for panel in column) for column in columns]
@@ -426,7 +86,7 @@ def _page(panels: list[_Panel], more: str) -> Figure:
     return figure
 
 
-def _columns(panels: list[_Panel]) -> list[list[_Panel]]:
+def _columns(panels: list[Panel]) -> list[list[Panel]]:
     """Two columns cut where they come out most alike; one when there is one panel."""
     if len(panels) == 1:
         return [panels]
@@ -437,7 +97,7 @@ def _columns(panels: list[_Panel]) -> list[list[_Panel]]:
     return [panels[:cut], panels[cut:]]
 
 
-def _legend(panels: list[_Panel]) -> list[Artist]:
+def _legend(panels: list[Panel]) -> list[Artist]:
     """What occurs in these panels: states, then kinds of arrows."""
     told = [panel.story for panel in panels]
     seen = {note.text for story in told for note in story.notes if note.kind == "state"}
@@ -446,7 +106,7 @@ def _legend(panels: list[_Panel]) -> list[Artist]:
     handles: list[Artist] = [
         Patch(facecolor=colour, edgecolor=style.INK, linewidth=0.4, label=state)
         for state, colour in style.STATE_COLOURS.items()
-        if state in seen and state != "CLOSED"
+        if state in seen and state != State.CLOSED.value
     ]
     kinds: list[tuple[str, bool, dict[str, Any]]] = [
         ("FIN", any("FIN" in a.flight.controls for a in arrows), {"color": style.CLOSE}),

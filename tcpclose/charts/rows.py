@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
+from textwrap import wrap
 from typing import Literal
 
 from tcpclose.charts.condense import Arrow, Elision
@@ -25,8 +26,10 @@ LINE = 0.16
 FAT = 0.06
 #: Part of the way that a lost segment is drawn.
 LOST_AT = 0.66
-#: Room for a fold and for the name of a fault; and the shortest silence that is folded, in microseconds.
-FOLD, FAULT, SILENCE = 0.34, 0.24, 200_000
+#: Room for a fold; from the line of a fault to what follows; and the shortest silence that is folded, in microseconds.
+FOLD, FAULT, SILENCE = 0.34, 0.1, 200_000
+#: A fault's name: the height of a line of it, and the characters after which it is broken.
+NAME, BREAK = 0.13, 20
 
 
 @dataclass(slots=True, eq=False)
@@ -40,11 +43,26 @@ class Fold:
 
 @dataclass(slots=True, eq=False)
 class Band:
-    """A fault, from row to row; `bottom` is None until it ends."""
+    """A fault, from row to row; `bottom` is None until it ends, and equals `top` for a fault of a moment."""
 
     outage: Outage
     top: float = 0.0
     bottom: float | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """Its name, broken."""
+        return broken(self.outage.name)
+
+    @property
+    def named(self) -> float:
+        """The row at which its name ends."""
+        return self.top + 0.06 + NAME * len(self.lines)
+
+
+def broken(name: str) -> list[str]:
+    """The name of a fault, in lines."""
+    return wrap(name, BREAK)
 
 
 @dataclass(slots=True)
@@ -97,6 +115,7 @@ class _Layout:
         self.now = start
         self.front = 0.0  # the lowest row of everything earlier than `now`
         self.level = 0.0  # the lowest row so far
+        self.named = 0.0  # where the last name of a fault ends
         longest = max((flight.finish - flight.start for arrow in story.arrows for flight in arrow.flights), default=0)
         self.pace = max(longest, 5_000)
         self.silence = max(SILENCE, 3 * longest)
@@ -116,18 +135,24 @@ class _Layout:
                 items.append(_Item(last.finish, self._place(end), "head", host, arrow=arrow))
         for elision in story.elisions:
             if cut is None or elision.after >= cut:
-                items.append(_Item(elision.after, (len(story.order), 0), "elision", None, elision=elision))
+                items.append(_Item(elision.after, self._before(elision), "elision", None, elision=elision))
         times = [item.t for item in items]
         for outage in story.outages:
             band = Band(outage)
             self.rows.bands.append(band)
             items.append(_Item(max(outage.start, min(times)), (-1, 0), "begin", None, band=band))
-            if outage.end is not None and outage.end <= max(times):
+            if outage.end is not None and outage.start < outage.end <= max(times):
                 items.append(_Item(outage.end, (-1, 0), "end", None, band=band))
         return sorted(items, key=attrgetter("t", "order"))
 
     def _place(self, event: object) -> tuple[int, int]:
         return (self.rows.story.order[id(event)], 1)
+
+    def _before(self, elision: Elision) -> tuple[int, int]:
+        """Below all that happened, but above the flight that goes on: it may set out at the very same time."""
+        if elision.then.start > elision.after:
+            return (len(self.rows.story.order), 0)
+        return (self.rows.story.order[id(elision.then.segment)], 0)
 
     def run(self) -> Rows:
         story = self.rows.story
@@ -149,7 +174,7 @@ class _Layout:
         for arrow in self.rows.story.arrows:
             self._finish(arrow)
             bottom = max(bottom, arrow.bottom)
-        self.rows.height = bottom + 0.2
+        self.rows.height = max(bottom + 0.2, self.named)
         return self.rows
 
     def _pass_time(self, t: int, silent: bool) -> None:
@@ -164,7 +189,7 @@ class _Layout:
 
     def _elide(self, elision: Elision) -> None:
         elision.row = self.level + 0.1
-        self.level = elision.row + LINE * len(elision.lines) + 0.1
+        self.front = self.level = elision.row + LINE * len(elision.lines) + 0.1
 
     def _row(self, item: _Item) -> float:
         """The highest row that keeps all distances."""
@@ -173,7 +198,7 @@ class _Layout:
             row = max(row, item.arrow.top + self._slant(item.arrow) * (1.0 if item.host else LOST_AT))
         side = self.sides.get(item.host or "")
         if side is None:
-            return max(row, self.front + STEP) if item.band else row
+            return max(row, self.front + STEP, self.named) if item.band else row
         row = max(row, side.row + (STEP if item.t - side.t > MOMENT else 0))
         if item.kind == "note":
             return max(row, side.text + TEXT)
@@ -215,9 +240,11 @@ class _Layout:
     def _settle_band(self, item: _Item, band: Band, row: float) -> None:
         if item.kind == "begin":
             band.top = row
-            self.level = row + FAULT
+            band.bottom = row if band.outage.start == band.outage.end else None
+            self.named = band.named
         else:
             band.bottom = row
+        self.front = self.level = row + FAULT
 
     def _finish(self, arrow: Arrow) -> None:
         """Ends that no event told: the way of a segment whose sender, target or fate is not known."""

@@ -22,6 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from tcpclose.charts import style
 from tcpclose.charts.story import natural
 from tcpclose.charts.style import BOLD, SLOPED
+from tcpclose.protocol.fsm import State
 from tcpclose.trace.events import End, Trace
 from tcpclose.trace.reading import Interval, Outage, connections, intervals, outages
 
@@ -142,13 +143,13 @@ class _Bars:
 
     def _draw_end(self, axes: Axes, name: str, states: list[Interval], told: Sequence[End], y: float) -> None:
         axes.text(self.left - 0.12, y + BAR / 2, name, ha="right", va="center", fontsize=_NAME)
-        living = [interval for interval in states if interval.state != "CLOSED"]
+        living = [interval for interval in states if interval.state != State.CLOSED.value]
         for interval in living:
             self._draw_interval(axes, interval, y, name)
         self._draw_cells(axes, living, y)
         for end in told:
             self._draw_cause(axes, end, next((i.start for i in living if i.start > end.t), None), y)
-        if states[-1].state != "CLOSED" and not states[-1].crashed:
+        if states[-1].state != State.CLOSED.value and not states[-1].crashed:
             x = self.x(states[-1].end) + 0.05
             axes.add_artist(Line2D([x], [y + BAR / 2], marker=">", markersize=4, color=style.INK))
 
@@ -191,7 +192,7 @@ class _Bars:
             )
 
     def _legend(self) -> list[Artist]:
-        seen = {interval.state for states in self.ends.values() for interval in states} - {"CLOSED"}
+        seen = {interval.state for states in self.ends.values() for interval in states} - {State.CLOSED.value}
         handles: list[Artist] = [
             Patch(facecolor=colour, edgecolor=style.INK, linewidth=0.3, label=state)
             for state, colour in style.STATE_COLOURS.items()
@@ -213,7 +214,7 @@ _ABRUPT: dict[str, Any] = {"marker": "x", "markersize": 4, "markeredgewidth": 1.
 
 def _lifetime(states: list[Interval]) -> int:
     """When the last thing worth seeing of an end is over."""
-    return states[-1].start if states[-1].state == "CLOSED" else states[-1].end
+    return states[-1].start if states[-1].state == State.CLOSED.value else states[-1].end
 
 
 def _wide(text: str) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tcpclose.charts.condense import Arrow, Elision, condense
+from tcpclose.protocol.fsm import Event, State
 from tcpclose.trace.events import Call, Change, Received, Trace
 from tcpclose.trace.reading import (
     CRASH,
@@ -119,7 +120,7 @@ class _Teller:
         notes.sort(key=lambda note: (note.t, note.order))
         people = {host for flight in flown for host in (flight.source, flight.target)}
         people |= passed.keys() | {call.host for call in calls}
-        before = dict.fromkeys(people & self.traced, "CLOSED")
+        before = dict.fromkeys(people & self.traced, State.CLOSED.value)
         before |= {host: states[0].previous for host, states in passed.items()}
         return Story(
             connection=name,
@@ -200,7 +201,7 @@ def _state_notes(passed: dict[str, list[Interval]], release: Release | None, ord
             if interval.crashed:
                 yield Note(interval.end, host, CRASH, "state", (len(order), 0))
         cause = release.causes.get(host) if release else None
-        if cause and states[-1].state == "CLOSED":
+        if cause and states[-1].state == State.CLOSED.value:
             yield Note(states[-1].start, host, cause, "cause", (order[id(states[-1].entered)], 2))
 
 
@@ -208,7 +209,7 @@ def _expired(change: Change) -> str | None:
     """The words of the RFC's figures for a change that no segment and no call made."""
     event = change.event.lower().replace("_", " ")
     if "timeout" in event:
-        return "(2 MSL)" if change.old == "TIME-WAIT" else "(User timeout)"
+        return "(2 MSL)" if change.event == Event.TIME_WAIT_TIMEOUT.name else "(User timeout)"
     return "(Unreachable)" if "icmp" in event or "unreachable" in event else None
 
 

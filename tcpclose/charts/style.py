@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,7 +78,12 @@ def on(colour: str) -> str:
 
 def measure(text: str, size: float, **font: Any) -> float:
     """The width of a text in inches; `size` in points, `font` as for a matplotlib text."""
-    prop = FontProperties(family=_FAMILY, size=size, weight=font.get("fontweight"), style=font.get("fontstyle"))
+    return _measured(text, size, font.get("fontweight"), font.get("fontstyle"))
+
+
+@lru_cache(maxsize=4096)
+def _measured(text: str, size: float, weight: str | None, slope: Any) -> float:
+    prop = FontProperties(family=_FAMILY, size=size, weight=weight, style=slope)
     width, _, _ = text_to_path.get_text_width_height_descent(text, prop, ismath=False)
     return float(width) / 72
 
