@@ -72,7 +72,8 @@ class SegmentEvent(Event):
     """A segment seen somewhere. Numbers are absolute, `len` counts text only. `id` is the IPv4 identification; IPv6 has
     none, and it is 0.
 
-    `connection` is None for a segment that belongs to none.
+    `connection` is None for a segment that belongs to none. `wnd` is as in the header; `wscale` is the shift that a SYN
+    offers (RFC 7323), None without that option.
     """
 
     connection: str | None = None
@@ -84,6 +85,7 @@ class SegmentEvent(Event):
     ctl: str = ""
     len: int
     wnd: int
+    wscale: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -224,6 +226,7 @@ def segment_fields(datagram: Datagram, connection: str | None, ident: int) -> di
         "ctl": format_ctl(segment.ctl),
         "len": len(segment.data),
         "wnd": segment.wnd,
+        "wscale": segment.wscale,
     }
 
 

@@ -1,0 +1,132 @@
+"""What a sequence chart shows: what one end sent, what of it was acknowledged, how far the window went."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tcpclose.trace.events import Trace
+from tcpclose.trace.reading import MOMENT, Flight, connections, flights
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Between two transmissions of the same octets, the later one by a timer; `before` is the interval before it."""
+
+    seq: int
+    start: int
+    end: int
+    before: int | None = None
+
+    @property
+    def length(self) -> int:
+        """In microseconds."""
+        return self.end - self.start
+
+    @property
+    def doubled(self) -> int | None:
+        """When the timer was to expire if it was set to twice the interval before (RFC 6298, 5.5)."""
+        return None if self.before is None else self.start + 2 * self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """At the time `t` its sender knew that all before `ack` had arrived, and might send up to `edge`."""
+
+    t: int
+    ack: int
+    edge: int
+
+
+@dataclass(slots=True)
+class Direction:
+    """One direction of one connection."""
+
+    connection: str
+    source: str
+    target: str
+    #: What occupies sequence numbers, and resets.
+    sent: list[Flight] = field(default_factory=list)
+    heard: list[Acknowledged] = field(default_factory=list)
+    intervals: list[Interval] = field(default_factory=list)
+
+    @property
+    def octets(self) -> int:
+        """Text, counted as often as it was sent."""
+        return sum(flight.segment.len for flight in self.sent)
+
+    @property
+    def top(self) -> int:
+        """Behind the highest number used."""
+        return max((flight.seq + length(flight) for flight in self.sent), default=1)
+
+    @property
+    def times(self) -> list[int]:
+        """All moments at which something happens."""
+        return [flight.start for flight in self.sent] + [known.t for known in self.heard]
+
+
+def length(flight: Flight) -> int:
+    """The sequence numbers that a segment occupies."""
+    return flight.segment.len + len(flight.controls & {"SYN", "FIN"})
+
+
+def directions(trace: Trace) -> list[Direction]:
+    """Those that carried text or sent something again; where none did, all that sent anything to be acknowledged."""
+    found: dict[str, dict[tuple[str, str], Direction]] = defaultdict(dict)
+    scales: dict[tuple[str, str], int | None] = {}
+    for flight in flights(trace):
+        name, source, target = flight.connection, flight.source, flight.target
+        if name is None or flight.forged or flight.unsent or flight.copy:
+            continue
+        both = found[name]
+        there = both.setdefault((source, target), Direction(name, source, target))
+        back = both.setdefault((target, source), Direction(name, target, source))
+        if "SYN" in flight.controls:
+            scales[name, source] = flight.segment.wscale
+        if length(flight) or "RST" in flight.controls:
+            there.sent.append(flight)
+        if flight.ack is not None and flight.arrived and "RST" not in flight.controls:
+            shift = None if "SYN" in flight.controls else _shift(scales, name, source, target)
+            edge = flight.ack + (flight.segment.wnd << (shift or 0))
+            back.heard.append(Acknowledged(flight.finish, flight.ack, edge))
+    ways = [way for name in connections(trace) for way in found[name].values() if way.sent]
+    chosen = [way for way in ways if way.octets or any(flight.retransmission for flight in way.sent)] or ways
+    for way in chosen:
+        way.heard = list(_advancing(way.heard))
+        way.intervals = list(_intervals(way))
+    return chosen
+
+
+def _shift(scales: dict[tuple[str, str], int | None], name: str, source: str, target: str) -> int | None:
+    """In use when both SYNs offered one (RFC 7323, 2.2)."""
+    return scales.get((name, source)) if scales.get((name, target)) is not None else None
+
+
+def _advancing(heard: list[Acknowledged]) -> Iterator[Acknowledged]:
+    """In order of time; an old acknowledgment takes nothing back."""
+    last: Acknowledged | None = None
+    for known in sorted(heard, key=lambda known: known.t):
+        if last is None or known.ack >= last.ack:
+            last = known
+            yield known
+
+
+def _intervals(way: Direction) -> Iterator[Interval]:
+    """What was sent again when nothing had arrived just before was sent by a timer."""
+    arrivals = {known.t // MOMENT for known in way.heard}
+    last: dict[int, tuple[int, int | None]] = {}  # by SEQ: when it was sent last, and how long after the time before
+    for flight in way.sent:
+        if not length(flight):
+            continue
+        before = last.get(flight.seq)
+        if before is None:
+            last[flight.seq] = (flight.start, None)
+            continue
+        moment = flight.start // MOMENT
+        if flight.retransmission and moment not in arrivals and moment - 1 not in arrivals:
+            yield Interval(flight.seq, before[0], flight.start, before[1])
+            last[flight.seq] = (flight.start, flight.start - before[0])
+        else:
+            last[flight.seq] = (flight.start, None)
