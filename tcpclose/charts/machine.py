@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from tcpclose.charts import style
-from tcpclose.charts.placing import Point
+from tcpclose.charts.placing import Box, Point
 from tcpclose.charts.style import BOLD
 from tcpclose.protocol.fsm import TRANSITIONS, Do, Event, Row, State
 
@@ -114,27 +114,54 @@ def endings() -> list[Row]:
 
 def machine_figure() -> Figure:
     """The figure that `draw_machine` writes. Artists carry ids: "state LISTEN", "label CLOSED LISTEN"."""
-    ended = endings()
-    events = [event for event in Event if any(row.event is event for row in ended)]
-    width, height = 9.0, TABLE_TOP + 0.62 + LINE * len(events) + 0.35
-    wide, tall = width + 2 * MARGIN, height + 2 * MARGIN
     with style.applied():
-        figure = Figure(figsize=(wide, tall))
-        axes = figure.add_axes((MARGIN / wide, MARGIN / tall, width / wide, height / tall))
-        axes.set_xlim(0, width)
-        axes.set_ylim(height, 0)
-        axes.set_axis_off()
+        figure, axes = blank()
         for (state, following), rows in arrows().items():
-            _draw_arrow(axes, state, following, rows)
-        for name, at in PLACES.items():
-            _draw_state(axes, name, at)
+            draw_arrow(axes, state, following, rows, _WAYS[ARROWS[state, following].way])
+        draw_states(axes)
         _draw_legend(axes)
-        _draw_table(axes, ended, events)
+        draw_table(axes)
     return figure
 
 
+def blank() -> tuple[Figure, Axes]:
+    """An empty picture of the size of the machine's."""
+    width, height = 9.0, TABLE_TOP + 0.62 + LINE * len(table_events()) + 0.35
+    wide, tall = width + 2 * MARGIN, height + 2 * MARGIN
+    figure = Figure(figsize=(wide, tall))
+    axes = figure.add_axes((MARGIN / wide, MARGIN / tall, width / wide, height / tall))
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_axis_off()
+    return figure, axes
+
+
+def draw_states(axes: Axes) -> None:
+    """The boxes."""
+    for name, at in PLACES.items():
+        _draw_state(axes, name, at)
+
+
+def table_events() -> list[Event]:
+    """The lines of the table."""
+    ended = {row.event for row in endings()}
+    return [event for event in Event if event in ended]
+
+
+def table_states() -> list[State]:
+    """Its columns."""
+    ended = {row.state for row in endings()}
+    return [state for state in State if state in ended]
+
+
+def cell(state: State, event: Event) -> Point:
+    """Where the table's dot for an event in a state stands."""
+    x = NAMES + (table_states().index(state) + 0.5) * COLUMN
+    return x, TABLE_TOP + 0.62 + (table_events().index(event) + 0.5) * LINE
+
+
 def _draw_state(axes: Axes, name: str, at: Point) -> None:
-    state = "CLOSED" if name == END else name
+    state = State.CLOSED.value if name == END else name
     box = FancyBboxPatch(
         (at[0] - WIDE / 2, at[1] - TALL / 2), WIDE, TALL, boxstyle="round,pad=0,rounding_size=0.12", gid=f"state {name}"
     )
@@ -144,6 +171,7 @@ def _draw_state(axes: Axes, name: str, at: Point) -> None:
     axes.text(*at, state, ha="center", va="center", color=ink, fontsize=_STATE, zorder=4, **BOLD)
 
 
+#: How arrows are drawn, by their way.
 _WAYS: dict[str, dict[str, Any]] = {
     "client": {"linewidth": 2.0, "linestyle": "solid"},
     "server": {"linewidth": 2.0, "linestyle": (0, (2.6, 1.3))},
@@ -151,18 +179,26 @@ _WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def _draw_arrow(axes: Axes, state: str, following: str, rows: list[Row]) -> None:
+def draw_arrow(
+    axes: Axes, state: str, following: str, rows: list[Row], look: dict[str, Any], ink: str = style.INK
+) -> list[Box]:
+    """An arrow and its label; where the lines of the label stand."""
     place = ARROWS[state, following]
     *_, before, tip = place.points
-    axes.plot(*zip(*place.points[:-1], _short_of(before, tip), strict=True), color=style.INK, **_WAYS[place.way])
+    axes.plot(*zip(*place.points[:-1], _short_of(before, tip), strict=True), color=ink, **look)
     head = FancyArrowPatch(before, tip, arrowstyle="-|>,head_width=2.6,head_length=5", shrinkA=0, shrinkB=0)
-    head.set(color=style.INK, linewidth=0, zorder=2, gid=f"arrow {state} {following}")
+    head.set(color=ink, linewidth=0, zorder=2, gid=f"arrow {state} {following}")
     axes.add_patch(head)
     lines = list(_label(rows))
     top = place.label[1] - _LEADING * (len(lines) - 1) / 2
+    boxes = []
     for number, (text, font) in enumerate(lines):
-        words = axes.text(place.label[0], top + number * _LEADING, text, ha=place.side, va="center", **font)
+        x, y = place.label[0], top + number * _LEADING
+        words = axes.text(x, y, text, ha=place.side, va="center", color=ink, **font)
         words.set(fontsize=_LABEL, gid=f"label {state} {following}", zorder=4)
+        width = style.measure(text, _LABEL, **font)
+        boxes.append(Box(x + {"left": 0.5, "right": -0.5, "center": 0.0}[place.side] * width, y, width, _LEADING))
+    return boxes
 
 
 def _short_of(before: Point, tip: Point) -> Point:
@@ -191,24 +227,22 @@ def _draw_legend(axes: Axes) -> None:
     axes.text(0.53, 8.5, "what is done", va="center", fontsize=_LABEL, gid="legend done")
 
 
-def _draw_table(axes: Axes, ended: list[Row], events: list[Event]) -> None:
+def draw_table(axes: Axes) -> None:
     """Events downwards, states to the right; a dot where the event ends the connection, a full one where by a RST."""
-    states = [state for state in State if any(row.state is state for row in ended)]
-    top = TABLE_TOP + 0.62
+    top, right = TABLE_TOP + 0.62, NAMES + len(table_states()) * COLUMN
     axes.text(0, TABLE_TOP, "Straight to CLOSED", va="center", fontsize=_STATE, gid="table title", **BOLD)
-    for column, state in enumerate(states):
+    for column, state in enumerate(table_states()):
         name = state.value.replace("-", "-\n", 1)
         x = NAMES + (column + 0.5) * COLUMN
         axes.text(x, top - 0.08, name, ha="center", va="bottom", fontsize=_HEAD, gid=f"head {state}", **BOLD)
-    for line, event in enumerate(events):
+    for line, event in enumerate(table_events()):
         y = top + (line + 0.5) * LINE
         axes.text(0, y, event.value, va="center", fontsize=_LABEL, gid=f"event {event.name}")
-        axes.plot([0, NAMES + len(states) * COLUMN], [y + LINE / 2] * 2, color=style.FAINT, linewidth=0.25)
-        for row in (row for row in ended if row.event is event):
-            x = NAMES + (states.index(row.state) + 0.5) * COLUMN
-            _draw_dot(axes, x, y, bool(_RESETS & set(row.do)), f"end {row.state} {event.name}")
-    axes.plot([0, NAMES + len(states) * COLUMN], [top, top], color=style.INK, linewidth=0.8)
-    y = top + LINE * len(events) + 0.2
+        axes.plot([0, right], [y + LINE / 2] * 2, color=style.FAINT, linewidth=0.25)
+    for row in endings():
+        _draw_dot(axes, *cell(row.state, row.event), bool(_RESETS & set(row.do)), f"end {row.state} {row.event.name}")
+    axes.plot([0, right], [top, top], color=style.INK, linewidth=0.8)
+    y = top + LINE * len(table_events()) + 0.2
     for x, full, text in ((0.06, True, "and a RST is sent"), (1.4, False, "in silence")):
         _draw_dot(axes, x, y, full, "")
         axes.text(x + 0.12, y, text, va="center", fontsize=_LABEL, gid=f"legend {text}")

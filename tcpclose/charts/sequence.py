@@ -29,7 +29,7 @@ from tcpclose.trace.reading import Flight, Outage, outages
 
 #: Panels in one picture; a run with more directions shows the first ones and says so.
 PANELS = 8
-#: Inches: the plot, the column of numbers and the edge beside it, room above for title and faults, and below for times; around.
+#: Inches: the plot, numbers and an edge beside it, room above for title and faults, below for times; around.
 WIDTH, HEIGHT, NUMBERS, EDGE, HEAD, FOOT, MARGIN = 7.4, 2.5, 0.72, 0.2, 0.62, 0.5, 0.3
 #: The least height of a segment; marks closer together than this are one.
 LEAST, FINE = 0.045, 0.004
