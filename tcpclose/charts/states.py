@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,20 +23,31 @@ from matplotlib.ticker import MaxNLocator
 from tcpclose.charts import style
 from tcpclose.charts.story import natural
 from tcpclose.charts.style import BOLD, SLOPED
-from tcpclose.protocol.fsm import State
+from tcpclose.protocol.fsm import Cause, State
 from tcpclose.trace.events import End, Trace
 from tcpclose.trace.reading import Interval, Outage, connections, intervals, outages
 
 #: Bars in one picture; a run with more ends shows the first ones and says so.
 BARS = 48
-#: Inches: width of the time scale, height of a bar, from bar to bar, more room between connections, space around.
-SCALE, BAR, ROW, GROUP, MARGIN = 7.6, 0.17, 0.36, 0.12, 0.25
+#: Inches: width of the time scale, height of a bar, from bar to bar, more between groups and for a heading, around all.
+SCALE, BAR, ROW, GROUP, HEADING, MARGIN = 7.6, 0.17, 0.36, 0.12, 0.2, 0.25
 #: An interval narrower than this is shown as a cell, too; side of a cell, and how far it stands above its bar.
 SHORT, CELL, LIFT = 0.09, 0.085, 0.05
 #: Font sizes in points.
 _NAME, _WORD, _TICK = 7.5, 6.2, 6.5
 
-Ends = dict[tuple[str, str], list[Interval]]
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One bar: the states of one end, and of what it ended. Lines of one `group` stand together, under its heading."""
+
+    name: str
+    group: str
+    states: list[Interval]
+    told: list[End]
+    heading: str = ""
+    #: What to say where there are no states.
+    lack: str = ""
 
 
 def draw_states(trace: Trace, path: Path) -> None:
@@ -46,28 +58,41 @@ def draw_states(trace: Trace, path: Path) -> None:
 def states_figure(trace: Trace) -> Figure:
     """The figure that `draw_states` writes. Bars carry the id "h1.c1"."""
     place = {name: number for number, name in enumerate(connections(trace))}
-    ends = dict(sorted(intervals(trace).items(), key=lambda item: (place[item[0][1]], natural(item[0][0]))))
+    ends = sorted(ends_of(trace).items(), key=lambda item: (place[item[0][1]], natural(item[0][0])))
+    lines = [Line(f"{host}.{name}", name, states, told) for (host, name), (states, told) in ends]
+    return bars_figure(lines, outages(trace))
+
+
+def ends_of(trace: Trace) -> dict[tuple[str, str], tuple[list[Interval], list[End]]]:
+    """Each end by (host, connection): its states, and why it ended, a crash too, of which nobody could tell."""
+    told: dict[tuple[str, str], list[End]] = defaultdict(list)
+    for end in trace.of(End):
+        told[end.host, end.connection].append(end)
+    found = intervals(trace)
+    for (host, name), states in found.items():
+        crashes = [interval.end for interval in states if interval.crashed]
+        told[host, name] += [End(t=t, host=host, connection=name, cause="crashed") for t in crashes]
+    return {end: (states, told[end]) for end, states in found.items()}
+
+
+def bars_figure(lines: Sequence[Line], faults: Sequence[Outage], note: str = "") -> Figure:
+    """Bars below each other, as many as one picture holds; `note` is said below the scale."""
     with style.applied():
-        if not ends:
+        if not any(line.states for line in lines):
             return style.message("No end of a connection changed its state in this run.")
-        return _Bars(dict(list(ends.items())[:BARS]), trace, len(ends) - BARS).figure()
+        return _Bars(lines[:BARS], faults, len(lines) - BARS, note).figure()
 
 
 class _Bars:
-    def __init__(self, ends: Ends, trace: Trace, missing: int) -> None:
-        self.ends = ends
-        self.told: dict[tuple[str, str], list[End]] = defaultdict(list)
-        for end in trace.of(End):
-            self.told[end.host, end.connection].append(end)
-        for (host, name), states in ends.items():  # nobody could tell of these
-            crashes = [interval.end for interval in states if interval.crashed]
-            self.told[host, name] += [End(t=t, host=host, connection=name, cause="crashed") for t in crashes]
-        self.start = min(states[0].start for states in ends.values())
-        self.stop = max(max(_lifetime(states) for states in ends.values()), self.start + 1)
-        self.faults = [f for f in outages(trace) if f.start <= self.stop and (f.end is None or f.end >= self.start)]
+    def __init__(self, lines: Sequence[Line], faults: Sequence[Outage], missing: int, note: str) -> None:
+        self.lines, self.note = lines, note
+        lives = [line.states for line in lines if line.states]
+        self.start = min(states[0].start for states in lives)
+        self.stop = max(max(_lifetime(states) for states in lives), self.start + 1)
+        self.faults = [f for f in faults if f.start <= self.stop and (f.end is None or f.end >= self.start)]
         self.missing = missing
-        self.left = max(style.measure(f"{host}.{name}", _NAME) for host, name in ends) + 0.12
-        reach = [self.x(e.t) + 0.12 + _wide(e.cause) for end in ends for e in self.told[end]]
+        self.left = max(style.measure(line.name, _NAME) for line in lines) + 0.12
+        reach = [self.x(end.t) + 0.12 + _wide(end.cause) for line in lines for end in line.told]
         reach += [self.x(fault.start) + 0.1 + _wide(fault.name) for fault in self.faults]
         self.width = max([self.left + SCALE, *reach]) + 0.1
         self.fault_rows = self._fault_rows()
@@ -92,9 +117,10 @@ class _Bars:
     def _rows(self) -> Iterator[float]:
         """The top of each bar."""
         y, last = self.top + CELL + LIFT, None
-        for _, name in self.ends:
-            y += GROUP if last not in (None, name) else 0.0
-            last = name
+        for line in self.lines:
+            if line.group != last:
+                y += (GROUP if last is not None else 0.0) + (HEADING if line.heading else 0.0)
+            last = line.group
             yield y
             y += ROW
 
@@ -113,8 +139,13 @@ class _Bars:
         self._draw_scale(axes, bottom)
         for fault, row in zip(self.faults, self.fault_rows, strict=True):
             self._draw_fault(axes, fault, 0.08 + 0.16 * row, bottom)
-        for ((host, name), states), y in zip(self.ends.items(), self.rows, strict=True):
-            self._draw_end(axes, f"{host}.{name}", states, self.told[host, name], y)
+        last = None
+        for line, y in zip(self.lines, self.rows, strict=True):
+            if line.heading and line.group != last:
+                at = y - LIFT - CELL - 0.13
+                axes.text(0, at, line.heading, va="center", fontsize=_NAME + 0.5, **BOLD)
+            last = line.group
+            self._draw_end(axes, line, y)
         below = (0.5, 1 - (bottom + 0.42) / height)
         axes.legend(handles=handles, loc="upper center", bbox_to_anchor=below, ncols=per_row, fontsize=7)
         if self.missing > 0:
@@ -132,6 +163,7 @@ class _Bars:
             axes.add_artist(Line2D([x, x], [self.top, bottom + 0.04], color=style.FAINT, linewidth=0.25, zorder=0.6))
             axes.text(x, bottom + 0.12, f"{value:g}", ha="center", va="center", fontsize=_TICK)
         note = f"{name} since the start of the run; states too short for this scale stand above their bar, in order"
+        note += f"; {self.note}" if self.note and self.faults else ""
         axes.text(self.left + SCALE / 2, bottom + 0.28, note, ha="center", va="center", fontsize=_TICK)
 
     def _draw_fault(self, axes: Axes, fault: Outage, y: float, bottom: float) -> None:
@@ -141,17 +173,20 @@ class _Bars:
             axes.add_artist(Line2D([x, x], [y - 0.06, bottom], color=style.PURPLE, linewidth=0.8, zorder=0.7))
         axes.text(start + 0.05, y, fault.name, va="center", fontsize=_WORD, **BOLD)
 
-    def _draw_end(self, axes: Axes, name: str, states: list[Interval], told: Sequence[End], y: float) -> None:
-        axes.text(self.left - 0.12, y + BAR / 2, name, ha="right", va="center", fontsize=_NAME)
-        living = [interval for interval in states if interval.state != State.CLOSED.value]
+    def _draw_end(self, axes: Axes, line: Line, y: float) -> None:
+        axes.text(self.left - 0.12, y + BAR / 2, line.name, ha="right", va="center", fontsize=_NAME)
+        if not line.states:
+            axes.text(self.left + 0.05, y + BAR / 2, line.lack, va="center", fontsize=_WORD, **SLOPED)
+            return
+        living = [interval for interval in line.states if interval.state != State.CLOSED.value]
         for interval in living:
-            self._draw_interval(axes, interval, y, name)
+            self._draw_interval(axes, interval, y, line.name)
         self._draw_cells(axes, living, y)
-        for end in told:
+        for end in line.told:
             self._draw_cause(axes, end, next((i.start for i in living if i.start > end.t), None), y)
-        if states[-1].state != State.CLOSED.value and not states[-1].crashed:
-            x = self.x(states[-1].end) + 0.05
-            axes.add_artist(Line2D([x], [y + BAR / 2], marker=">", markersize=4, color=style.INK))
+        last = line.states[-1]
+        if last.state != State.CLOSED.value and not last.crashed:
+            axes.add_artist(Line2D([self.x(last.end) + 0.05], [y + BAR / 2], marker=">", markersize=4, color=style.INK))
 
     def _draw_interval(self, axes: Axes, interval: Interval, y: float, name: str) -> None:
         start, end = self.x(interval.start), self.x(interval.end)
@@ -184,7 +219,7 @@ class _Bars:
     def _draw_cause(self, axes: Axes, end: End, again: int | None, y: float) -> None:
         """A mark where the end ended, and why, if there is room before it lives again."""
         x = self.x(end.t) + 0.05
-        look = _GRACEFUL if end.cause == "graceful" else _ABRUPT
+        look = _GRACEFUL if end.cause == Cause.GRACEFUL.value else _ABRUPT
         axes.add_artist(Line2D([x], [y + BAR / 2], linestyle="none", zorder=3, **look))
         if again is None or self.x(again) > x + 0.1 + _wide(end.cause):
             axes.text(
@@ -192,16 +227,16 @@ class _Bars:
             )
 
     def _legend(self) -> list[Artist]:
-        seen = {interval.state for states in self.ends.values() for interval in states} - {State.CLOSED.value}
+        seen = {interval.state for line in self.lines for interval in line.states} - {State.CLOSED.value}
         handles: list[Artist] = [
             Patch(facecolor=colour, edgecolor=style.INK, linewidth=0.3, label=state)
             for state, colour in style.STATE_COLOURS.items()
             if state in seen
         ]
-        causes = {end.cause for place in self.ends for end in self.told[place]}
-        if "graceful" in causes:
+        causes = {end.cause for line in self.lines for end in line.told}
+        if Cause.GRACEFUL.value in causes:
             handles.append(Line2D([], [], linestyle="none", label="graceful", **_GRACEFUL))
-        if causes - {"graceful"}:
+        if causes - {Cause.GRACEFUL.value}:
             handles.append(Line2D([], [], linestyle="none", label="abrupt", **_ABRUPT))
         if self.faults:
             handles.append(Patch(facecolor=style.FAULT, edgecolor=style.PURPLE, linewidth=0.8, label="fault"))
