@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tcpclose.protocol.segment import seq_diff
 from tcpclose.trace.reading import Flight
 
 #: A run of plain segments up to this long is drawn in full.
@@ -62,6 +63,23 @@ class Elision:
         """What is left out, one line for each direction."""
         ways = sorted(_by(self.flights, fate=False).items())
         return [f"{source} → {target}:  … {summary(group)} …" for (source, target, _), group in ways]
+
+
+def caption(flight: Flight) -> tuple[str, str]:
+    """What is written along an arrow: its control bits, marked if it is forged or sent again; its relative numbers."""
+    seq = seq_diff(flight.seq, 0) if flight.forged else flight.seq  # guesses may lie before the ISS
+    numbers = f"SEQ={seq}" + ("" if flight.ack is None else f" ACK={flight.ack}")
+    numbers += f" LEN={flight.segment.len}" if flight.segment.len else ""
+    mark = "forged " if flight.forged else "\u21bb " if flight.retransmission else ""
+    return mark + (flight.segment.ctl or "no flags"), numbers
+
+
+def reason(arrow: Arrow) -> str:
+    """Why an arrow does not reach its target."""
+    lost = arrow.flight.lost
+    if lost is None:
+        return "\u2026"
+    return "lost" if lost.reason == "loss" else f"lost ({lost.reason})"
 
 
 def summary(flights: Sequence[Flight]) -> str:

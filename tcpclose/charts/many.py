@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -21,6 +22,7 @@ from tcpclose.charts.style import BOLD
 from tcpclose.protocol.fsm import Cause
 from tcpclose.trace.events import Trace
 from tcpclose.trace.reading import releases
+from tcpclose.units import read_duration, read_rate, read_share, read_size
 
 #: Values in one picture; of more the first ones are shown, and it says so.
 VALUES = 24
@@ -92,10 +94,12 @@ def many_figure(found: Sequence[Sample], key: str) -> Figure:
 
 
 def _size(value: str) -> tuple[float, str]:
-    """Order of values: by number and unit of time or size, where there is one."""
-    found = re.fullmatch(r"(-?[0-9.]+) *(.*)", value)
-    unit = {"us": 1e-6, "ms": 1e-3, "min": 60, "h": 3600, "kB": 1e3, "MB": 1e6, "kbit/s": 1e3, "Mbit/s": 1e6}
-    return (float(found[1]) * unit.get(found[2], 1.0) if found else float("inf"), value)
+    """Order of values: by what they count, where they do."""
+    readers: tuple[Callable[[str], float], ...] = (float, read_duration, read_rate, read_share, read_size)
+    for read in readers:
+        with suppress(ValueError):
+            return (read(value), value)
+    return (inf, value)
 
 
 def _draw_times(axes: Axes, groups: Sequence[Sequence[Sample]]) -> None:
@@ -117,9 +121,9 @@ def _draw_times(axes: Axes, groups: Sequence[Sequence[Sample]]) -> None:
             )
         if group:
             axes.plot([place - 0.27, place + 0.27], [max(median(group), 1e-6)] * 2, color=style.INK, zorder=4)
-    for place, group in enumerate(groups):
-        never = sum(sample.duration is None for sample in group)
-        text = f"{len(group)}" + (f"\n{never} not" if never else "")
+    for place, tried in enumerate(groups):
+        never = sum(sample.duration is None for sample in tried)
+        text = f"{len(tried)}" + (f"\n{never} not" if never else "")
         axes.text(
             place, 1.02, text, ha="center", va="bottom", fontsize=_WORD - 0.5, transform=axes.get_xaxis_transform()
         )

@@ -16,13 +16,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from tcpclose.charts import style
-from tcpclose.charts.condense import Arrow, summary
+from tcpclose.charts.condense import Arrow, caption, reason, summary
 from tcpclose.charts.placing import Board, Box, Point
 from tcpclose.charts.rows import LINE, LOST_AT, NAME, broken, lay_out
 from tcpclose.charts.story import Note, Story, duration
 from tcpclose.charts.style import BOLD, SLOPED
 from tcpclose.protocol.fsm import State
-from tcpclose.protocol.segment import seq_diff
 from tcpclose.trace.reading import CRASH
 
 #: Inches: column of times, width of a lifeline, room for title and hosts above the rows.
@@ -47,12 +46,9 @@ def label(arrow: Arrow) -> list[Piece]:
     flight = arrow.flight
     if arrow.fat:
         return [(f"… {summary(arrow.flights)} …", SLOPED)]
-    seq = seq_diff(flight.seq, 0) if flight.forged else flight.seq  # guesses may lie before the ISS
-    numbers = f"SEQ={seq}" + ("" if flight.ack is None else f" ACK={flight.ack}")
-    numbers += f" LEN={flight.segment.len}" if flight.segment.len else ""
-    mark = "forged " if flight.forged else "↻ " if flight.retransmission else ""
+    bits, numbers = caption(flight)
     copy = [("copy", SLOPED)] if flight.copy else []
-    return [(mark + (flight.segment.ctl or "no flags"), BOLD), (numbers, {}), *copy]
+    return [(bits, BOLD), (numbers, {}), *copy]
 
 
 def label_width(arrow: Arrow) -> float:
@@ -232,16 +228,10 @@ class Panel:
 
     def _reason_box(self, arrow: Arrow) -> Box | None:
         (x0, _), (x1, y1) = self.ends(arrow)
-        width = measure(self._reason(arrow), "label", **SLOPED)
+        width = measure(reason(arrow), "label", **SLOPED)
         towards = 1 if x1 > x0 else -1
         near = x1 + towards * (0.1 + width / 2)
         return self.board.best(Box(near, y1 + dy, width, 0.125) for dy in (0.0, 0.08, -0.08, 0.14, -0.14))
-
-    def _reason(self, arrow: Arrow) -> str:
-        lost = arrow.flight.lost
-        if lost is None:
-            return "…"
-        return "lost" if lost.reason == "loss" else f"lost ({lost.reason})"
 
     # Drawing
 
@@ -381,7 +371,7 @@ class Panel:
             axes.add_artist(cross)
         box = self.reasons[arrow]
         if box:
-            self._text(axes, box.x, box.y, self._reason(arrow), "label", ha="center", **SLOPED)
+            self._text(axes, box.x, box.y, reason(arrow), "label", ha="center", **SLOPED)
 
     def _draw_label(self, axes: Axes, box: Box, pieces: list[Piece], look: dict[str, Any]) -> None:
         """Write the pieces one after the other along the box."""

@@ -1,8 +1,4 @@
-"""One look for all charts: colours, fonts, and files that come out the same every time.
-
-Colours are Okabe and Ito's, which people with any colour vision can tell apart. States take theirs by phase of the
-life; states that can follow each other also differ in lightness, so that they part in grey print.
-"""
+"""One look for all charts: the style sheet, fonts, and files that come out the same every time."""
 
 from __future__ import annotations
 
@@ -19,27 +15,28 @@ from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
 
 from tcpclose.aside import aside
-
-ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+from tcpclose.charts.colours import BLOCK as BLOCK
+from tcpclose.charts.colours import BLUE as BLUE
+from tcpclose.charts.colours import CLOSE as CLOSE
+from tcpclose.charts.colours import FAINT as FAINT
+from tcpclose.charts.colours import FAULT as FAULT
+from tcpclose.charts.colours import GREEN as GREEN
+from tcpclose.charts.colours import INK as INK
+from tcpclose.charts.colours import ORANGE as ORANGE
+from tcpclose.charts.colours import PAPER as PAPER
+from tcpclose.charts.colours import PURPLE as PURPLE
+from tcpclose.charts.colours import RESET as RESET
+from tcpclose.charts.colours import SKY as SKY
+from tcpclose.charts.colours import STATE_COLOURS as STATE_COLOURS
+from tcpclose.charts.colours import VERMILLION as VERMILLION
+from tcpclose.charts.colours import YELLOW as YELLOW
+from tcpclose.charts.colours import colour as colour
 
 BOLD: Final[dict[str, Any]] = {"fontweight": "bold"}
 SLOPED: Final[dict[str, Any]] = {"fontstyle": "italic"}
 
-INK, FAINT, PAPER = "#222222", "#767676", "#FFFFFF"
-RESET, CLOSE, FAULT, BLOCK = VERMILLION, "#004C80", "#F5EAF0", "#EFEFEF"
 #: Keeps text readable where a line runs behind it.
 HALO: Final = withStroke(linewidth=1.8, foreground=PAPER)
-
-#: Phase of a connection's life to its states and their colours, in the order of the legend.
-PHASES: Final[dict[str, dict[str, str]]] = {
-    "closed": {"CLOSED": "#C9C9C9", "LISTEN": "#9A9A9A"},
-    "opening": {"SYN-SENT": "#F7F0A1", "SYN-RECEIVED": YELLOW},
-    "established": {"ESTABLISHED": GREEN},
-    "active close": {"FIN-WAIT-1": SKY, "FIN-WAIT-2": BLUE, "CLOSING": "#00304F", "TIME-WAIT": "#BFE0F5"},
-    "passive close": {"CLOSE-WAIT": ORANGE, "LAST-ACK": "#8A5A00"},
-}
-STATE_COLOURS: Final[dict[str, str]] = {state: colour for states in PHASES.values() for state, colour in states.items()}
 
 _FAMILY: Final = ["DejaVu Sans"]  # it comes with matplotlib, so text is the same everywhere
 _SETTINGS: Final[dict[Any, Any]] = {
@@ -58,11 +55,6 @@ _SETTINGS: Final[dict[Any, Any]] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "tcpclose",
 }
-
-
-def colour(state: str) -> str:
-    """A state's colour; grey for a name that is none of the eleven."""
-    return STATE_COLOURS.get(state, FAINT)
 
 
 def lightness(colour: str) -> float:
