@@ -5,7 +5,7 @@ run.json         world, version, and status: "running", "complete", or "failed" 
                  complete run the captures' time of the trace's zero, in microseconds since 1970 (0 in virtual time)
 trace.jsonl      appears when the run is complete
 h1-eth0.pcap     one capture for each interface of a host or router
-ladder.png  states.png
+ladder.png  states.png  sequence.png
 
 Each file appears when it is complete. A run that was killed leaves one that says "running": `load_record`
 knows better.
@@ -245,13 +245,13 @@ def _run_in(
 
 
 def draw(trace: Trace, folder: Path) -> list[Path]:
-    """The charts of a run; their paths. Raises `RunError`."""
-    from tcpclose.charts import draw_ladder, draw_states
+    """The charts that every run gets; their paths. Raises `RunError`."""
+    from tcpclose import charts
 
-    paths = [folder / "ladder.png", folder / "states.png"]
+    paths = [folder / f"{name}.png" for name in ("ladder", "states", "sequence")]
     try:
-        draw_ladder(trace, paths[0])
-        draw_states(trace, paths[1])
+        for path in paths:
+            charts.draw(path.stem, trace, path)
     except OSError as error:
         raise RunError(f"{folder}: {error.strerror}") from None
     return paths

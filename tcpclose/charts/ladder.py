@@ -39,9 +39,9 @@ def ladder_figure(trace: Trace, connections: Sequence[str] | None = None) -> Fig
     """The figure that `draw_ladder` writes. Artists carry ids: "c1-arrow-3", "c1-label-3", "c1-line-h1"."""
     chosen = names(trace, connections)
     with style.applied():
-        if not chosen:
-            return style.message("This run has no connections and no segments: there is no ladder to draw.")
         told = stories(trace, chosen[:PANELS])
+        if not told:
+            return style.message("This run has no connections and no segments: there is no ladder to draw.")
         panels = _panels(told)
         more = f"{len(chosen) - PANELS} more connections are not shown." if len(chosen) > PANELS else ""
         return _page(panels, more)

@@ -66,6 +66,11 @@ def _font(note: Note) -> dict[str, Any]:
     return BOLD if note.kind == "state" else SLOPED
 
 
+def _head(story: Story, host: str) -> float:
+    """The width of what stands above a lifeline."""
+    return max(measure(host, "host", **BOLD), measure(story.endpoints.get(host, ""), "time"))
+
+
 @dataclass(frozen=True, slots=True)
 class Widths:
     """Measures that all panels of a picture share, in inches."""
@@ -94,15 +99,18 @@ class Widths:
         between = max((measure(line, "label", **SLOPED) + 0.4 for line in lines), default=0)
         named = [line for story in told for fault in story.outages for line in broken(fault.name)]
         faults = max((measure(line, "call", **BOLD) + 0.2 for line in named), default=0.0)
-        return cls(left=side(0), span=min(max(whole, lost, between, 3.0), 5.0), right=side(-1), faults=faults)
+        head = max(_head(story, host) for story in told for host in story.hosts)
+        span = max(min(max(whole, lost, between, 3.0), 5.0), head + 0.2)
+        return cls(max(side(0), head / 2), span, max(side(-1), head / 2), faults)
 
     def wider(self, inches: float) -> Widths:
         """With more between the lifelines."""
         return replace(self, span=self.span + inches)
 
-    def panel(self, hosts: int) -> float:
-        """The width of a panel with so many hosts."""
-        return TIMES + self.left + self.span * max(hosts - 1, 1) + self.right + self.faults
+    def panel(self, story: Story) -> float:
+        """The width of a story's panel."""
+        whole = TIMES + self.left + self.span * max(len(story.hosts) - 1, 1) + self.right
+        return whole + (self.faults if story.outages else 0.0)
 
 
 class Panel:
@@ -113,7 +121,7 @@ class Panel:
         self.name = story.connection or "none"
         first = TIMES + widths.left
         self.x = {host: first + place * widths.span for place, host in enumerate(story.hosts)}
-        self.width = widths.panel(len(story.hosts))
+        self.width = widths.panel(story)
         self.labels: dict[Arrow, Box | None] = {}
         room: dict[Arrow, float] = defaultdict(float)
         self._settle(room)
@@ -264,7 +272,7 @@ class Panel:
         for host, x in self.x.items():
             self._text(axes, x, -0.34, host, "host", ha="center", **BOLD)
             endpoint = self.story.endpoints.get(host, "")
-            if endpoint and not endpoint.startswith(host):
+            if endpoint and not endpoint.lstrip("[").startswith(host):
                 self._text(axes, x, -0.19, endpoint, "time", ha="center", color=style.FAINT)
         if self.story.omitted:
             text = f"… {self.story.omitted} earlier changes are not shown …"
@@ -351,7 +359,7 @@ class Panel:
             patch.set(
                 mutation_scale=5 if fat else 8,
                 color=colour,
-                linewidth=0.6 if fat else 1.2,
+                linewidth=0.6 if fat else 1.8 if "RST" in arrow.flight.controls else 1.2,
                 zorder=4,
             )
             patch.set(linestyle=(0, (4, 2)) if arrow.flight.retransmission and not fat else "solid")

@@ -7,6 +7,7 @@ coordinates of a panel are inches, to the right and downwards.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,11 @@ _TITLE, _WORD, _TICK = 10.5, 6.5, 6.5
 _SENT: dict[str, Any] = {"color": style.INK, "linewidth": 1.4}
 _AGAIN: dict[str, Any] = {"color": style.ORANGE, "linewidth": 2.4}
 _LOST: dict[str, Any] = {"marker": "x", "markersize": 4.5, "markeredgewidth": 1.1, "color": style.INK}
+#: Hollow, so that the cross of one that was lost is seen.
 _MARKS: dict[str, dict[str, Any]] = {
-    "SYN": {"marker": "^", "markersize": 5, "color": style.INK},
-    "FIN": {"marker": "s", "markersize": 4.5, "color": style.CLOSE},
-    "RST": {"marker": "D", "markersize": 4.5, "color": style.RESET},
+    "SYN": {"marker": "^", "markersize": 6, "color": style.INK, "markerfacecolor": style.PAPER},
+    "FIN": {"marker": "s", "markersize": 6, "color": style.CLOSE, "markerfacecolor": style.PAPER},
+    "RST": {"marker": "D", "markersize": 5.5, "color": style.RESET, "markerfacecolor": style.PAPER},
 }
 _HEARD: dict[str, Any] = {"color": style.GREEN, "linewidth": 1.0}
 _WINDOW: dict[str, Any] = {"color": style.SKY, "linewidth": 1.0, "linestyle": (0, (4, 1.5))}
@@ -78,7 +80,7 @@ class _Panel:
         due = [interval.doubled for interval in way.intervals if interval.doubled and interval.doubled <= last]
         self.x = Timescale([*way.times, *due], NUMBERS, WIDTH, whole)
         self.faults = [f for f in faults if f.start <= last and (f.end is None or f.end >= self.x.start)]
-        self.top = way.top * 1.08
+        self.top = way.top * 1.15
         self.base = HEAD + HEIGHT
 
     def y(self, number: float) -> float:
@@ -168,6 +170,7 @@ class _Panel:
                 for x in (start, end)
             ]
             thin = list(_thinned(points))
+            self.board.lines += pairwise(thin[:400])
             axes.add_artist(Line2D([x for x, _ in thin], [y for _, y in thin], zorder=1, **look))
 
     def _draw_sent(self, axes: Axes) -> None:
@@ -213,7 +216,7 @@ class _Panel:
     def _draw_length(self, axes: Axes, interval: Interval, x: float, y: float, last: float) -> None:
         words = duration(interval.length)
         if interval.before:
-            words += f" = {interval.length / interval.before:.1f} \u00d7"
+            words += f" ({interval.length / interval.before:.1f} \u00d7)"
         width = style.measure(words, _WORD) + 0.06
         rows = [y + side * (0.09 + 0.12 * step) for step in range(6) for side in (-1, 1)]
         inside = [row for row in rows if HEAD + 0.02 < row < self.base - 0.06]

@@ -14,7 +14,7 @@ from typing import Literal
 
 from tcpclose.charts.condense import Arrow, Elision, condense
 from tcpclose.protocol.fsm import Event, State
-from tcpclose.trace.events import Call, Change, Received, Trace
+from tcpclose.trace.events import Call, Change, Received, SegmentEvent, Trace
 from tcpclose.trace.reading import (
     CRASH,
     Flight,
@@ -84,9 +84,10 @@ def names(trace: Trace, wanted: Sequence[str] | None = None) -> list[str | None]
 
 
 def stories(trace: Trace, told: Sequence[str | None] | None = None) -> list[Story]:
-    """One story for each connection of the trace, or of those `told`."""
+    """One story for each connection of the trace, or of those `told`; none of one that no host took part in."""
     teller = _Teller(trace)
-    return [teller.story(name) for name in (names(trace) if told is None else told)]
+    every = (teller.story(name) for name in (names(trace) if told is None else told))
+    return [story for story in every if story.hosts]
 
 
 class _Teller:
@@ -103,6 +104,10 @@ class _Teller:
         self.calls: dict[str | None, list[Call]] = defaultdict(list)
         for call in trace.of(Call):
             self.calls[call.connection].append(call)
+        self.people: dict[str | None, set[str]] = defaultdict(set)
+        for event in trace:
+            if not isinstance(event, SegmentEvent) and (person := getattr(event, "host", None)):
+                self.people[getattr(event, "connection", None)].add(person)
         self.releases = first_releases(trace)
         self.outages = outages(trace)
         self.witnesses = frozenset(event.host for event in trace.of(Received))
@@ -119,14 +124,15 @@ class _Teller:
         notes = [*_state_notes(passed, release, self.order), *_call_notes(calls, flown, hidden, self.order)]
         notes.sort(key=lambda note: (note.t, note.order))
         people = {host for flight in flown for host in (flight.source, flight.target)}
-        people |= passed.keys() | {call.host for call in calls}
-        before = dict.fromkeys(people & self.traced, State.CLOSED.value)
+        people |= self.people[name] if name else set()
+        hosts = tuple(sorted(people, key=natural))
+        before = {host: State.CLOSED.value for host in hosts if host in self.traced}
         before |= {host: states[0].previous for host, states in passed.items()}
         return Story(
             connection=name,
             title=title(name, release),
             subtitle=subtitle(release),
-            hosts=tuple(sorted(people, key=natural)),
+            hosts=hosts,
             endpoints=_endpoints(flown),
             before=before if name else {},
             arrows=arrows,

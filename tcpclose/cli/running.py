@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from tcpclose.cli.common import app, fail, print_json, print_table
 
 if TYPE_CHECKING:
-    from tcpclose.comparison import Outcome
-    from tcpclose.comparison import Table as ComparisonTable
     from tcpclose.runs import World
     from tcpclose.scenario import Scenario
-    from tcpclose.trace.events import Event, Trace
+    from tcpclose.trace.events import Trace
 
 Overrides = Annotated[
     list[str] | None,
@@ -106,8 +103,9 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Run a scenario with our TCP and Linux's in every pairing, and in the simulator, and show what differs."""
-    from tcpclose import comparison, runs
+    from tcpclose import comparison, plotting, runs
     from tcpclose.scenario import ScenarioError
+    from tcpclose.terminal.tables import print_comparison
     from tcpclose.topology import TopologyError
 
     overrides = [*(override or []), *([f"seed={seed}"] if seed is not None else [])]
@@ -117,7 +115,8 @@ def compare(
         folder = runs.new_folder(f"{runs.label_of(path)}-compare", out)
         typer.echo(f"{len(plan)} runs, side by side: {', '.join(variant.name for variant in plan)}", err=True)
         outcomes = comparison.run_comparison(plan, folder)
-    except (ScenarioError, TopologyError, runs.FolderError) as error:
+        plotting.draw_comparison({one.variant.name: one.trace for one in outcomes}, folder / "comparison.png")
+    except (ScenarioError, TopologyError, runs.FolderError, plotting.PlotError) as error:
         fail(error, 2)
     except KeyboardInterrupt:
         fail("interrupted", 130)
@@ -125,45 +124,9 @@ def compare(
     if as_json:
         print_json(comparison.as_record(outcomes, tables))
     else:
-        _print_comparison(outcomes, tables, folder)
+        print_comparison(outcomes, tables, folder)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
-
-
-def _print_comparison(outcomes: Sequence[Outcome], tables: Sequence[ComparisonTable], folder: Path) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    for compared in tables:
-        table = Table(title=compared.connection, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column("")
-        for outcome in outcomes:
-            table.add_column(outcome.variant.name, min_width=11)
-        host = ""
-        for row in compared.rows:
-            if row.host != host:
-                host = row.host
-                table.add_section()
-                table.add_row(Text(host, "bold"))
-            marked = (Text(cell.text + " !", "bold yellow") if cell.differs else Text(cell.text) for cell in row.cells)
-            table.add_row(f"  {row.what}" if host else row.what, *marked)
-        console.print(table)
-    for line in _comparison_notes(outcomes):
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(f"{folder}/", style="bold", soft_wrap=True)
-
-
-def _comparison_notes(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    first = next((outcome.variant.name for outcome in outcomes if outcome.trace is not None), "")
-    yield f"Seconds from the start of the run at which a state was entered, - where it was not; ! differs from {first}."
-    yield "own is our TCP, linux the kernel's, as CLIENT/SERVER. A run does not wait for the end of Linux's TIME-WAIT."
-    left_out = sorted({key for outcome in outcomes for key in outcome.variant.left_out})
-    if left_out:
-        yield f"Left out where the stack cannot honour it: {', '.join(left_out)}."
-    yield from (f"{outcome.variant.name} failed: {outcome.error}" for outcome in outcomes if outcome.error)
 
 
 def _run(
@@ -172,6 +135,7 @@ def _run(
     from tcpclose import runs
     from tcpclose.scenario import Scenario, ScenarioError
     from tcpclose.simulator import check_simulable
+    from tcpclose.terminal.live import followed
     from tcpclose.topology import TopologyError, load_network
 
     if seed is not None:
@@ -186,7 +150,7 @@ def _run(
         if chosen == "sim":
             check_simulable(scenario)
         folder = runs.new_folder(runs.label_of(path), out)
-        with _signals_interrupt(), _progress(scenario, chosen, not command_line) as watch:
+        with _signals_interrupt(), followed(scenario, chosen, not command_line) as watch:
             trace = runs.execute(scenario, network, chosen, folder, watch, command_line)
         charts = runs.draw(trace, folder)
         _report(scenario, trace, folder, charts)
@@ -229,47 +193,14 @@ def _choose_world(world: str | None) -> World:
     return "sim" if reason else "mininet"
 
 
-@contextmanager
-def _progress(scenario: Scenario, world: World, wanted: bool) -> Iterator[Callable[[Event], None]]:
-    """A bar of the run's time and the last event worth a word, on a terminal; nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    title, last = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[last]}", markup=False)
-    columns = (title, BarColumn(24), TimeElapsedColumn(), last)
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not (wanted and sys.stderr.isatty())
-    ) as bar:
-        task = bar.add_task(scenario.title or world, total=scenario.duration, last="building the network")
-
-        def watch(event: Event) -> None:
-            bar.update(task, completed=event.t)
-            if words := _words(event):
-                bar.update(task, last=words)
-
-        yield watch
-
-
-def _words(event: Event) -> str:
-    from tcpclose.trace.events import Change, End, FaultTaken
-
-    match event:
-        case Change(old=old, new=new) if old != new:
-            return f"{event.host}.{event.connection} {new}"
-        case End():
-            return f"{event.host}.{event.connection} ended: {event.cause}"
-        case FaultTaken():
-            return f"{event.fault} {event.target} {event.detail}".rstrip()
-    return ""
-
-
 def _report(scenario: Scenario, trace: Trace, folder: Path, charts: list[Path]) -> None:
     from rich.console import Console
 
     from tcpclose import runs
+    from tcpclose.terminal.tables import release_table
 
     console = Console()
-    console.print(_release_table(scenario, trace))
+    console.print(release_table(trace, scenario.title))
     for complaint in runs.complaints(scenario, trace):
         console.print(complaint, style="yellow", markup=False, highlight=False, soft_wrap=True)
     captures = sorted(path.name for path in folder.glob("*.pcap"))
@@ -280,27 +211,3 @@ def _report(scenario: Scenario, trace: Trace, folder: Path, charts: list[Path]) 
     console.print(
         f"  tcpclose report {name}  makes a page that plays it", soft_wrap=True, highlight=False, markup=False
     )
-
-
-def _release_table(scenario: Scenario, trace: Trace) -> Any:
-    """A row for each connection (how, by whom, in what time), and one for each end of it (cause, states passed)."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from tcpclose.trace.reading import releases
-
-    title = Text(scenario.title) if scenario.title else None
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
-    for column in ("connection\n  end", "how\n  cause", "closed first by, time to release\n  states passed"):
-        table.add_column(column, overflow="fold")
-    for release in releases(trace):
-        words = f"{release.first} ({release.action})" if release.first else "nobody"
-        if release.duration is not None:
-            words += f", {release.duration / 1e6:.3f} s"
-        again = f" #{release.incarnation}" if release.incarnation > 1 else ""
-        table.add_row(f"{release.connection}{again}", release.how or "open", words, style="bold")
-        for host in dict.fromkeys([*release.states, *release.causes]):
-            table.add_row(f"  {host}", f"  {release.outcome(host)}", " ".join(release.states.get(host, ())))
-        table.add_section()
-    return table

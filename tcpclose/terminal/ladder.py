@@ -21,7 +21,7 @@ from tcpclose.trace.reading import CRASH, MOMENT, Outage
 #: Characters: the column of times, and the least and most between two lifelines.
 TIMES, LEAST, MOST = 10, 30, 64
 #: Words of one moment longer than this stand in several lines.
-BROAD = 24
+BROAD = 16
 #: A silence as long as this is told, in microseconds.
 SILENCE = 200_000
 _RESET, _CLOSE, _AGAIN = Style(color="red", bold=True), Style(color="blue", bold=True), Style(italic=True)
@@ -81,8 +81,10 @@ class _Ladder:
 
     def _side(self, host: str) -> int:
         """The room that the notes of the first or last host need."""
-        words = [" ".join(note.text for note in row.notes if note.host == host) for row in self.rows]
-        return max(len(word) for word in [*words, "LISTEN"])
+        said = [[note.text for note in row.notes if note.host == host] for row in self.rows]
+        lines = [" ".join(words) for words in said]
+        lines = [line if len(line) <= BROAD else max(words, key=len) for line, words in zip(lines, said, strict=True)]
+        return max(len(line) for line in [*lines, "LISTEN"])
 
     def _rows(self) -> Iterator[_Row]:
         """Arrows with what they lead to; calls together with what they do; faults."""
@@ -126,7 +128,8 @@ class _Ladder:
         head = _Line(self.width)
         head.put(0, "ms".rjust(TIMES - 2), _FAINT)
         for host, x in self.x.items():
-            head.put(x - len(host) // 2, host, _BOLD)
+            word = host if len(host) < self.span else f"{host[: self.span - 2]}\u2026"
+            head.put(min(max(x - len(word) // 2, TIMES), self.width - len(word)), word, _BOLD)
         yield head.text()
         if story.before:
             yield self._noted(None, {host: [(state, _BOLD)] for host, state in story.before.items()})
@@ -159,12 +162,16 @@ class _Ladder:
         for note in row.notes:
             look = _BOLD if note.kind == "state" else Style(italic=True)
             notes.setdefault(note.host, []).append((note.text, look))
-        outside = {host: words for host, words in notes.items() if host in (self.story.hosts[0], self.story.hosts[-1])}
-        if drawn is None or outside == notes:
-            yield self._noted(row.t, notes, drawn)
-            return
-        yield self._noted(row.t, outside, drawn)  # an arrow may be where the words of those between would stand
-        yield self._noted(None, {host: words for host, words in notes.items() if host not in outside})
+        later: dict[str, list[tuple[str, Style]]] = {}
+        if drawn is not None:
+            for host, said in list(notes.items()):
+                if host not in (self.story.hosts[0], self.story.hosts[-1]):  # an arrow may be where they would stand
+                    later[host] = notes.pop(host)
+                elif _length(said) > BROAD:
+                    notes[host], later[host] = said[:1], said[1:]
+        yield self._noted(row.t, notes, drawn)
+        if later:
+            yield self._noted(None, later)
 
     def _noted(self, t: int | None, notes: dict[str, list[tuple[str, Style]]], line: _Line | None = None) -> Text:
         """Words left of the first lifeline and right of the others, over what is drawn already."""
@@ -173,7 +180,7 @@ class _Ladder:
             line.put(0, _milliseconds(t), _FAINT)
         for host, words in notes.items():
             x = self.x[host]
-            at = x - 1 - len(" ".join(word for word, _ in words)) if x == min(self.x.values()) else x + 2
+            at = x - 1 - _length(words) if x == min(self.x.values()) else x + 2
             for word, look in words:
                 line.put(at, word, look)
                 at += len(word) + 1
@@ -215,12 +222,12 @@ class _Ladder:
         length = abs(there - here) - 1 - (len(why) + 1 if stops else 0)
         dash = "\u254c" if flight.retransmission else "\u2501" if arrow.fat else "\u2500"
         head = "\u2717" if stops else "\u25b6" if towards > 0 else "\u25c0"
-        shaft = f"{dash * 2} {words} ".ljust(length - 1, dash)[: length - 1]
+        shaft = f"{dash} {words} ".ljust(length - 1, dash)[: length - 1]
         if towards > 0:
             line.put(here + 1, shaft + head, look)
             line.put(here + 1 + length, why, _AGAIN)
         else:
-            shaft = f" {words} {dash * 2}".rjust(length - 1, dash)[-(length - 1) :]
+            shaft = f" {words} {dash}".rjust(length - 1, dash)[-(length - 1) :]
             line.put(here - length, head + shaft, look)
             line.put(here - length - len(why) - 1, f"{why} "[1:], _AGAIN)
         return line
@@ -243,6 +250,10 @@ class _Line:
             text.append(letter, look)
         text.rstrip()
         return text
+
+
+def _length(words: list[tuple[str, Style]]) -> int:
+    return len(" ".join(word for word, _ in words))
 
 
 def _milliseconds(t: int) -> str:

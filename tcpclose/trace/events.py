@@ -254,10 +254,10 @@ def to_json(event: Event) -> str:
 
 def from_json(line: str) -> Event:
     """The inverse of `to_json`. Raises `ValueError` when the line is not an event."""
-    record = json.loads(line)
     try:
+        record = json.loads(line)
         return _KINDS[record.pop("kind")](**record)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not an event of a trace: {line.strip()!r} ({error})") from None
 
 

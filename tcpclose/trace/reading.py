@@ -42,13 +42,15 @@ REMEDY = {
     "silent": "speaking",
     "crash": "reboot",
     "pause": "resume",
+    "power_off": "power_on",
+    "unreachable": "reachable",
 }
 
 #: Who sent what no host sent. A trace does not know its name.
 MIDDLEBOX = "a middlebox"
 
 #: What people call them while they last.
-_LASTING = {"crash": "off", "pause": "paused"}
+_LASTING = {"crash": "off", "pause": "paused", "forget": "forgets"}
 
 
 @dataclass(frozen=True, slots=True)
