@@ -25,36 +25,26 @@ class PlotError(ValueError):
 
 
 def find_run(name: str) -> Path:
-    """A run's folder, or its trace's file: a path, or the name of a run in `results/runs`.
+    """A run's folder, a folder of runs, or the file of a trace: a path, or the name of a run in `results/runs`.
 
     Raises `PlotError`.
     """
-    for path in (Path(name), runs.RUNS / name):
-        if path.exists():
-            return path
-    raise PlotError(f"{name}: there is no such run; ./lab runs lists those in {runs.RUNS}")
+    if Path(name).exists():
+        return Path(name)
+    try:
+        return runs.find_run(name)
+    except runs.FolderError as error:
+        raise PlotError(str(error)) from None
 
 
 def load_trace(place: Path) -> Trace:
     """The trace of a run's folder, or of a `trace.jsonl`. Raises `PlotError`: a run may have none."""
-    path = place / "trace.jsonl" if place.is_dir() else place
     try:
-        return Trace.load(path)
-    except FileNotFoundError:
-        raise PlotError(_no_trace(place)) from None
-    except (OSError, ValueError) as error:
-        raise PlotError(f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)) from None
-
-
-def _no_trace(place: Path) -> str:
-    try:
-        record = runs.load_record(place)
-    except runs.FolderError as error:
-        return str(error)
-    reason = f": {record.reason}" if record.reason else ""
-    if record.status == "running":
-        return f"{place}: this run goes on; its trace appears when it is complete"
-    return f"{place}: this run has no trace, it is {record.status}{reason}"
+        return runs.load_trace(place) if place.is_dir() else Trace.load(place)
+    except OSError as error:
+        raise PlotError(f"{place}: {error.strerror}") from None
+    except (runs.FolderError, ValueError) as error:
+        raise PlotError(str(error)) from None
 
 
 def plot_run(

@@ -28,7 +28,7 @@ from tcpclose.charts.rows import SLANT, lay_out
 from tcpclose.charts.states import BARS, states_figure
 from tcpclose.charts.story import stories
 from tcpclose.protocol.fsm import TRANSITIONS, State
-from tcpclose.trace.events import Event, Sent, Trace
+from tcpclose.trace.events import Event, SegmentEvent, Sent, Trace
 from tcpclose.trace.reading import flights
 
 SIX = Tale().open().close().trace()
@@ -94,7 +94,22 @@ def messy(seed: int) -> Trace:
 
 
 CUT_OFF = cut_off()
+
+
+def foreign() -> Trace:
+    """As from a capture: hosts are called by their addresses, and these are long."""
+    names = {"h1": "2001:db8:85a3:1111:2222:8a2e:370:7334", "h2": "2001:db8:85a3:3333:4444:8a2e:370:9999"}
+    ends = {ADDRESSES[host]: f"[{name}]:{ADDRESSES[host].partition(':')[2]}" for host, name in names.items()}
+    events: list[Event] = []
+    for event in SIX:
+        if isinstance(event, SegmentEvent):
+            event = replace(event, src=ends[event.src], dst=ends[event.dst])
+        events.append(replace(event, host=names[event.host]) if hasattr(event, "host") else event)
+    return Trace(events)
+
+
 DRAWN = {
+    "foreign": foreign(),
     "six": SIX,
     "forty": FORTY,
     "two hundred": TWO_HUNDRED,

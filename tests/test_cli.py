@@ -36,6 +36,7 @@ def test_a_run_leaves_all_that_it_says(tmp_path):
         "h1-eth0.pcap",
         "h2-eth0.pcap",
         "ladder.png",
+        "sequence.png",
         "states.png",
     }
     assert all(name in done.output for name in names - {"run.json"})

@@ -37,8 +37,10 @@ MAY_IMPORT = {
     "wire",
     "testbed": "aside carriers forging forwarding host hostfaults links middlebox protocol scenario timeline "
     "topology trace wire",
-    "charts": "aside protocol trace",
+    "charts": "aside protocol trace units",
     "replay": "aside charts protocol trace",
+    "plotting": "charts runs trace",
+    "terminal": "charts comparison protocol scenario trace",
     "manual": "protocol units",
     "verify": "protocol trace",
     "comparison": "protocol runs scenario topology trace",

@@ -112,9 +112,9 @@ def test_a_run_that_was_killed_is_seen_to_be_over(tmp_path):
 def test_signals_end_a_run_in_order(tmp_path, number):
     """The command is stopped by a `watch` that never returns."""
     code = (
-        "import sys, time; from tcpclose.cli import app, running;"
-        "running._words = lambda event: (print('begun', flush=True), time.sleep(600));"
-        "app(['run', 'demo', '--world', 'sim', '--out', sys.argv[1]])"
+        "import sys, time; from tcpclose import cli; from tcpclose.terminal.live import View;"
+        "View.watch = lambda self, event: (print('begun', flush=True), time.sleep(600));"
+        "cli.app(['run', 'demo', '--world', 'sim', '--out', sys.argv[1]])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "run")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

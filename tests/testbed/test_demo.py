@@ -49,7 +49,7 @@ def test_two_demos_side_by_side(tmp_path):
         for words in ("graceful", "refused", "aborted", "unreachable", "user timeout", "reset by peer"):
             assert words in said
         left = {path.name for path in (tmp_path / name).iterdir()}
-        charts = {"ladder.png", "states.png"}
+        charts = {"ladder.png", "states.png", "sequence.png"}
         assert left == charts | {"scenario.toml", "run.json", "trace.jsonl", "h1-eth0.pcap", "h2-eth0.pcap"}
 
 
