@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "drill": "protocol scenario trace wire",
     "realdrill": "drill testbed",
     "classify": "aside protocol trace wire",
+    "reference": "charts runs scenario simulator topology trace",
     "teaching": "aside links protocol runs scenario simulator timeline topology trace units",
 }
 

@@ -51,6 +51,19 @@ def lab(name: Name) -> None:
 
 
 @app.command()
+def reference() -> None:
+    """Make results/reference anew: what every lab gives in the simulator."""
+    from tcpclose import reference as kept
+    from tcpclose.runs import write_whole
+
+    with _problems_told():
+        for name, path in kept.scenarios():
+            typer.echo(name)
+            kept.make(path, kept.REFERENCE / name)
+        write_whole(kept.GALLERY, kept.gallery())
+
+
+@app.command()
 def quiz(name: Name, student: Student = "") -> None:
     """Ask a lab's questions one after the other, with hints; what you have answered is kept."""
     from tcpclose.teaching.labs import find_lab

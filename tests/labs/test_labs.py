@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from claims import CLAIMS, HANDOUTS, Run, blocks
 from typer.testing import CliRunner
 
 from tcpclose.cli import app
+from tcpclose.reference import REFERENCE, summarise
 from tcpclose.runs import LABS
 from tcpclose.scenario import Scenario
 from tcpclose.testbed.box import why_no_box
@@ -108,7 +110,16 @@ def test_in_the_simulator(lab, overrides, tmp_path):
 def test_on_mininet(lab, overrides, tmp_path):
     if reason := why_no_box():
         pytest.skip(reason)
-    hold(lab, overrides, "mininet", tmp_path / "run")
+    run = hold(lab, overrides, "mininet", tmp_path / "run")
+    if not overrides:
+        kept = json.loads((REFERENCE / lab / "summary.json").read_text())
+        scenario = Scenario.load(run.folder / "scenario.toml")
+        assert timeless(summarise(scenario, run.trace)) == timeless(kept)
+
+
+def timeless(summary):
+    """How each connection was released, and the states that each end passed."""
+    return [{key: value for key, value in one.items() if key != "time to release"} for one in summary["releases"]]
 
 
 @pytest.mark.parametrize("lab", HANDOUTS)
