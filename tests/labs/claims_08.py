@@ -37,7 +37,6 @@ def reads(run, host, connection):
     return [call.error or call.octets for call in calls if call.call == "receive"]
 
 
-
 @claim(ABORT)
 def acknowledged(run):
     """`c1`: how many of the 5000 octets are acknowledged when `h1` aborts?"""
@@ -137,7 +136,7 @@ def linux_keeps(run):
 
 @claim(ABORT, *LINUX_SERVER)
 def linux_reads(run):
-    """Linux has room for all 5000 octets, and lets its user read them after the RST; the error comes with the next call."""
+    """Linux has room for all 5000 octets, and lets its user read them after the RST"""
     assert reads(run, "h2", "c1")[:2] == [5000, "ECONNRESET"]
     assert run.ended("h2", "c1") < next(c.t for c in run.trace.of(Call) if c.call == "receive") / 1e6
 
