@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .compiled import kernel
+from .compiled import inner, kernel
 from .rules import ACK, FIN, RST, SYN, signed
 from .table import (
     ACKED,
@@ -67,7 +67,7 @@ _SECOND = 1_000_000_000
 _16 = 0xFFFF
 
 
-@kernel
+@inner
 def relation_of_seq(rows: Any, row: int, e: int, seq: int, size: int, plain: bool) -> int:
     """SEG.SEQ beside what the sender had sent before."""
     if not rows[row, e + BEGUN]:
@@ -83,7 +83,7 @@ def relation_of_seq(rows: Any, row: int, e: int, seq: int, size: int, plain: boo
     return SEQ_OLD if ahead + size <= 0 else SEQ_NEXT
 
 
-@kernel
+@inner
 def relation_of_ack(rows: Any, row: int, p: int, ack: int) -> int:
     """SEG.ACK beside what the peer had sent before."""
     if not rows[row, p + BEGUN]:
@@ -117,7 +117,7 @@ def of_reset(rows: Any, row: int, e: int, p: int, flags: int, seq: int, ack: int
     return code
 
 
-@kernel
+@inner
 def describe(rows: Any, row: int, e: int, flags: int, seq: int, ack: int, length: int, time: int) -> int:
     """The code of a packet that is about to be processed."""
     p = 2 * ENDS + END - e
@@ -142,7 +142,7 @@ def describe(rows: Any, row: int, e: int, flags: int, seq: int, ack: int, length
     return code
 
 
-@kernel
+@inner
 def note(
     rows: Any, row: int, code: int, flags: int, seq: int, ack: int, length: int, time: int, ttl: int, ip_id: int
 ) -> bool:

@@ -208,7 +208,7 @@ def begin_end(rows: Any, row: int, e: int, flags: int, seq: int) -> bool:
     return False
 
 
-@kernel
+@inner
 def advance(rows: Any, row: int, e: int, flags: int, end: int, length: int, who: int) -> None:
     """The highest number sent. A RST or SYN that jumps is not believed, nor anything after a RST."""
     ahead = end - rows[row, e + HIGH]
@@ -224,7 +224,7 @@ def advance(rows: Any, row: int, e: int, flags: int, end: int, length: int, who:
         write_counted(rows, row, e, L_T, COUNT_T, who)
 
 
-@kernel
+@inner
 def acknowledged(rows: Any, row: int, e: int, p: int, ack: int, absolute: int, sender: int) -> None:
     """`e` acknowledged `ack` of `p`. What was never seen before it is a gap."""
     ahead = ack - rows[row, p + ACKED]
@@ -245,7 +245,7 @@ def acknowledged(rows: Any, row: int, e: int, p: int, ack: int, absolute: int, s
     rows[row, p + REASSEMBLED] = ack
 
 
-@kernel
+@inner
 def has_stream(rows: Any, row: int, e: int) -> bool:
     """It is ESTABLISHED, or was so when it closed."""
     state = rows[row, e + STATE]
@@ -474,10 +474,14 @@ def process(
         who = 1 - who
     if not (rows[row, e + CLOSED_SEEN] and rows[row, p + CLOSED_SEEN]):
         rows[row, LAST] = time
-    if begin_end(rows, row, e, flags, seq) and rows[row, e + BLOCKS] >= 0:
+    state = rows[row, e + STATE]
+    # Most packets are text or an ACK between established ends, of which no letter is left to be written.
+    eventful = flags & (SYN | FIN | RST) != 0 or state == INACTIVE
+    if eventful and begin_end(rows, row, e, flags, seq) and rows[row, e + BLOCKS] >= 0:
         give_up_blocks(table, row, e)
     start = rows[row, e + HIGH] + signed(seq - rows[row, e + START_SEQ] - rows[row, e + HIGH])
-    history(rows, row, e, p, flags, start, length, window, who)
+    if eventful or window == 0 or not rows[row, e + ONCE] >> (L_D if length else L_A) & 1:
+        history(rows, row, e, p, flags, start, length, window, who)
     end = start + (0 if flags & RST else length) + (flags >> 1 & 1) + (flags & 1)
     if flags & FIN:
         rows[row, e + FINS] += 1
@@ -489,7 +493,7 @@ def process(
         begin(rows, row, p, ack - 1, 0)
     relative = rows[row, p + ACKED] + signed(ack - rows[row, p + START_SEQ] - rows[row, p + ACKED])
     advance(rows, row, e, flags, end, length, who)
-    closed = move(rows, row, e, p, flags, seq, length, time, who)
+    closed = eventful and move(rows, row, e, p, flags, seq, length, time, who)
     if acks:
         acknowledged(rows, row, e, p, relative, ack, int(e != ENDS + END * rows[row, ORIGINATOR]))
         if rows[row, p + BLOCKS] >= 0:
