@@ -136,6 +136,10 @@ _UNITS = {
 _TIME = re.compile(r"(\d+(?:[.,]\d+)?) *([a-zµμ]*)\.?")
 
 
+#: Whatever share of a time is allowed for, an operating system is late by as much (microseconds).
+_LATE = 5_000
+
+
 @dataclass(frozen=True)
 class TimeAnswer:
     """A time, in microseconds; the tolerance is a share of it (a float) or a time (an int)."""
@@ -153,7 +157,7 @@ class TimeAnswer:
     @property
     def slack(self) -> float:
         """What it may be off, in microseconds."""
-        return self.time * self.tolerance if isinstance(self.tolerance, float) else self.tolerance
+        return max(_LATE, self.time * self.tolerance) if isinstance(self.tolerance, float) else self.tolerance
 
     def judge(self, given: str) -> Verdict:
         """In any unit; a bare number is no time."""
