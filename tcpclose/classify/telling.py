@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator
-from io import StringIO
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -96,10 +95,3 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[str]:
         yield f"{'seconds to release':34} {'50 %':>10} {'90 %':>10} {'99 %':>10}"
         for kind, times in summary["release_time"].items():
             yield f"  {kind:32} " + " ".join(f"{time / 1e9:>10.3f}" for time in times)
-
-
-def text_of(write: Any, releases: Iterable[Release]) -> str:
-    """What a writer writes."""
-    file = StringIO()
-    write(file, releases)
-    return file.getvalue()
