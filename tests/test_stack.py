@@ -173,6 +173,16 @@ def test_a_refused_call_leaves_the_connection(stack):
     assert stack.connections[PAIR].state is State.FIN_WAIT_1
 
 
+def test_a_refusal_is_told_at_once(stack):
+    stack.open(PAIR, 0)
+    hear(stack, "<SEQ=300><ACK=100001><CTL=SYN,ACK>")
+    stack.close(PAIR, 0)
+    stack.news()
+    with pytest.raises(TcpError):
+        stack.send(PAIR, b"x", 0)
+    assert [news.what.event for news in stack.news()] == [Event.SEND]
+
+
 def test_news_names_the_connection(stack):
     stack.open(PAIR, 0)
     (news,) = stack.news()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -182,11 +183,10 @@ class Stack:
 
     def send(self, pair: Pair, text: bytes, now: int, push: bool = True) -> None:
         """SEND."""
-        connection = self._existing(pair)
-        if 0 < self.config.max_memory < self._memory + len(text):
-            raise TcpError(_INSUFFICIENT)
-        connection.send(text, now, push)
-        self._collect(pair, connection, now)
+        with self._called(pair, now) as connection:
+            if 0 < self.config.max_memory < self._memory + len(text):
+                raise TcpError(_INSUFFICIENT)
+            connection.send(text, now, push)
 
     def receive(self, pair: Pair, now: int, octets: int | None = None) -> bytes:
         """RECEIVE: what has arrived, up to `octets` octets."""
@@ -197,15 +197,13 @@ class Stack:
 
     def close(self, pair: Pair, now: int) -> None:
         """CLOSE."""
-        connection = self._existing(pair)
-        connection.close(now)
-        self._collect(pair, connection, now)
+        with self._called(pair, now) as connection:
+            connection.close(now)
 
     def half_close(self, pair: Pair, now: int) -> None:
         """CLOSE of our direction only, whatever `half_duplex_close` says."""
-        connection = self._existing(pair)
-        connection.half_close(now)
-        self._collect(pair, connection, now)
+        with self._called(pair, now) as connection:
+            connection.half_close(now)
 
     def linger_expires(self, pair: Pair, now: int) -> None:
         """The user has waited long enough for CLOSE to be completed."""
@@ -215,15 +213,13 @@ class Stack:
 
     def release(self, pair: Pair, now: int) -> None:
         """CLOSE of both directions: the user will not ask for this connection any more (3.6.1, MAY-1)."""
-        connection = self._existing(pair)
-        connection.release(now)
-        self._collect(pair, connection, now)
+        with self._called(pair, now) as connection:
+            connection.release(now)
 
     def abort(self, pair: Pair, now: int) -> None:
         """ABORT."""
-        connection = self._existing(pair)
-        connection.abort(now)
-        self._collect(pair, connection, now)
+        with self._called(pair, now) as connection:
+            connection.abort(now)
 
     def find(self, pair: Pair) -> Connection | None:
         """The connection of a pair, to look at; one in TIME-WAIT is rebuilt for it."""
@@ -248,6 +244,15 @@ class Stack:
         if connection is None:
             raise TcpError(Do.REFUSE_NO_CONNECTION.value)
         return connection
+
+    @contextmanager
+    def _called(self, pair: Pair, now: int) -> Iterator[Connection]:
+        """A call that the TCP may refuse: that, too, is a row of the machine, and it is told now."""
+        connection = self._existing(pair)
+        try:
+            yield connection
+        finally:
+            self._collect(pair, connection, now)
 
     # What the driver brings in and takes out
 
