@@ -24,7 +24,7 @@ import numpy as np
 from . import table as t
 from .endings import MOST_EVIDENCE, Ending, Standing, judge
 from .files import Damage, blocks
-from .following import Dead, Follower, gathered
+from .following import Dead, Follower, ahead, gathered
 from .rules import ALPHABET, CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN_ACK_SENT, SYN_RESET, SYN_SENT
 
 #: Where servers listen, for 2a of the rules: the ports of the protocols that Zeek knows by default.
@@ -287,7 +287,7 @@ class _Reader:
     def parts(self, path: str | PathLike[str], ignore_checksums: bool) -> Iterator[_Part]:
         follower = Follower(self.server_ports)
         try:
-            for block in gathered(blocks(path, ignore_checksums)):
+            for block in ahead(gathered(blocks(path, ignore_checksums))):
                 yield from map(self._part, follower.feed(block))
         except Damage as damage:
             raise _Damaged(damage, [self._part(dead) for dead in follower.finish()]) from None
