@@ -166,7 +166,7 @@ def ends_at_once(run):
     assert run.stay("h2", "TIME-WAIT") < 1.5
     assert run.received()["h2"] == 24
     assert second(run) == {"h1": ("SYN-SENT", "ESTABLISHED"), "h2": ("SYN-RECEIVED", "ESTABLISHED")}
-    assert [connected(run, "h1")[1]] == run.at(2.7)
+    assert [connected(run, "h1")[1]] == run.at(2.7, patience=3)
 
 
 @claim(TIME_WAIT, *SERVER_WAITS)
@@ -182,7 +182,7 @@ def assassinated(run):
 def a_second_later(run):
     """The connection is opened by the SYN that is sent again, a second later."""
     syns = [flight.start / 1e6 for flight in run.flights() if flight.segment.ctl == "SYN"]
-    assert syns == run.at(0.1, 2.5, 3.5)
+    assert syns == run.at(0.1, 2.5, 3.5, patience=3)
     assert len(second(run)) == 2
 
 
