@@ -89,6 +89,8 @@ _NUMBERS = (
     "resp_packets",
     "release_time",
 )
+#: What Arrow is to take for them, unless 64 bits.
+_KINDS = {"start": "time", "sport": "uint16", "dport": "uint16"}
 _SIDES = ("orig", "resp", "")
 
 
@@ -185,14 +187,33 @@ class Releases:
         """A `pyarrow.Table`. Times are numbers of nanoseconds, `start` a timestamp."""
         import pyarrow as pa
 
-        kinds = {
-            "start": pa.timestamp("ns"),
-            "evidence": pa.list_(pa.int64()),
-            "sport": pa.uint16(),
-            "dport": pa.uint16(),
-            **dict.fromkeys(set(_NUMBERS) - {"start", "sport", "dport"}, pa.int64()),
-        }
-        return pa.table({name: pa.array(self.column(name), kinds.get(name, pa.string())) for name in self.columns})
+        return pa.table({name: self._arrow(name) for name in self.columns})
+
+    def _arrow(self, name: str) -> Any:
+        """One column for Arrow: what many connections have in common is made once, and told apart by its place."""
+        import pyarrow as pa
+
+        part = self._part
+        if name in _NUMBERS:
+            kind = _KINDS.get(name, "int64")
+            numbers = np.zeros(0, np.int64) if part is None else part.numbers[name]
+            return pa.array(numbers, mask=numbers == _NONE).cast(pa.timestamp("ns") if kind == "time" else kind)
+        if part is None:
+            return pa.array([], pa.list_(pa.int64()) if name == "evidence" else pa.string())
+        if name == "evidence":
+            there = part.evidence != _NONE
+            offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+            return pa.ListArray.from_arrays(offsets, pa.array(part.evidence[there]))
+        if name in ("src", "dst"):
+            pairs = np.stack([part.addresses[f"{name}_hi"], part.addresses[f"{name}_lo"]], axis=1)
+            different, places = np.unique(pairs, axis=0, return_inverse=True)
+            return pa.array(_texts(*different.T)).take(pa.array(places.reshape(-1)))
+        if name == "conn_state":
+            return pa.array(CONN_STATES).take(pa.array(part.conn_state))
+        if name == "history":
+            return pa.array(part.history, pa.string())
+        told = [text for ending in self._endings for text in _from_endings(name, ending)]
+        return pa.array(told, pa.string()).take(pa.array(part.ending * 2 + part.flipped))
 
     def summary(self) -> dict[str, Any]:
         """How many connections there are by kind, cause, conn_state and server port, and the times to release.

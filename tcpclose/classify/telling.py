@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -54,13 +53,19 @@ def write_json(file: TextIO, releases: Iterable[Release]) -> None:
         file.write(json.dumps(release._asdict()) + "\n")
 
 
-def write_csv(file: TextIO, releases: Iterable[Release], head: bool = True) -> None:
+def write_csv(file: TextIO, releases: Releases, head: bool = True) -> None:
     """Comma-separated, with a line of names; what is missing is empty, and evidence is separated by blanks."""
-    writer = csv.writer(file, lineterminator="\n")
+    import pyarrow as pa
+    from pyarrow import compute, csv
+
+    table = releases.to_arrow()
+    evidence = compute.binary_join(table["evidence"].cast(pa.list_(pa.string())), " ")
+    table = table.set_column(table.column_names.index("evidence"), "evidence", evidence)
+    table = table.set_column(table.column_names.index("start"), "start", table["start"].cast(pa.int64()))
     if head:
-        writer.writerow(Release._fields)
-    for release in releases:
-        writer.writerow(release._replace(evidence=" ".join(map(str, release.evidence))))  # type: ignore[arg-type]
+        file.write(",".join(table.column_names) + "\n")
+    file.flush()
+    csv.write_csv(table, file.buffer, csv.WriteOptions(include_header=False, quoting_style="none"))
 
 
 def write_parquet(path: Path, parts: Iterable[Releases]) -> None:
