@@ -206,8 +206,10 @@ class Releases:
             return pa.ListArray.from_arrays(offsets, pa.array(part.evidence[there]))
         if name in ("src", "dst"):
             pairs = np.stack([part.addresses[f"{name}_hi"], part.addresses[f"{name}_lo"]], axis=1)
-            different, places = np.unique(pairs, axis=0, return_inverse=True)
-            return pa.array(_texts(*different.T)).take(pa.array(places.reshape(-1)))
+            octets = pa.py_buffer(np.ascontiguousarray(pairs))
+            coded = pa.Array.from_buffers(pa.binary(16), len(pairs), [None, octets]).dictionary_encode()
+            different = np.frombuffer(b"".join(coded.dictionary.to_pylist()), pairs.dtype).reshape(-1, 2)
+            return pa.array(_texts(*different.T)).take(coded.indices)
         if name == "conn_state":
             return pa.array(CONN_STATES).take(pa.array(part.conn_state))
         if name == "history":
