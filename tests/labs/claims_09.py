@@ -12,6 +12,10 @@ ANY_RST = "host.h2.tcp.reset_validity=window"
 ANY_SYN = "host.h2.tcp.syn_validity=window"
 RESETS = "host.h2.tcp.invalid_header=reset"
 OPTION = "step.11.wrong=option length"
+FIREWALL = (
+    *("topology=middlebox", "middlebox.m1.kind=firewall", "middlebox.m1.invalid_header=reset"),
+    *(f"step.{number}.host=h1" for number in (5, 6, 7, 9, 11)),
+)
 LINUX = ("host.h2.stack=linux", "connection.c1.server_iss=", "connection.c2.server_iss=")
 
 CHALLENGED, BELIEVED = ("ACK", "ESTABLISHED"), (None, "CLOSED")
@@ -86,9 +90,10 @@ def who(run):
 def given_away(run):
     """What gives them away in an IP header, in this network?"""
     frames = [frame for _, frame in read_pcap(run.folder / "h2-eth0.pcap")]
-    packets = [decode_ethernet(frame).payload for frame in frames]
-    lived = {packet[8] for packet in packets if packet[12:16] == bytes([10, 0, 1, 1])}
-    assert lived == {64, 63}
+    packets = [(frame[6:12], decode_ethernet(frame).payload) for frame in frames]
+    senders = {(packet[8], mac) for mac, packet in packets if packet[12:16] == bytes([10, 0, 1, 1])}
+    assert sorted(lived for lived, _ in senders) == [63, 64]
+    assert len({mac for _, mac in senders}) == 2
 
 
 @claim(BLIND, ANY_RST)
@@ -122,3 +127,11 @@ def unreadable(run):
     """There is no telling where the next one begins; `h2` drops the segment, and `c2` is released gracefully."""
     assert [(dropped.host, dropped.reason) for dropped in run.trace.of(Dropped)] == [("h2", "option length")]
     assert run.causes("c2") == {"h1": "graceful", "h2": "graceful"}
+
+
+@claim(BLIND, *FIREWALL)
+def firewall(run):
+    """Who ends it, and what do the two ends believe when the run ends?"""
+    assert run.release("c2").first == "a middlebox"
+    assert run.causes("c2") == {"h1": "reset by peer"}
+    assert run.state("h2", 7_000_000, "c2") == "ESTABLISHED"
