@@ -23,10 +23,14 @@ SEQUENCE_NUMBERS = st.sampled_from([0, 100, 2**31 - 3, 2**31, 2**32 - 20, 2**32 
 
 
 def _config(profile: str, **settings: object) -> TcpConfig:
-    """Without challenge ACKs nothing answers an empty window probe."""
-    if not settings["challenge_ack_limit"]:
-        settings["window_probe"] = "text"
     return replace(PROFILES[profile], **settings)
+
+
+def _probed(one: TcpConfig, other: TcpConfig) -> tuple[TcpConfig, TcpConfig]:
+    """Without challenge ACKs nothing answers an empty window probe of the peer."""
+    if one.challenge_ack_limit and other.challenge_ack_limit:
+        return one, other
+    return replace(one, window_probe="text"), replace(other, window_probe="text")
 
 
 CONFIGS = st.builds(
@@ -49,7 +53,10 @@ def worlds(faults: int) -> st.SearchStrategy[World]:
     """Two fresh connections, with up to `faults` of the first 60 segments mishandled by the link."""
     fates = st.dictionaries(st.integers(0, 60), st.sampled_from(list(FATES)), max_size=faults)
     return st.builds(
-        World, st.tuples(CONFIGS, CONFIGS), st.tuples(SEQUENCE_NUMBERS, SEQUENCE_NUMBERS), fates.map(dict.items)
+        World,
+        st.builds(_probed, CONFIGS, CONFIGS),
+        st.tuples(SEQUENCE_NUMBERS, SEQUENCE_NUMBERS),
+        fates.map(dict.items),
     )
 
 
