@@ -1,10 +1,12 @@
-"""From the packets of a capture, block by block, to the rows of connections that are over: `Follower`."""
+"""From the packets of a capture, block by block, to the rows of connections that are over: `Followers`."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,10 @@ from .table import (
 _ROWS_SMALL, _ROWS_FAST = 256, 16_384
 #: Packets that are followed at a time, at least, while there are more.
 _GATHERED = 65_536
+#: Which share a connection falls to is told by the upper bits of its hash, since the lower ones choose its bucket.
+_FIRST_OF_SHARE = 16
+#: Most threads that follow connections.
+_MOST_SHARES = 4
 #: What one packet may need, at most: blocks, and chunks of letters.
 _SPARE = 8
 
@@ -61,27 +67,40 @@ _HARD = ((4, 3, 2), (4, 3, 3), (6, 1, 4), (6, 1, 1))
 
 @kernel
 def follow(
-    table: Table, packets: Packets, errors: IcmpErrors, clock: Any, later: Any, is_server: Any, i: int, quote: int
+    table: Table,
+    packets: Packets,
+    errors: IcmpErrors,
+    clock: Any,
+    later: Any,
+    is_server: Any,
+    share: int,
+    shares: int,
+    i: int,
+    quote: int,
 ) -> tuple[int, int]:
-    """Take packets and ICMP errors in the order of the capture, from `i` and `quote` on, until room is short."""
+    """Take packets and ICMP errors in the order of the capture, from `i` and `quote` on, until room is short.
+
+    Of the connections, those are followed whose hash falls to this share.
+    """
     tops = table.tops
     while i < len(packets.number):
         if tops[FREE_ROWS] < 1 or tops[FREE_BLOCKS] < _SPARE or tops[FREE_CHUNKS] < _SPARE:
             break
-        while quote < len(errors.number) and errors.number[quote] < packets.number[i]:
-            hear_error(table, errors, quote)
-            quote += 1
-        take(table, packets, i, clock, later, is_server)
+        hashed = end_hash(packets.src_hi[i], packets.src_lo[i], int(packets.sport[i]))
+        hashed ^= end_hash(packets.dst_hi[i], packets.dst_lo[i], int(packets.dport[i]))
+        if (hashed >> _FIRST_OF_SHARE) % shares == share:
+            while quote < len(errors.number) and errors.number[quote] < packets.number[i]:
+                hear_error(table, errors, quote)
+                quote += 1
+            take(table, packets, i, hashed, clock, later, is_server)
         i += 1
     return i, quote
 
 
 @inner
-def take(table: Table, packets: Packets, i: int, clock: Any, later: Any, is_server: Any) -> None:
+def take(table: Table, packets: Packets, i: int, hashed: int, clock: Any, later: Any, is_server: Any) -> None:
     """One packet."""
     rows = table.rows
-    hashed = end_hash(packets.src_hi[i], packets.src_lo[i], int(packets.sport[i]))
-    hashed ^= end_hash(packets.dst_hi[i], packets.dst_lo[i], int(packets.dport[i]))
     flags, seq, check = int(packets.flags[i]), int(packets.seq[i]), int(packets.check[i])
     row = find(table, packets, i, hashed)
     if row >= 0:
@@ -155,46 +174,57 @@ def close_all(table: Table) -> None:
             close_row(table, table.buckets[bucket], AT_END)
 
 
-def gathered(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The same packets in fewer blocks: much is done once for each. What is damaged is told after what is not."""
+@dataclass(slots=True)
+class Stretch:
+    """Some blocks in one, and the clock of the rules at each packet: packet time, which never goes back."""
+
+    packets: Packets
+    errors: IcmpErrors
+    clock: Any
+    #: For each packet, the place of the first one at which a timer that it starts for SESSION_TIMER has fired.
+    later: Any
+    #: The time after the last packet, of any kind.
+    now: int
+    fast: bool
+
+
+def stretches(blocks: Iterable[Block]) -> Iterator[Stretch]:
+    """The same packets in fewer pieces: much is done once for each. What is damaged is told after what is not."""
     waiting: list[Block] = []
-    count = 0
+    now = count = 0
+    damage = None
     try:
         for block in blocks:
             waiting.append(block)
             count += len(block.packets.number)
             if count >= _GATHERED:
-                yield _joined(waiting)
-                waiting, count = [], 0
-    except Damage:
-        if waiting:
-            yield _joined(waiting)
-        raise
+                stretch = _joined(waiting, now)
+                yield stretch
+                waiting, count, now = [], 0, stretch.now
+    except Damage as error:
+        damage = error
     if waiting:
-        yield _joined(waiting)
+        yield _joined(waiting, now)
+    if damage is not None:
+        raise damage
 
 
-def ahead(blocks: Iterator[Block]) -> Iterator[Block]:
-    """The same blocks; while one is followed the next one is read, in a thread: compiled kernels let others run."""
+def ahead(stretches: Iterator[Stretch]) -> Iterator[Stretch]:
+    """The same; while one is followed the next one is read, in a thread: compiled kernels let others run."""
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, blocks, None)
-        while (block := coming.result()) is not None:
-            coming = reader.submit(next, blocks, None)
-            yield block
+        coming = reader.submit(next, stretches, None)
+        while (stretch := coming.result()) is not None:
+            coming = reader.submit(next, stretches, None)
+            yield stretch
 
 
-def _joined(blocks: list[Block]) -> Block:
-    first = blocks[0]
-    if len(blocks) == 1:
-        return first
-    return Block(
-        packets=Packets(*(np.concatenate(columns) for columns in zip(*(b.packets for b in blocks), strict=True))),
-        errors=IcmpErrors(*(np.concatenate(columns) for columns in zip(*(b.errors for b in blocks), strict=True))),
-        records=sum(block.records for block in blocks),
-        latest=max((block.latest for block in blocks if block.latest is not None), default=None),
-        foreign=sum(block.foreign for block in blocks),
-        fast=first.fast,
-    )
+def _joined(blocks: list[Block], now: int) -> Stretch:
+    packets = Packets(*(np.concatenate(columns) for columns in zip(*(b.packets for b in blocks), strict=True)))
+    errors = IcmpErrors(*(np.concatenate(columns) for columns in zip(*(b.errors for b in blocks), strict=True)))
+    clock = np.maximum.accumulate(np.concatenate([[now], packets.time]))[1:]
+    later = np.searchsorted(clock, clock + SESSION_TIMER)
+    latest = max([now, *clock[-1:].tolist(), *(block.latest or 0 for block in blocks)])
+    return Stretch(_signed(packets), _signed(errors), clock, later, latest, blocks[0].fast)
 
 
 @dataclass(slots=True)
@@ -209,41 +239,40 @@ class Dead:
 
 
 class Follower:
-    """Follows all connections of a capture. What it holds grows with those that are open."""
+    """Follows a share of the connections of a capture. What it holds grows with those that are open."""
 
-    def __init__(self, server_ports: frozenset[int]) -> None:
+    def __init__(self, server_ports: frozenset[int], share: int, shares: int) -> None:
         self._is_server = np.zeros(65536, np.int64)
         self._is_server[list(server_ports)] = 1
+        self._share, self._shares = share, shares
         self._table = t.new_table(_ROWS_SMALL)
-        self._now = 0
         self._fast = False
 
-    def feed(self, block: Block) -> Iterator[Dead]:
-        """The connections that end in a block."""
-        self._fast = block.fast
+    def feed(self, stretch: Stretch) -> list[Dead]:
+        """The connections that end in a stretch."""
+        packets, errors, clock, later = stretch.packets, stretch.errors, stretch.clock, stretch.later
+        self._fast = stretch.fast
         if self._fast and len(self._table.rows) < _ROWS_FAST and self._table.tops[FREE_ROWS] == len(self._table.rows):
             self._table = t.new_table(_ROWS_FAST)
-        packets, errors = _signed(block.packets), _signed(block.errors)
-        clock = np.maximum.accumulate(np.concatenate([[self._now], packets.time]))[1:]
-        later = np.searchsorted(clock, clock + SESSION_TIMER)
-        self._now = max([self._now, *clock[-1:].tolist(), block.latest or 0])
         go = ready(follow, self._fast)
+        dead: list[Dead] = []
         i = quote = 0
         while i < len(packets.number):
-            i, quote = go(self._table, packets, errors, clock, later, self._is_server, i, quote)
-            yield from self._told()
+            mine = self._is_server, self._share, self._shares
+            i, quote = go(self._table, packets, errors, clock, later, *mine, i, quote)
+            dead += self._told()
             if i < len(packets.number):
                 self._grow()
         hear = ready(hear_error, self._fast)
         for left in range(quote, len(errors.number)):
             hear(self._table, errors, left)
-        ready(sweep, self._fast)(self._table, clock, later, self._now)
-        yield from self._told()
+        ready(sweep, self._fast)(self._table, clock, later, stretch.now)
+        return dead + list(self._told())
 
-    def finish(self) -> Iterator[Dead]:
+    def finish(self) -> list[Dead]:
         """Those that are open when the capture ends."""
         ready(close_all, self._fast)(self._table)
-        yield from self._told()
+        return list(self._told())
 
     def _grow(self) -> None:
         tops, size = self._table.tops, len(self._table.rows)
@@ -275,6 +304,41 @@ class Follower:
             table.tops[FREE_CHUNKS] += 1
             chunk = int(table.chunks[chunk, 1])
         return words[::-1]
+
+
+class Followers:
+    """All connections of a capture, shared out among as many threads as there are processors for them."""
+
+    def __init__(self, server_ports: frozenset[int]) -> None:
+        self._server_ports = server_ports
+        self._all: list[Follower] = []
+
+    def follow(self, stretches: Iterator[Stretch]) -> Iterator[Dead]:
+        """The connections that end while packets come; they are told while the next packets are followed.
+
+        Raises `Damage` behind the last one.
+        """
+        with ThreadPoolExecutor(_MOST_SHARES) as threads:
+            under_way: list[Future[list[Dead]]] = []
+            damage = None
+            try:
+                for stretch in stretches:
+                    shares = min(len(os.sched_getaffinity(0)), _MOST_SHARES) if stretch.fast else 1
+                    self._all = self._all or [Follower(self._server_ports, share, shares) for share in range(shares)]
+                    found = [future.result() for future in under_way]
+                    under_way = [threads.submit(follower.feed, stretch) for follower in self._all]
+                    yield from chain.from_iterable(found)
+            except Damage as error:
+                damage = error
+            for future in under_way:
+                yield from future.result()
+            if damage is not None:
+                raise damage
+
+    def finish(self) -> Iterator[Dead]:
+        """Those that are open when the capture ends."""
+        for follower in self._all:
+            yield from follower.finish()
 
 
 def _signed(columns: Any) -> Any:

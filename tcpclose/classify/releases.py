@@ -24,7 +24,7 @@ import numpy as np
 from . import table as t
 from .endings import MOST_EVIDENCE, Ending, Standing, judge
 from .files import Damage, blocks
-from .following import Dead, Follower, ahead, gathered
+from .following import Dead, Followers, ahead, stretches
 from .rules import ALPHABET, CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN_ACK_SENT, SYN_RESET, SYN_SENT
 
 #: Where servers listen, for 2a of the rules: the ports of the protocols that Zeek knows by default.
@@ -300,7 +300,7 @@ class _Damaged(Exception):
 
 @dataclass(slots=True)
 class _Reader:
-    """From the dead rows of a `Follower` to columns."""
+    """From the dead rows of `Followers` to columns."""
 
     server_ports: frozenset[int]
     endings: list[Ending] = field(default_factory=list)
@@ -308,13 +308,12 @@ class _Reader:
     _words: dict[int, str] = field(default_factory=dict)
 
     def parts(self, path: str | PathLike[str], ignore_checksums: bool) -> Iterator[_Part]:
-        follower = Follower(self.server_ports)
+        followers = Followers(self.server_ports)
         try:
-            for block in ahead(gathered(blocks(path, ignore_checksums))):
-                yield from map(self._part, follower.feed(block))
+            yield from map(self._part, followers.follow(ahead(stretches(blocks(path, ignore_checksums)))))
         except Damage as damage:
-            raise _Damaged(damage, [self._part(dead) for dead in follower.finish()]) from None
-        yield from map(self._part, follower.finish())
+            raise _Damaged(damage, [self._part(dead) for dead in followers.finish()]) from None
+        yield from map(self._part, followers.finish())
 
     def _part(self, dead: Dead) -> _Part:
         rows = dead.rows

@@ -1,0 +1,49 @@
+"""How a capture is cut up for the work, and among how many threads it is shared out, changes no answer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.captures import generate
+from tcpclose.classify import classify, files, following
+from tcpclose.classify.files import Damage
+from tcpclose.classify.releases import Release
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("captures") / "whole.pcap"
+    generate(path, 5000)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(whole: Path) -> list[Release]:
+    return list(classify(whole))
+
+
+@pytest.mark.parametrize("processors", [1, 2, 3])
+@pytest.mark.parametrize("gathered", [1, 1000, 65_536])
+def test_answers_are_the_same(whole, expected, monkeypatch, processors: int, gathered: int) -> None:
+    assert len(expected) > 400
+    monkeypatch.setattr(files, "_SMALL", 0)
+    monkeypatch.setattr(following, "_GATHERED", gathered)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(processors)))
+    assert list(classify(whole)) == expected
+
+
+@pytest.mark.parametrize("gathered", [1, 65_536])
+def test_nothing_before_damage_is_lost(whole, tmp_path, monkeypatch, gathered: int) -> None:
+    octets = whole.read_bytes()[:-100_000] + bytes(5)
+    (tmp_path / "cut.pcap").write_bytes(octets)
+    plain = classify(tmp_path / "cut.pcap")
+    assert isinstance(plain.damage, Damage)
+    monkeypatch.setattr(files, "_SMALL", 0)
+    monkeypatch.setattr(following, "_GATHERED", gathered)
+    fast = classify(tmp_path / "cut.pcap")
+    assert str(fast.damage) == str(plain.damage)
+    assert list(fast) == list(plain)
+    assert len(plain) > 300
