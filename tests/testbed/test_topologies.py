@@ -57,6 +57,7 @@ call = "close"
 ENDS = {
     "attacker": ("h2", "far"),
     "dumbbell": ("a1", "b2"),
+    "guarded": ("h1", "h2"),
     "lossy_edge": ("h1", "h2"),
     "middlebox": ("h1", "h2"),
     "redundant": ("h1", "h2"),
