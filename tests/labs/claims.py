@@ -3,7 +3,7 @@
 A claim is a function on a run of one of the handout's commands. Its docstring quotes the handout word for word: a
 statement that has to be true, or a question, and then the function knows the answer. Each lab's claims stand in a file
 of their own, `claims_NN.py`; `test_labs.py` finds them, runs every command of every handout, in the simulator and on
-Mininet, and holds the claims against the runs.
+Mininet, and holds the claims against the runs. What `classify` says of a run has claims by `told`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ LINUX_SERVER = ("host.h2.stack=linux", "connection.c1.server_iss=")
 LINUX_CLIENT = ("host.h1.stack=linux", "host.h1.tcp=", "connection.c1.client_iss=")
 
 CLAIMS = defaultdict(list)  # (lab, overrides) to functions
+TOLD = defaultdict(list)  # (lab, command) to functions
 
 
 def claim(lab, *overrides):
@@ -35,6 +36,16 @@ def claim(lab, *overrides):
 
     def register(function):
         CLAIMS[lab, overrides].append(function)
+        return function
+
+    return register
+
+
+def told(lab, command):
+    """The function is true of what this `./lab classify` of the handout prints; it looks at the run without overrides."""
+
+    def register(function):
+        TOLD[lab, command].append(function)
         return function
 
     return register

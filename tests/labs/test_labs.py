@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from claims import CLAIMS, HANDOUTS, Run, blocks
+from claims import CLAIMS, HANDOUTS, TOLD, Run, blocks
 from typer.testing import CliRunner
 
 from tcpclose.cli import app
@@ -40,7 +40,19 @@ def hold(lab, overrides, world, folder):
     run = Run(folder, Trace.load(folder / "trace.jsonl"), 0.1 if world == "mininet" else 1e-6)
     for check in CLAIMS[lab, overrides]:
         check(run)
+    if not overrides:
+        hold_told(lab, folder)
     return run
+
+
+def hold_told(lab, folder):
+    """Classify the captures of the run as the handout does."""
+    for (name, command), checks in TOLD.items():
+        if name == lab:
+            done = CliRunner().invoke(app, shlex.split(command.replace("$run", str(folder)))[1:])
+            assert done.exit_code == 0, done.output
+            for check in checks:
+                check(done.output)
 
 
 def commands(lab):
@@ -87,7 +99,9 @@ def test_what_instructors_notes_set_can_be_set(lab):
 @pytest.mark.parametrize("lab", HANDOUTS)
 def test_every_command_of_a_handout_has_claims(lab):
     mine = [command for command in commands(lab) if command.startswith("./lab")]
-    assert all(re.match(rf"./lab (run|sheet|mark) {lab}( |$)", command) for command in mine)
+    classified = {command for command in mine if command.startswith("./lab classify $run/")}
+    assert all(re.match(rf"./lab (run|sheet|mark) {lab}( |$)", command) for command in mine if command not in classified)
+    assert classified == {command for name, command in TOLD if name == lab}
     runs = [command for command in mine if command.startswith("./lab run")]
     assert f"./lab run {lab} --world sim" in runs
     assert {(lab, overrides_of(command)) for command in runs} == {key for key in CLAIMS if key[0] == lab}
@@ -97,6 +111,12 @@ def test_every_command_of_a_handout_has_claims(lab):
 def test_claims_stand_in_the_handout(lab, overrides):
     handout = " ".join(HANDOUTS[lab].split())
     assert [check.__doc__ for check in CLAIMS[lab, overrides] if check.__doc__ not in handout] == []
+
+
+@pytest.mark.parametrize(("lab", "command"), TOLD)
+def test_claims_of_what_is_told_stand_in_the_handout(lab, command):
+    handout = " ".join(HANDOUTS[lab].split())
+    assert [check.__doc__ for check in TOLD[lab, command] if check.__doc__ not in handout] == []
 
 
 @runs(VIRTUAL)
