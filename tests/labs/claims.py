@@ -42,7 +42,7 @@ def claim(lab, *overrides):
 
 
 def told(lab, command):
-    """The function is true of what this `./lab classify` of the handout prints; it looks at the run without overrides."""
+    """The function is true of what this `./lab classify` of the handout prints of the run without overrides."""
 
     def register(function):
         TOLD[lab, command].append(function)

@@ -64,7 +64,7 @@ def packets(run, connection, interface="h1-eth0"):
 def last(run, connection, count):
     """The last packets of a connection at h1, as the handout writes them."""
     found = [f"{'>' if mine else '<'} {format_ctl(segment.ctl)}" for mine, segment, _ in packets(run, connection)]
-    return [text for text in found][-count:]
+    return found[-count:]
 
 
 @claim(READ)
@@ -158,7 +158,7 @@ def wrong(run):
 
 @claim(READ)
 def half_closed(run):
-    """"Half-closed" is all that can be said of one connection."""
+    """is all that can be said of one connection."""
     assert (said(run)["c2"].kind, said(run)["c2"].closed_first) == ("half-closed", "orig")
     assert run.received("c2")["h1"] == 1500
 

@@ -100,7 +100,9 @@ def test_what_instructors_notes_set_can_be_set(lab):
 def test_every_command_of_a_handout_has_claims(lab):
     mine = [command for command in commands(lab) if command.startswith("./lab")]
     classified = {command for command in mine if command.startswith("./lab classify $run/")}
-    assert all(re.match(rf"./lab (run|sheet|mark) {lab}( |$)", command) for command in mine if command not in classified)
+    assert all(
+        re.match(rf"./lab (run|sheet|mark) {lab}( |$)", command) for command in mine if command not in classified
+    )
     assert classified == {command for name, command in TOLD if name == lab}
     runs = [command for command in mine if command.startswith("./lab run")]
     assert f"./lab run {lab} --world sim" in runs
