@@ -259,7 +259,10 @@ class _Story:
             return "no such connection", "high" if trigger else "medium", shown
         if reset.has(AFTER_TEXT):
             return "unread data", "medium" if reset.pause == 0 else "low", shown
-        return "abort", "high" if reset.seq == SEQ_NEXT else "low", []
+        # Text that came may be unread although it is acknowledged, and then CLOSE looks like ABORT (3.6.1).
+        told = any(event.has(TEXT) and event.side != reset.side for event in before)
+        sure = "medium" if told else "high"
+        return "abort", sure if reset.seq == SEQ_NEXT else "low", []
 
     def _foreign(self, reset: Noted, before: list[Noted]) -> tuple[str, str, list[int]] | None:
         """Signs that the end did not send it itself."""
