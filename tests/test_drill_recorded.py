@@ -225,10 +225,12 @@ def test_the_command_prints_it(tmp_path, monkeypatch):
     ("words", "message"),
     [
         ((), "drill: expected scripts or folders, or --from RUN --host NAME"),
-        (("--from", "nowhere", "--host", "h1"), "nowhere is no run's folder: it has no run.json"),
+        (("x.pkt", "--host", "h1"), "--host and --connection are for --from RUN"),
+        (("x.pkt", "--from", "one", "--host", "h1"), "so x.pkt has no place there"),
+        (("--from", "nowhere", "--host", "h1"), "there is no run 'nowhere', neither as a folder nor in"),
         (("--from", "one"), "--from RUN: expected --host NAME"),
         (("--from", "one", "--host", "h1", "--connection", "c7"), "h1 had no connection c7; it had c1"),
-        (("--from", "half", "--host", "h1"), "half: expected a complete run, this one is interrupted"),
+        (("--from", "half", "--host", "h1"), "half: the run is not complete (interrupted: its process was killed)"),
     ],
 )
 def test_wrong_words_get_one_clear_message_and_status_2(tmp_path, monkeypatch, words, message):

@@ -33,7 +33,7 @@ def drill(
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write them as JUnit's XML.")] = None,
     trace: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the events of each script there.")] = None,
     recorded: Annotated[
-        Path | None, typer.Option("--from", metavar="RUN", help="Print the script that one --host of a run amounts to.")
+        str | None, typer.Option("--from", metavar="RUN", help="Print the script that one --host of a run amounts to.")
     ] = None,
     host: Annotated[str | None, typer.Option(help="With --from.")] = None,
     connection: Annotated[str | None, typer.Option(help="With --from, where the host had several.")] = None,
@@ -48,8 +48,12 @@ def drill(
     if profile not in ("rfc9293", "linux", "bsd", "auto"):
         fail(f"--profile {profile}: expected rfc9293, linux, bsd or auto", 2)
     if recorded is not None:
+        if paths:
+            fail(f"--from RUN: it prints a script and runs none, so {paths[0]} has no place there", 2)
         _print_recorded(recorded, host, connection)
         return
+    if host is not None or connection is not None:
+        fail("--host and --connection are for --from RUN", 2)
     if not paths:
         fail("drill: expected scripts or folders, or --from RUN --host NAME", 2)
     symbols = dict(_definition(word) for word in define or [])
@@ -68,8 +72,10 @@ def drill(
         for file, form in ((as_json, "json"), (tap, "tap"), (junit, "junit")):
             if file is not None:
                 file.write_text(collection.FORMATS[form](verdicts), "utf-8")
-    except (collection.CollectionError, OSError) as error:
+    except collection.CollectionError as error:
         fail(error, 2)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}", 2)
     if unknown := dict.fromkeys(name for verdict in verdicts for name in verdict.unknown):
         typer.echo(f"sysctls that mean nothing here: {', '.join(unknown)}", err=True)
     if against_kernel:
@@ -98,27 +104,25 @@ def _run_really(scripts: list[Path], ours: list[Verdict], wishes: Wishes) -> lis
     return theirs
 
 
-def _print_recorded(folder: Path, host: str | None, connection: str | None) -> None:
+def _print_recorded(run: str, host: str | None, connection: str | None) -> None:
     from tcpclose import runs
     from tcpclose.drill.calling import Unsayable
     from tcpclose.drill.recorded import Recording
     from tcpclose.scenario import Scenario, ScenarioError
-    from tcpclose.trace.events import Trace
     from tcpclose.wire import Malformed
 
-    place = folder if folder.exists() else runs.RUNS / folder
     if host is None:
         fail("--from RUN: expected --host NAME, whose end of a connection is to be told", 2)
     try:
-        record = runs.load_record(place)
-        if record.status != "complete":
-            fail(f"{place}: expected a complete run, this one is {record.status}", 2)
-        trace = Trace.load(place / "trace.jsonl")
-        scenario = Scenario.load(place / "scenario.toml")
-        recording = Recording(scenario, trace, place, record.zero, real_time=record.world != "sim")
+        folder = runs.find_run(run)
+        trace = runs.load_trace(folder)
+        scenario = Scenario.load(folder / "scenario.toml")
+        recording = Recording(scenario, trace, folder, real_time=runs.load_record(folder).world != "sim")
         typer.echo(recording.script(host, connection), nl=False)
-    except (runs.FolderError, ScenarioError, Unsayable, Malformed, ValueError, OSError) as error:
+    except (runs.FolderError, ScenarioError, Unsayable, Malformed) as error:
         fail(error, 2)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}", 2)
 
 
 def _definition(word: str) -> tuple[str, str]:

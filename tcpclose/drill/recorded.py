@@ -50,12 +50,11 @@ _UNNOTICED = frozenset({"silent", "speaking"})
 
 @dataclass(frozen=True)
 class Recording:
-    """A run that is over: what was ordered, what came of it, and the folder of its captures, whose zero is `zero`."""
+    """A run that is over: what was ordered, what came of it, and the folder of its captures."""
 
     scenario: Scenario
     trace: Trace
     folder: Path
-    zero: int = 0
     real_time: bool = False
 
     def script(self, host: str, connection: str | None = None) -> str:
@@ -92,7 +91,7 @@ class Recording:
         for path in sorted(self.folder.glob(f"{host}-*.pcap")):
             capture = read_pcap(path)
             for time, octets in capture if capture.linktype == EN10MB else ():
-                yield time // 1000 - self.zero, bytes(decode_ethernet(octets).payload)
+                yield time // 1000 - self.trace.zero, bytes(decode_ethernet(octets).payload)
 
 
 Key = tuple[str, str, int, int, int, str, int]
