@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,6 +71,8 @@ def quiz(name: Name, student: Student = "") -> None:
     from tcpclose.teaching.labs import find_lab
     from tcpclose.teaching.quiz import Quiz
 
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # a terminal of another encoding spoils an answer, not the quiz
     with _problems_told():
         try:
             Quiz(find_lab(name), student, typer.echo, input).run()

@@ -125,6 +125,12 @@ def test_the_commands():
     assert "exclude each other" in runner.invoke(app, ["sheet", "01", "--quiz", "--answers"]).output
 
 
+def test_a_terminal_of_another_encoding():
+    done = CliRunner().invoke(app, ["quiz", "01"], input=b"F\xfcnf\nq\n")
+    assert done.exit_code == 0
+    assert "F\ufffdnf is no state" in done.output
+
+
 def test_a_handout_in_the_terminal():
     done = CliRunner().invoke(app, ["lab", "11"])
     assert done.exit_code == 0
