@@ -53,6 +53,10 @@ def classify(
         fail("--format parquet: it is written to a file, which --out names", 2)
     if chart is not None and connection is None:
         fail("--chart: it is of one connection, which --connection N names", 2)
+    if summary and form not in ("table", "json"):
+        fail(f"--summary: it is a table or json, not {form}", 2)
+    if connection is not None and (summary or chosen or out or form != "table"):
+        fail("--connection: it is one ladder, without --format, --out, --summary or --filter", 2)
     try:
         wanted = parse_filter(chosen) if chosen else None
     except FilterError as error:
@@ -134,7 +138,8 @@ def _ports(text: str | None) -> frozenset[int]:
     ports: set[int] = set()
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal() or int(last or first) > 65535:
+        numbers = first.isdecimal() and (last or first).isdecimal()
+        if not numbers or not int(first) <= int(last or first) <= 65535:
             fail(f"--server-ports {text}: expected ports and ranges as 80,443,6666-6669, not {part!r}", 2)
         ports |= set(range(int(first), int(last or first) + 1))
     return frozenset(ports)

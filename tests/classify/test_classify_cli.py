@@ -145,6 +145,9 @@ def test_the_ladder_of_one_connection(capture: Path, tmp_path: Path) -> None:
         (["--chart", "x.svg"], "--chart: it is of one connection, which --connection N names"),
         (["--connection", "7"], "--connection 7: none begins with that packet"),
         (["--server-ports", "80,http"], "--server-ports 80,http: expected ports and ranges"),
+        (["--server-ports", "90-80"], "not '90-80'"),
+        (["--summary", "--format", "csv"], "--summary: it is a table or json, not csv"),
+        (["--connection", "2", "--filter", "kind == reset"], "--connection: it is one ladder, without --format"),
         (["--out", "/nowhere/x"], "/nowhere/x: No such file or directory"),
     ],
 )
