@@ -76,6 +76,8 @@ def test_of_several_connections_each_has_its_machine(tmp_path):
         (["RUNS", "--chart", "comparison", "--chart", "ladder"], "it is drawn alone"),
         (["RUNS", "--many"], "--many and --against KEY go together"),
         (["RUNS", "--against", "seed"], "--many and --against KEY go together"),
+        (["RUNS", "--many", "--against", "seed", "--chart", "states"], "without --chart or --connection"),
+        (["RUNS", "--connection", "c1"], "--connection is for a single run"),
         (["RUNS", "--many", "--against", "host.h1.nose"], "has the key host.h1.nose"),
         (["RUNS/after-2s", "--chart", "comparison"], "there are no runs in"),
         (["RUNS/after-2s/trace.jsonl", "--chart", "comparison"], "is no folder of runs"),

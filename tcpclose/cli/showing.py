@@ -43,11 +43,15 @@ def plot(
         fail(f"--format {form}: expected png or svg", 2)
     if many != bool(against):
         fail("--many and --against KEY go together: plot --many results/runs --against host.h1.tcp.msl", 2)
+    if many and (chart or connection):
+        fail("--many: it is one picture of all runs, without --chart or --connection", 2)
     try:
         place = plotting.find_run(run)
         if many:
             typer.echo(plotting.plot_many(place, against, suffix, out))
         elif wanted == ["comparison"] or (chart is None and plotting.is_comparison(place)):
+            if connection:
+                fail("--connection is for a single run: a comparison shows all connections", 2)
             typer.echo(plotting.plot_comparison(place, suffix, out))
         else:
             for path in plotting.plot_run(place, wanted, suffix, out, connection):
