@@ -18,6 +18,7 @@ from test_house import ROOT
 from typer.testing import CliRunner
 
 from tcpclose.cli import app
+from tcpclose.protocol.fsm import State
 from tcpclose.runs import LABS
 from tcpclose.scenario import Scenario
 from tcpclose.simulator import simulate
@@ -26,7 +27,7 @@ from tcpclose.terminal.live import SEGMENTS, View
 from tcpclose.topology import load_network
 from tcpclose.trace.events import FaultTaken, Received
 from tcpclose.trace.figure import parse_figure
-from tcpclose.trace.reading import flights
+from tcpclose.trace.reading import first_releases, flights
 
 DEMO = LABS / "demo" / "scenario.toml"
 
@@ -44,6 +45,28 @@ def test_an_arrow_goes_from_line_to_line_and_says_what_it_led_to():
     assert any("(Open) SYN-SENT \u2503" in line for line in lines)
     assert any("FIN-WAIT-1 \u2503" in line for line in lines)
     assert any("\u22ee 1.00 s \u22ee" in line for line in lines)
+
+
+def test_states_stand_beside_what_led_to_them_however_much_happens_at_one_time():
+    scenario = Scenario.load(LABS / "10-no-resources" / "scenario.toml")
+    lines = [line.plain for line in ladders(simulate(scenario, load_network(scenario)), 100, ["c1"])]
+    (closed,) = [line for line in lines if "CLOSE-WAIT" in line]
+    assert re.search("FIN,ACK SEQ=2001 .*CLOSE-WAIT$", closed)
+    assert any(re.search(r"\(Close\) LAST-ACK$", line) for line in lines)
+    assert any(re.search(r"FIN-WAIT-2 .* ACK SEQ=1 ACK=2002 ", line) for line in lines)
+    assert any(re.search(r" TIME-WAIT .* FIN,ACK SEQ=1 ACK=2002 ", line) for line in lines)
+
+
+@pytest.mark.parametrize("lab", ["01-four-way-close", "03-simultaneous-close", "04-three-segments", "06-lost-fin"])
+def test_states_stand_in_the_order_in_which_they_were_entered(lab):
+    scenario = Scenario.load(LABS / lab / "scenario.toml")
+    trace = simulate(scenario, load_network(scenario))
+    names = "|".join(sorted((state.value for state in State), key=len, reverse=True))
+    for connection, release in first_releases(trace).items():
+        sides = [re.split("[\u2502\u2503]", line.plain) for line in ladders(trace, 140, [connection])]
+        for side, host in ((0, "h1"), (-1, "h2")):
+            shown = re.findall(names, "\n".join(parts[side] for parts in sides if len(parts) > 2))
+            assert tuple(shown[1:]) == tuple(release.states[host])
 
 
 @pytest.mark.parametrize("name", DRAWN)

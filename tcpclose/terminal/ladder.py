@@ -1,6 +1,7 @@
 """The ladder in a terminal: the same story as the picture's, one line for each arrow, call and change of a state.
 
-An arrow is drawn level, where its segment set out; what its arrival changed stands beside its head.
+An arrow is drawn level, where its segment set out; what its arrival changed stands beside its head, or further down
+where something else happened at that host meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tcpclose.charts.condense import Arrow, Elision, caption, reason, summary
 from tcpclose.charts.story import Note, Story, duration, stories
 from tcpclose.protocol.fsm import State
 from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import CRASH, MOMENT, Outage
+from tcpclose.trace.reading import CRASH, Outage
 
 #: Characters: the column of times, and the least and most between two lifelines.
 TIMES, LEAST, MOST = 10, 30, 64
@@ -93,6 +94,10 @@ class _Ladder:
         for arrow in story.arrows:
             first = story.order[id(arrow.flight.segment)]
             notes = tuple(note for note in story.notes if id(note) not in told and self._follows(arrow, note))
+            left_over = [note for note in story.notes if id(note) not in told and note not in notes]
+            if any(other.host == note.host and first < other.order[0] < note.order[0]
+                   for note in notes for other in left_over):  # fmt: skip
+                notes = ()  # what comes first shall stand first: these wait for the time of the arrival
             told |= {id(note) for note in notes}
             yield _Row(arrow.flight.start, (first, 1), arrow=arrow, notes=notes)
         for elision in story.elisions:
@@ -115,10 +120,8 @@ class _Ladder:
 
     def _follows(self, arrow: Arrow, note: Note) -> bool:
         """It tells of a state into which the arrow's arrival led, or why it ended."""
-        flight = arrow.flight
-        if note.kind == "call" or note.host != flight.target or not flight.arrived or not flight.changes:
-            return False
-        return note.order[0] > self.story.order[id(flight.arrived)] and 0 <= note.t - flight.finish <= MOMENT
+        fired = (self.story.order[id(change)] for change in arrow.flight.fired)
+        return note.kind != "call" and note.order[0] in fired
 
     def lines(self) -> Iterator[Text]:
         story = self.story
