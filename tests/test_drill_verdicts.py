@@ -336,6 +336,12 @@ def test_unusable_input(words, message, tmp_path, monkeypatch):
     assert (done.exit_code, done.stderr.strip()) == (2, f"tcpclose: {message}")
 
 
+def test_verdicts_that_cannot_be_written(tmp_path):
+    (tmp_path / "x.pkt").write_text("0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n")
+    done = drill(tmp_path / "x.pkt", "--json", tmp_path / "nowhere" / "x")
+    assert (done.exit_code, done.stderr) == (2, f"tcpclose: {tmp_path}/nowhere/x: No such file or directory\n")
+
+
 def test_a_folder_without_scripts(tmp_path):
     assert drill(tmp_path).exit_code == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,15 +61,7 @@ def drill(
     wishes = Wishes(None if profile == "auto" else profile, tolerance_usecs, symbols)  # type: ignore[arg-type]
     try:
         scripts = collection.find_scripts(paths)
-        if trace is not None:
-            trace.mkdir(parents=True, exist_ok=True)
-        verdicts = []
-        for verdict in with_bar(collection.run_all(scripts, wishes, jobs), len(scripts), "drill"):
-            verdicts.append(verdict)
-            if verdict.outcome == "failed":
-                typer.echo(collection.complaint(verdict))
-            if trace is not None:
-                collection.write_trace(verdict, trace)
+        verdicts = list(_played(scripts, wishes, jobs, trace))
         for file, form in ((as_json, "json"), (tap, "tap"), (junit, "junit")):
             if file is not None:
                 file.write_text(collection.FORMATS[form](verdicts), "utf-8")
@@ -84,6 +77,20 @@ def drill(
         typer.echo(collection.summary(verdicts))
     if any(verdict.outcome == "failed" for verdict in verdicts):
         raise typer.Exit(1)
+
+
+def _played(scripts: list[Path], wishes: Wishes, jobs: int, trace: Path | None) -> Iterator[Verdict]:
+    """The verdicts as they come. What went wrong is said, and the events are written into the folder `trace`."""
+    from tcpclose.drill import collection
+
+    if trace is not None:
+        trace.mkdir(parents=True, exist_ok=True)
+    for verdict in with_bar(collection.run_all(scripts, wishes, jobs), len(scripts), "drill"):
+        if verdict.outcome == "failed":
+            typer.echo(collection.complaint(verdict))
+        if trace is not None:
+            collection.write_trace(verdict, trace)
+        yield verdict
 
 
 def _run_really(scripts: list[Path], ours: list[Verdict], wishes: Wishes) -> list[Verdict]:
