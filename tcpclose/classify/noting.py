@@ -64,7 +64,6 @@ _REPEATED = ~(SEQ_MASK << SEQ_SHIFT | 3 << PAUSE_SHIFT | 3 << UNANSWERED_SHIFT |
 #: Events from the beginning that stay, when there are too many.
 FIRST_EVENTS = 6
 _SECOND = 1_000_000_000
-_16 = 0xFFFF
 
 
 @inner
