@@ -102,7 +102,7 @@ def three_fates(run):
 
 @claim(ROOM)
 def four_syns(run):
-    """Three clients, four SYNs:"""
+    """Three connections, four SYNs:"""
     assert [ctl for _, _, _, ctl, _ in run.capture("h2")].count(2) == 4
 
 
