@@ -24,6 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from tcpclose import __version__
 from tcpclose.aside import SUFFIX, aside
 from tcpclose.scenario import Scenario, ScenarioError
@@ -191,11 +193,12 @@ class Record:
 def load_record(folder: Path) -> Record:
     """How the run of a folder ended, or that it goes on. Raises `FolderError` when there is no run."""
     try:
-        record = Record(**json.loads((folder / "run.json").read_text()))
+        record = TypeAdapter(Record).validate_json((folder / "run.json").read_bytes())
     except FileNotFoundError:
         raise FolderError(f"{folder} is no run's folder: it has no run.json") from None
-    except (OSError, TypeError, ValueError) as error:
-        raise FolderError(f"{folder / 'run.json'} cannot be read: {error}") from None
+    except (OSError, ValidationError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"it is damaged: {error.errors()[0]['msg']}"
+        raise FolderError(f"{folder / 'run.json'} cannot be read: {why}") from None
     if record.status == "running" and not _is_held(folder):
         return replace(record, status="interrupted", reason="its process was killed")
     return record

@@ -151,9 +151,10 @@ def test_what_is_no_record_of_a_run_is_told(tmp_path):
     with pytest.raises(runs.FolderError, match=r"is no run's folder: it has no run\.json"):
         runs.load_record(tmp_path)
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.json").write_text('{"world": "sim"')
-    with pytest.raises(runs.FolderError, match="cannot be read"):
-        runs.load_record(tmp_path / "run")
+    for text in ('{"world": "sim"', '{"world": "moon", "version": "1", "status": "complete"}', "[]"):
+        (tmp_path / "run" / "run.json").write_text(text)
+        with pytest.raises(runs.FolderError, match=r"run\.json cannot be read: it is damaged: "):
+            runs.load_record(tmp_path / "run")
     assert "damaged" in listed(tmp_path)
 
 
