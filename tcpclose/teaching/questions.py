@@ -227,7 +227,7 @@ class Questions(Table):
             data = tomllib.loads(text)
             return cls.model_validate(data)
         except ValidationError as error:
-            raise ScenarioError([_explain(details, data) for details in error.errors()], source) from None
+            raise ScenarioError([_explain(d, data) for d in error.errors() if not _follows(d)], source) from None
         except (ValueError, RecursionError) as error:  # what tomllib raises
             raise ScenarioError([f"not TOML: {error}"], source) from None
 
@@ -242,6 +242,11 @@ class Questions(Table):
         yield from (f"two questions have the id {name}" for name in dict.fromkeys(ids) if ids.count(name) > 1)
 
 
+def _follows(details: ErrorDetails) -> bool:
+    """Of questions that are wrong none is left, which pydantic then finds too few."""
+    return details["loc"] == ("question",) and details["type"] == "too_short" and bool(details["input"])
+
+
 def _explain(details: ErrorDetails, data: dict[str, Any]) -> str:
     """One line for people: which question by its id, which key, what was expected."""
     place, rest, where = list(details["loc"]), list(details["loc"]), ""
@@ -250,7 +255,7 @@ def _explain(details: ErrorDetails, data: dict[str, Any]) -> str:
         name = table.get("id") if isinstance(table, dict) else None
         where = f"question {int(rest[1]) + 1}" + (f" ({name})" if name else "") + ": "
         rest = rest[3:]  # behind the number stands the kind
-    key = ".".join(str(part + 1) if isinstance(part, int) else part for part in rest if part != "[key]")
+    key = ".".join(str(part + 1) if isinstance(part, int) else part for part in rest if "[" not in str(part))
     match details["type"]:
         case "missing":
             return f"{where}{key}: missing"
@@ -261,4 +266,8 @@ def _explain(details: ErrorDetails, data: dict[str, Any]) -> str:
             return f"{where}there is no kind {details['ctx']['tag']}; {guess(details['ctx']['tag'], tags, 'kinds')}"
         case "union_tag_not_found":
             return f"{where}kind: missing"
+        case "model_attributes_type":
+            return f"{where or f'{key}: '}expected a table"
+        case "too_short":
+            return f"{where}{key}: expected at least {details['ctx']['min_length']}"
     return f"{where}{key}{given(details)}: {expected(details)}"

@@ -28,7 +28,8 @@ WHO = '[[question]]\nid = "who"\nkind = "who"\nwho = "in TIME-WAIT"\ntext = "Who
         (WHO.replace('kind = "who"', 'kind = "whom"'), "question 1 (who): there is no kind whom; did you mean who?"),
         (WHO.replace('kind = "who"', ""), "question 1 (who): kind: missing"),
         (WHO.replace("in TIME-WAIT", "in TIME-WIAT"), "there is no state TIME-WIAT; did you mean TIME-WAIT?"),
-        (WHO + '[vary]\n"seed" = [1]', "vary.seed"),
+        (WHO + '[vary]\n"seed" = [1]', "vary.seed: expected at least 2"),
+        ("question = [3]", "labs/x/questions.toml: question 1: expected a table"),
         (WHO + '[vary]\n"seed" = { from = 2, to = 1 }', "expected `from` below `to`"),
         ('[[question]]\nid = "a"\nkind = "state-at"\ntext = "x"\nend = "h1"\nmoment = "1s"', 'such as "h1.c1"'),
         (
