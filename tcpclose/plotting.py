@@ -135,7 +135,7 @@ def _value(path: Path, key: str) -> str | None:
     try:
         at: Any = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise PlotError(f"{path} cannot be read: {error}") from None
+        raise PlotError(f"{path} cannot be read: {error.strerror if isinstance(error, OSError) else error}") from None
     for part in key.split("."):
         if isinstance(at, list) and part.isdecimal() and 0 < int(part) <= len(at):
             at = at[int(part) - 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 from functools import cache
 
 import faulty
@@ -205,6 +206,14 @@ def test_what_would_not_pass_is_no_script(record):
     words = r"a script of this end would not pass, h1\.c1:7:1: option: expected mss 1460, got mss 500"
     with pytest.raises(Unsayable, match=words):
         Recording(longer, recording.trace, recording.folder).script("h1")
+
+
+def test_a_capture_that_was_cut_short_is_named(record, tmp_path):
+    recording = record("client closes first")
+    (capture,) = recording.folder.glob("h1-*.pcap")
+    (tmp_path / capture.name).write_bytes(capture.read_bytes()[:300])
+    with pytest.raises(Unsayable, match=r"h1-eth0\.pcap cannot be read: truncated"):
+        replace(recording, folder=tmp_path).script("h1")
 
 
 def tcpclose(*words):

@@ -116,7 +116,6 @@ def _print_recorded(run: str, host: str | None, connection: str | None) -> None:
     from tcpclose.drill.calling import Unsayable
     from tcpclose.drill.recorded import Recording
     from tcpclose.scenario import Scenario, ScenarioError
-    from tcpclose.wire import Malformed
 
     if host is None:
         fail("--from RUN: expected --host NAME, whose end of a connection is to be told", 2)
@@ -126,7 +125,7 @@ def _print_recorded(run: str, host: str | None, connection: str | None) -> None:
         scenario = Scenario.load(folder / "scenario.toml")
         recording = Recording(scenario, trace, folder, real_time=runs.load_record(folder).world != "sim")
         typer.echo(recording.script(host, connection), nl=False)
-    except (runs.FolderError, ScenarioError, Unsayable, Malformed) as error:
+    except (runs.FolderError, ScenarioError, Unsayable) as error:
         fail(error, 2)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}", 2)

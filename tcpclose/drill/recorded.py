@@ -89,9 +89,12 @@ class Recording:
     def captured(self, host: str) -> Iterator[tuple[int, bytes]]:
         """The IP packets at a host's interfaces, with their times of the trace."""
         for path in sorted(self.folder.glob(f"{host}-*.pcap")):
-            capture = read_pcap(path)
-            for time, octets in capture if capture.linktype == EN10MB else ():
-                yield time // 1000 - self.trace.zero, bytes(decode_ethernet(octets).payload)
+            try:
+                capture = read_pcap(path)
+                for time, octets in capture if capture.linktype == EN10MB else ():
+                    yield time // 1000 - self.trace.zero, bytes(decode_ethernet(octets).payload)
+            except Malformed as error:
+                raise Unsayable(f"{path} cannot be read: {error}") from None
 
 
 Key = tuple[str, str, int, int, int, str, int]
