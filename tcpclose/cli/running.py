@@ -44,15 +44,16 @@ def run(
     _run(scenario, world, seed, [*_variation(scenario, student), *(override or [])], out, command_line)
 
 
-def _variation(lab: str, student: str) -> tuple[str, ...]:
+def _variation(scenario: str, student: str) -> tuple[str, ...]:
     """What of a lab is otherwise for a student."""
     if not student:
         return ()
+    from tcpclose.runs import find_scenario
     from tcpclose.scenario import ScenarioError
-    from tcpclose.teaching.labs import find_lab
+    from tcpclose.teaching.labs import Lab
 
     try:
-        return find_lab(lab).overrides(student)
+        return Lab(find_scenario(scenario).resolve().parent).overrides(student)
     except ScenarioError as error:
         fail(error, 2)
 

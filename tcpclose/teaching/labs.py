@@ -58,7 +58,8 @@ class Lab:
     def overrides(self, student: str) -> tuple[str, ...]:
         """What of the scenario is otherwise for a student. Raises `ScenarioError`."""
         if len(student) > 64 or not student.isprintable():
-            raise ScenarioError([f"{student!r} is no student's ID: expected at most 64 characters that can be printed"])
+            problem = f"{student!r} is no student's ID: expected at most 64 characters that can be printed"
+            raise ScenarioError([problem], self.name)
         return draw(self.name, student, self.questions.vary)
 
     def asked(self, student: str = "", overrides: Sequence[str] = ()) -> list[Asked]:

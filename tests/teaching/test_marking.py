@@ -124,12 +124,15 @@ def test_the_commands(tmp_path):
     assert '"score": 19.0' in tcpclose("mark", "01", tmp_path / "filled.toml", "--json").output
 
 
-def test_a_run_of_a_student_is_the_one_that_is_asked_about(tmp_path):
-    done = tcpclose("run", "01-four-way-close", "--student", "s1", "--world", "sim", "--out", tmp_path / "run")
+@pytest.mark.parametrize("name", ["01", FOUR.folder, FOUR.folder / "scenario.toml"])
+def test_a_run_of_a_student_is_the_one_that_is_asked_about(name, tmp_path):
+    done = tcpclose("run", name, "--student", "s1", "--world", "sim", "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
     (iss,) = (line for line in FOUR.overrides("s1") if line.startswith("connection.c1.client_iss="))
     assert f"client_iss = {iss.partition('=')[2]}" in (tmp_path / "run" / "scenario.toml").read_text()
-    assert "there is no such lab" in tcpclose("run", "labs/demo", "--student", "s1", "--world", "sim").output
+    refused = tcpclose("run", "labs/demo", "--student", "s1", "--world", "sim")
+    assert refused.exit_code == 2
+    assert "demo/questions.toml: cannot be read: No such file" in refused.output
 
 
 @pytest.mark.parametrize("name", ["0", "99", "demo", ""])
