@@ -14,6 +14,7 @@ from rich.text import Text
 
 from tcpclose.charts.colours import STATE_COLOURS
 from tcpclose.charts.condense import Arrow, Elision, caption, reason, summary
+from tcpclose.charts.rows import SILENCE
 from tcpclose.charts.story import Note, Story, duration, stories
 from tcpclose.protocol.fsm import State
 from tcpclose.trace.events import Trace
@@ -23,8 +24,6 @@ from tcpclose.trace.reading import CRASH, Outage
 TIMES, LEAST, MOST = 10, 30, 64
 #: Words of one moment longer than this stand in several lines.
 BROAD = 16
-#: A silence as long as this is told, in microseconds.
-SILENCE = 200_000
 _RESET, _CLOSE, _AGAIN = Style(color="red", bold=True), Style(color="blue", bold=True), Style(italic=True)
 _FAULT, _FAINT, _BOLD = Style(color="magenta", bold=True), Style(dim=True), Style(bold=True)
 #: For terminals that know no other characters.
