@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tcpclose.protocol.config import SECOND
-from tcpclose.protocol.fsm import TABLE, Do, Event, Row, State
+from tcpclose.protocol.fsm import Do, Event, Row, State
 from tcpclose.protocol.interface import Notice, Signal, TcpError
 from tcpclose.protocol.machine import ACTIONS, Machine
 from tcpclose.protocol.options import TIMESTAMPS_LENGTH
@@ -44,7 +44,8 @@ class Connection(Machine):
     """A TCB and what moves it. `config` is read once, `iss` comes from outside (3.4.1), `now` is microseconds.
 
     `timestamp_offset` is where the clock of its timestamps starts (RFC 7323, 5.4), likewise from outside. `counters`
-    counts by name what is sent again, dropped or asked back; a Stack shares one among its connections.
+    counts by name what is sent again, dropped or asked back; a Stack shares one among its connections. `table` is
+    the machine that it follows: the RFC's, unless an assignment or a test has another.
     Raises `TcpError` from user calls only; whatever segment arrives, nothing is raised.
     """
 
@@ -87,7 +88,7 @@ class Connection(Machine):
 
         Text that is unread, and text that still comes, is answered by a RST, so that the peer learns of the loss.
         """
-        if self.receiver.read() and Event.CLOSE_UNREAD in TABLE[self.state]:
+        if self.receiver.read() and Event.CLOSE_UNREAD in self.table[self.state]:
             self._post(Event.CLOSE_UNREAD, now)
             return
         half_closed = self.sender.fin_queued or self.state.lingers
@@ -512,7 +513,7 @@ class Connection(Machine):
         """Seventh and eighth."""
         if not self.state.accepts_text:
             return
-        unwanted = self.orphaned or (self._refuses and Event.UNWANTED_TEXT in TABLE[self.state])
+        unwanted = self.orphaned or (self._refuses and Event.UNWANTED_TEXT in self.table[self.state])
         if unwanted and seq_diff(seq_add(segment.seq, len(segment.data)), self.tcb.rcv_nxt) > 0:
             self._unwanted_ack = segment.ack
             self._post(Event.UNWANTED_TEXT, now)

@@ -14,6 +14,7 @@ Every pair of state and event stands either in `TRANSITIONS` or in `IGNORED`; a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
@@ -397,6 +398,16 @@ IGNORED: tuple[Ignored, ...] = (
     )
 )
 
-TABLE: dict[State, dict[Event, Row]] = {
-    state: {row.event: row for row in TRANSITIONS if row.state is state} for state in State
-}
+#: What an engine looks up: for each state the rows of its events.
+Table = dict[State, dict[Event, Row]]
+
+
+def table_of(rows: Iterable[Row]) -> Table:
+    """Rows as an engine looks them up. Of two rows for the same state and event the last one counts."""
+    table: Table = {state: {} for state in State}
+    for row in rows:
+        table[row.state][row.event] = row
+    return table
+
+
+TABLE = table_of(TRANSITIONS)

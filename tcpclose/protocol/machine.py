@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tcpclose.protocol.addresses import IPV4_MSS
 from tcpclose.protocol.config import SECOND, TcpConfig
-from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State
+from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State, Table
 from tcpclose.protocol.interface import Notice, Signal, TcpError
 from tcpclose.protocol.keepalive import Keepalive
 from tcpclose.protocol.options import MOST_SACK_BLOCKS, SACK_BLOCK, SACK_PADDED, USER_TIMEOUT_LENGTH, sack_room
@@ -52,6 +52,7 @@ class Machine:
         "scheduled",
         "sender",
         "state",
+        "table",
         "tcb",
         "time_wait_at",
         "timestamp_offset",
@@ -65,8 +66,10 @@ class Machine:
         timestamp_offset: int = 0,
         counters: Counter[str] | None = None,
         default_mss: int = IPV4_MSS,
+        table: Table = TABLE,
     ) -> None:
         self.config = config
+        self.table = table
         self.iss = iss
         self.timestamp_offset = timestamp_offset
         self.default_mss = default_mss
@@ -105,7 +108,7 @@ class Machine:
 
     def _post(self, event: Event, now: int) -> None:
         """Fire the row for `event` in this state; a pair that is IGNORED does nothing."""
-        row = TABLE[self.state].get(event)
+        row = self.table[self.state].get(event)
         if row is None:
             return
         self.state = row.next

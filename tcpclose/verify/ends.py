@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.protocol.connection import Connection
-from tcpclose.protocol.fsm import Cause, Event, Row, State
+from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State, Table
 from tcpclose.protocol.segment import FIN, RST, SYN, Segment
 from tcpclose.verify.snapshot import Freezer, Frozen
 
@@ -99,12 +99,14 @@ class Sends(NamedTuple):
 class Ends:
     """All ends of one side that were met. `side` is 0 or 1, `sends` what its user may send."""
 
-    def __init__(self, side: int, iss: int, sends: Sends, config: TcpConfig, segments: Segments) -> None:
+    def __init__(
+        self, side: int, iss: int, sends: Sends, config: TcpConfig, segments: Segments, table: Table = TABLE
+    ) -> None:
         self.side = side
         self.sends = sends
         self.segments = segments
         self.facts: list[Facts] = []
-        self._freezer = Freezer(config, iss)
+        self._freezer = Freezer(config, iss, table)
         self._ends: list[End] = []
         self._numbers: dict[End, int] = {}
         self._calls: dict[int, tuple[tuple[str, Step], ...]] = {}
@@ -118,7 +120,7 @@ class Ends:
 
     def start(self, opens: str) -> Step:
         """The user has made its OPEN: "active", "passive", or "" for none."""
-        connection = Connection(self._freezer.config, self._freezer.iss)
+        connection = self._freezer.new()
         if opens:
             connection.open(0, passive=opens == "passive")
         return self._settle(connection, User(), 0)
@@ -211,8 +213,12 @@ class Ends:
         if user.closed:
             return
         yield "Close", self._run(end, lambda connection: connection.close(0), replace(user, closed=True))
-        if self.facts[end].state is State.LISTEN and not self.sends.in_listen:
+        state = self.facts[end].state
+        if state is State.LISTEN and not self.sends.in_listen:
             return
+        send = self._freezer.table[state].get(Event.SEND)
+        if send is not None and Do.REFUSE_CLOSING in send.do:
+            return  # an altered machine may close by itself
         first = user.spent + len(user.given)
         for last in range(first + 1, self.sends.octets + 1):
             text = bytes(self.side * 100 + n for n in range(first, last))  # no two octets of a world are alike

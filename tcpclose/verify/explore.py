@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tcpclose.protocol.config import TcpConfig
-from tcpclose.protocol.fsm import State
+from tcpclose.protocol.fsm import TABLE, State, Table
 from tcpclose.verify.ends import CONFIG, Ends, Facts, Segments, Sends, Step
 from tcpclose.verify.findings import Silence, wrong_between
 
@@ -186,11 +186,11 @@ class Nets:
 class Explorer:
     """Explores all worlds of a bound. After `run`, the findings are in its attributes."""
 
-    def __init__(self, bound: Bound | None = None, config: TcpConfig = CONFIG) -> None:
+    def __init__(self, bound: Bound | None = None, config: TcpConfig = CONFIG, table: Table = TABLE) -> None:
         self.bound = bound or Bound()
         self.segments = Segments()
         self.nets = Nets(self.bound.late is None)
-        self.sides = tuple(Ends(side, ISS[side], self.bound.sends, config, self.segments) for side in (0, 1))
+        self.sides = tuple(Ends(side, ISS[side], self.bound.sends, config, self.segments, table) for side in (0, 1))
         self.worlds: dict[World, int] = {}
         self._parents = array("L")
         self._depths = array("L")

@@ -12,6 +12,7 @@ once only. That holds because everything a connection knows is in it, with these
 * `retransmissions` ends nothing, as `CONFIG` leaves `r2` and `syn_r2` at 0.
 * Segments and news have been taken out, so these lists are empty.
 * `counters` are written and never read by the engine; `scheduled` and `held` belong to a Stack, and there is none.
+* `table` is the same for all connections that a Freezer turns, and none of them changes it.
 
 Sequence numbers need nothing: the initial ones are fixed.
 """
@@ -26,7 +27,7 @@ from typing import Any
 
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection
-from tcpclose.protocol.fsm import State
+from tcpclose.protocol.fsm import TABLE, State, Table
 from tcpclose.protocol.segment import Segment
 
 Frozen = tuple[Any, ...]
@@ -35,7 +36,7 @@ Frozen = tuple[Any, ...]
 _TIME_WITHIN = {"challenges": 0}
 
 #: Fields that are left out.
-_LEFT_OUT = {"counters", "scheduled", "held"}
+_LEFT_OUT = {"counters", "scheduled", "held", "table"}
 
 #: Fields that hold a Segment, or None.
 _SEGMENTS = {"_peer"}
@@ -66,14 +67,15 @@ _FREEZE: dict[type, Callable[[Any], Any]] = {
 class Freezer:
     """Turns connections of one TCP into tuples and back. Raises `TypeError` for a field it cannot make canonical."""
 
-    def __init__(self, config: TcpConfig, iss: int) -> None:
+    def __init__(self, config: TcpConfig, iss: int, table: Table = TABLE) -> None:
         self.config = config
         self.iss = iss
+        self.table = table
         self._paths: list[Callable[[Connection], object]] = []  # from a connection to each of its objects
         self._fields: list[list[str]] = []  # and their fields
         self._names: list[str] = []
         self._types: list[type] = []
-        template = Connection(config, iss)
+        template = self.new()
         self._enter(template, "", {id(config)})
         self._changed = [(index, _FREEZE[kind]) for index, kind in enumerate(self._types) if kind in _FREEZE] + [
             (index, _HELD[name]) for index, name in enumerate(self._names) if name in _HELD
@@ -84,6 +86,10 @@ class Freezer:
         self._times_within = [
             (index, _TIME_WITHIN[name]) for index, name in enumerate(self._names) if name in _TIME_WITHIN
         ]
+
+    def new(self) -> Connection:
+        """A connection of which nobody has made use."""
+        return Connection(self.config, self.iss, table=self.table)
 
     def _enter(self, thing: object, path: str, known: set[int]) -> None:
         """Note the fields of an object of the engine, then those of the objects that belong to it."""
@@ -109,7 +115,7 @@ class Freezer:
     def freeze(self, connection: Connection, now: int) -> Frozen:
         """The tuple of a connection whose segments and news have been taken out."""
         if connection.state is State.CLOSED:
-            ended, connection = connection, Connection(self.config, self.iss)
+            ended, connection = connection, self.new()
             connection.cause = ended.cause
         values: list[Any] = []
         for part, names in zip(self._objects(connection), self._fields, strict=True):
@@ -137,7 +143,7 @@ class Freezer:
             values[index] = kind(values[index])
         for index in self._segments:
             values[index] = values[index] and Segment(*values[index])
-        connection = Connection(self.config, self.iss)
+        connection = self.new()
         left = iter(values)
         for part, names in zip(self._objects(connection), self._fields, strict=True):
             for name in names:
