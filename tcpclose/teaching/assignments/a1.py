@@ -1,0 +1,110 @@
+"""Assignment A1: the release half of the state table, in a student's variant, to be filled in as rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tomli_w
+
+from tcpclose.protocol.fsm import TABLE, Cause, Event
+from tcpclose.runs import LABS, write_whole
+from tcpclose.teaching.assignments.alterations import DRAWN, Alteration, Pair, combine, drawn
+from tcpclose.teaching.assignments.rules import ASKED, ORDERS, Comparison, Submission, SubmissionError
+
+NAME = "a1"
+HOME = LABS / "assignments/a1-state-table"
+
+#: Points of each alteration; the rest of the table has what is left of 100.
+ALTERED = 20
+
+#: The criteria that all students share: what each has points for. All other events are in the last one.
+_RELEASE = (Event.FIN, Event.ACK_OF_FIN, Event.FIN_SENT, Event.FIN_WAIT_2_TIMEOUT, Event.TIME_WAIT_TIMEOUT)
+_SHARED: tuple[tuple[str, int, tuple[Event, ...]], ...] = (
+    ("the user's calls", 10, (Event.CLOSE, Event.ABORT)),
+    ("the graceful release", 20, _RELEASE),
+    ("RST, timeout and ICMP", 10, (Event.RST, Event.USER_TIMEOUT, Event.UNREACHABLE)),
+)
+assert DRAWN * ALTERED + sum(points for _, points, _ in _SHARED) == 100
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What was seen of one criterion, and the points for it. `rfc` says where to read."""
+
+    name: str
+    points: int
+    score: float
+    rfc: str
+    notes: tuple[str, ...]
+
+
+def grade(submission: Submission, student: str = "", public: bool = False) -> list[Criterion]:
+    """Grade the variant of `student`, or of who the file says. `public`: only what no alteration touches."""
+    student = student or submission.student
+    if not student.strip():
+        raise SubmissionError('whose variant is it? Write student = "ID" at the top, or give --student ID')
+    chosen = drawn(NAME, student)
+    faults = Comparison(combine(*chosen), submission).faults
+    altered = {pair for alteration in chosen for pair in alteration.pairs}
+    criteria = [
+        _criterion(name, points, faults, {pair for pair in faults if pair[1] in events} - altered)
+        for name, points, events in _SHARED
+    ]
+    if not public:
+        criteria += [_altered(one, faults) for one in chosen]
+    return criteria
+
+
+def _criterion(name: str, points: int, faults: dict[Pair, str | None], pairs: set[Pair]) -> Criterion:
+    """Each pair that can occur has the same share of the points."""
+    ordered = [pair for pair in ASKED if pair in pairs]
+    wrong = [pair for pair in ordered if faults[pair]]
+    score = round(points * (1 - len(wrong) / len(ordered)), 1)
+    notes = tuple(f"{state}, {event}: {faults[state, event]}" for state, event in wrong)
+    sections = {TABLE[state][event].rfc if event in TABLE[state] else "3.10.4" for state, event in wrong or ordered}
+    return Criterion(name, points, score, ", ".join(sorted(sections)), notes)
+
+
+def _altered(one: Alteration, faults: dict[Pair, str | None]) -> Criterion:
+    """It counts as far as the states that it touches are right otherwise: "no effect" is too easily said of all."""
+    criterion = _criterion(one.name, ALTERED, faults, one.pairs & faults.keys())
+    states = {state for state, _ in one.pairs}
+    others = [fault for pair, fault in faults.items() if pair[0] in states and pair not in one.pairs]
+    return replace(criterion, score=round(criterion.score * others.count(None) / len(others), 1))
+
+
+# What a student is given
+
+
+def export(student: str, folder: Path) -> list[Path]:
+    """Write a student's handout and template. Raises `FileExistsError` rather than to overwrite somebody's work."""
+    texts = {folder / "README.md": handout(student), folder / "a1.toml": template(student)}
+    for path in texts:
+        if path.exists():
+            raise FileExistsError(f"{path} is there already; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        write_whole(path, text)
+    return list(texts)
+
+
+def handout(student: str) -> str:
+    """README.md of the assignment, with the student's alterations and the words of the table."""
+    told = "\n".join(
+        f"{number}. RFC 9293 ({one.sections}): {one.rfc}\n   **Yours:** {one.instead}"
+        for number, one in enumerate(drawn(NAME, student), 1)
+    )
+    words = "\n".join(f'* `"{do.name}"`: {do}' for do in ORDERS)
+    causes = ", ".join(f'`"{cause}"`' for cause in Cause)
+    text = (HOME / "README.md").read_text()
+    for name, value in {"student": student, "alterations": told, "orders": words, "causes": causes}.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def template(student: str) -> str:
+    """A row for each pair that is asked for, with blanks."""
+    head = f"{tomli_w.dumps({'student': student})}\n# Fill in next, do and cause; README.md says how.\n"
+    blanks = 'next = ""\ndo = []\ncause = ""\n'
+    return head + "".join(f'\n[[row]]\nstate = "{state}"\nevent = "{event}"\n{blanks}' for state, event in ASKED)
