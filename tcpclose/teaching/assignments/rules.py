@@ -18,7 +18,7 @@ from tcpclose.teaching.assignments.alterations import Pair
 
 #: What a file may hold: enough for anybody who writes by hand.
 MOST_OCTETS = 1 << 16
-MOST_ROWS = 1000
+MOST_ROWS = 200
 
 _CALLS = (Event.CLOSE, Event.ABORT)
 _EVENTS = (
