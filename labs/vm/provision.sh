@@ -19,7 +19,8 @@ sudo tee /etc/motd >/dev/null <<MOTD
 
       cd $folder
       ./lab demo                        four connections, released in four ways
-      ./lab run 01-four-way-close       the first lab; its handout is labs/01-four-way-close/README.md
+      ./lab lab 01-four-way-close       the handout of the first lab (./lab labs lists them)
+      ./lab run 01-four-way-close       its run
 
   Captures and charts are in results/runs, which your own machine sees too: open them there with Wireshark.
 
