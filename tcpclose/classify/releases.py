@@ -304,7 +304,7 @@ class _Reader:
 
     server_ports: frozenset[int]
     endings: list[Ending] = field(default_factory=list)
-    _known: dict[int, int] = field(default_factory=dict)
+    _known: dict[bytes, int] = field(default_factory=dict)
     _words: dict[int, str] = field(default_factory=dict)
 
     def parts(self, path: str | PathLike[str], ignore_checksums: bool) -> Iterator[_Part]:
@@ -382,23 +382,29 @@ class _Reader:
         stories = np.concatenate([_standing(dead.rows)[:, None], _cleared(dead)], axis=1)
         hashed = (stories.view(np.uint64) * _WEIGHTS).sum(axis=1, dtype=np.uint64)
         hashed ^= hashed >> np.uint64(29)
-        names, firsts, places = np.unique(hashed, return_index=True, return_inverse=True)
-        found = []
-        for name, first in zip(names.tolist(), firsts.tolist(), strict=True):
-            known = self._known.get(name)
-            if known is None:
-                known = self._known[name] = len(self.endings)
-                count = int(dead.rows[first, t.EVENTS])
-                self.endings.append(judge(dead.codes[first, :count].tolist(), _read_standing(int(stories[first, 0]))))
-            found.append(known)
-        ending = np.array(found, np.int64)[places]
+        _, firsts, places = np.unique(hashed, return_index=True, return_inverse=True)
+        found = np.array([self._ending(dead, stories, first) for first in firsts.tolist()], np.int64)
+        ending = found[places]
+        for place in np.flatnonzero((stories[firsts][places] != stories).any(axis=1)).tolist():  # another of that name
+            ending[place] = self._ending(dead, stories, place)
         shown = np.full((len(self.endings), MOST_EVIDENCE), _NONE, np.int64)
-        for known in found:
+        for known in np.unique(ending).tolist():
             evidence = self.endings[known].evidence
             shown[known, : len(evidence)] = evidence
         wanted = shown[ending]
         numbers = np.take_along_axis(dead.numbers, np.maximum(wanted, 0), axis=1)
         return ending, np.where(wanted == _NONE, _NONE, numbers)
+
+    def _ending(self, dead: Dead, stories: Any, place: int) -> int:
+        """The place in `endings` of what a story means."""
+        name = stories[place].tobytes()
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = len(self.endings)
+            count = int(dead.rows[place, t.EVENTS])
+            standing = _read_standing(int(stories[place, 0]))
+            self.endings.append(judge(dead.codes[place, :count].tolist(), standing))
+        return known
 
 
 #: Odd and unlike: a story's name is the sum of its codes times these, modulo 2**64.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.captures import generate
-from tcpclose.classify import classify, files, following
+from tcpclose.classify import classify, files, following, releases
 from tcpclose.classify.files import Damage
 from tcpclose.classify.releases import Release
 
@@ -47,3 +47,9 @@ def test_nothing_before_damage_is_lost(whole, tmp_path, monkeypatch, gathered: i
     assert str(fast.damage) == str(plain.damage)
     assert list(fast) == list(plain)
     assert len(plain) > 300
+
+
+def test_stories_of_one_name_are_told_apart(whole, expected, monkeypatch) -> None:
+    """A capture may be made so that the names of its stories collide: here all of them do."""
+    monkeypatch.setattr(releases, "_WEIGHTS", releases._WEIGHTS * 0)
+    assert list(classify(whole)) == expected
