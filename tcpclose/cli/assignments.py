@@ -10,7 +10,7 @@ import typer
 from tcpclose.cli.common import app, fail, print_json
 
 if TYPE_CHECKING:
-    from tcpclose.teaching.assignments.a1 import Criterion
+    from tcpclose.teaching.assignments.grades import Assignment, Grade
 
 assignment = typer.Typer(help="What students are given of an assignment.", no_args_is_help=True)
 app.add_typer(assignment, name="assignment")
@@ -26,13 +26,13 @@ def export(
     student: Annotated[str, typer.Option("--student", metavar="ID", help="Whose variant.")],
 ) -> None:
     """Write a student's handout and template."""
-    from tcpclose.teaching.assignments import a1
+    from tcpclose.teaching.assignments import catalogue
 
-    _check(name)
+    found = _find(name)
     if not student.strip():
         fail("--student needs an ID, as s123", 2)
     try:
-        for path in a1.export(student, folder):
+        for path in catalogue.export(found, student, folder):
             typer.echo(path)
     except FileExistsError as error:
         fail(error, 2)
@@ -49,21 +49,19 @@ def grade(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Grade what was handed in for an assignment: points for each criterion, and what was seen."""
-    from tcpclose.teaching.assignments import a1
-    from tcpclose.teaching.assignments.rules import SubmissionError, read
+    from tcpclose.teaching.assignments.grades import SubmissionError
 
-    _check(name)
+    found = _find(name)
     records: list[dict[str, Any]] = []
     for file in files:
         try:
-            submission = read(file)
-            criteria = a1.grade(submission, student, public)
+            graded = found.grade(file, student, public)
         except SubmissionError as error:
             if len(files) == 1:
                 fail(error, 2)
             records.append({"file": str(file), "problem": str(error)})
             continue
-        records.append(_record(file, student or submission.student, criteria, submission.remarks))
+        records.append(_record(file, graded))
     if as_json:
         print_json({"assignment": name, "submissions": records})
     else:
@@ -72,27 +70,19 @@ def grade(
     raise typer.Exit(1 if any("problem" in record for record in records) else 0)
 
 
-def _check(name: str) -> None:
-    from tcpclose.teaching.assignments import a1
+def _find(name: str) -> Assignment:
+    from tcpclose.teaching.assignments import catalogue
 
-    if name != a1.NAME:
-        fail(f"there is no assignment {name!r}; expected {a1.NAME}", 2)
+    try:
+        return catalogue.find(name)
+    except KeyError:
+        fail(f"there is no assignment {name!r}; expected {', '.join(catalogue.TITLES)}", 2)
 
 
-def _record(file: Path, student: str, criteria: list[Criterion], remarks: list[str]) -> dict[str, Any]:
+def _record(file: Path, grade: Grade) -> dict[str, Any]:
     from dataclasses import asdict
 
-    score = round(sum(one.score for one in criteria), 1)
-    points = sum(one.points for one in criteria)
-    details = [asdict(one) for one in criteria]
-    return {
-        "file": str(file),
-        "student": student,
-        "score": score,
-        "points": points,
-        "criteria": details,
-        "remarks": remarks,
-    }
+    return {"file": str(file), "score": grade.score, "points": grade.points} | asdict(grade)
 
 
 def _print(record: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from tcpclose.cli import app
 from tcpclose.protocol.fsm import TABLE, Event, State
 from tcpclose.teaching.assignments import a1
 from tcpclose.teaching.assignments.alterations import ALTERATIONS, combine, drawn
-from tcpclose.teaching.assignments.rules import ASKED, ORDERS, SubmissionError, read, right_moves, understand
+from tcpclose.teaching.assignments.grades import SubmissionError
+from tcpclose.teaching.assignments.rules import ASKED, ORDERS, read, right_moves, understand
 
 STUDENTS = [f"s{n}" for n in range(40)]
 
@@ -30,7 +31,7 @@ def rows_of(table) -> list[dict]:
 def graded(rows, student: str, public: bool = False):
     submission = understand({"student": student, "row": rows}, "here")
     assert not submission.remarks
-    return {one.name: one for one in a1.grade(submission, public=public)}
+    return {one.name: one for one in a1.grade(submission, public=public).criteria}
 
 
 def total(criteria) -> float:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import tomli_w
 
 from tcpclose.protocol.fsm import TABLE, Cause, Event
-from tcpclose.runs import LABS, write_whole
+from tcpclose.runs import LABS
 from tcpclose.teaching.assignments.alterations import DRAWN, Alteration, Pair, combine, drawn
-from tcpclose.teaching.assignments.rules import ASKED, ORDERS, Comparison, Submission, SubmissionError
+from tcpclose.teaching.assignments.catalogue import TITLES
+from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, SubmissionError
+from tcpclose.teaching.assignments.rules import ASKED, ORDERS, Comparison, Submission, read
 
 NAME = "a1"
 HOME = LABS / "assignments/a1-state-table"
@@ -28,18 +30,7 @@ _SHARED: tuple[tuple[str, int, tuple[Event, ...]], ...] = (
 assert DRAWN * ALTERED + sum(points for _, points, _ in _SHARED) == 100
 
 
-@dataclass(frozen=True)
-class Criterion:
-    """What was seen of one criterion, and the points for it. `rfc` says where to read."""
-
-    name: str
-    points: int
-    score: float
-    rfc: str
-    notes: tuple[str, ...]
-
-
-def grade(submission: Submission, student: str = "", public: bool = False) -> list[Criterion]:
+def grade(submission: Submission, student: str = "", public: bool = False) -> Grade:
     """Grade the variant of `student`, or of who the file says. `public`: only what no alteration touches."""
     student = student or submission.student
     if not student.strip():
@@ -53,7 +44,7 @@ def grade(submission: Submission, student: str = "", public: bool = False) -> li
     ]
     if not public:
         criteria += [_altered(one, faults) for one in chosen]
-    return criteria
+    return Grade(NAME, student, tuple(criteria), tuple(submission.remarks))
 
 
 def _criterion(name: str, points: int, faults: dict[Pair, str | None], pairs: set[Pair]) -> Criterion:
@@ -77,18 +68,6 @@ def _altered(one: Alteration, faults: dict[Pair, str | None]) -> Criterion:
 # What a student is given
 
 
-def export(student: str, folder: Path) -> list[Path]:
-    """Write a student's handout and template. Raises `FileExistsError` rather than to overwrite somebody's work."""
-    texts = {folder / "README.md": handout(student), folder / "a1.toml": template(student)}
-    for path in texts:
-        if path.exists():
-            raise FileExistsError(f"{path} is there already; choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, text in texts.items():
-        write_whole(path, text)
-    return list(texts)
-
-
 def handout(student: str) -> str:
     """README.md of the assignment, with the student's alterations and the words of the table."""
     told = "\n".join(
@@ -108,3 +87,14 @@ def template(student: str) -> str:
     head = f"{tomli_w.dumps({'student': student})}\n# Fill in next, do and cause; README.md says how.\n"
     blanks = 'next = ""\ndo = []\ncause = ""\n'
     return head + "".join(f'\n[[row]]\nstate = "{state}"\nevent = "{event}"\n{blanks}' for state, event in ASKED)
+
+
+def _files(student: str) -> dict[str, str]:
+    return {"README.md": handout(student), "a1.toml": template(student)}
+
+
+def _grade(path: Path, student: str, public: bool) -> Grade:
+    return grade(read(path), student, public)
+
+
+ASSIGNMENT = Assignment(NAME, TITLES[NAME], "a1.toml", _files, _grade)

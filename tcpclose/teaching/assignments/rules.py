@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, State, Table
 from tcpclose.teaching.assignments.alterations import Pair
+from tcpclose.teaching.assignments.grades import SubmissionError
 
 #: What a file may hold: enough for anybody who writes by hand.
 MOST_OCTETS = 1 << 16
@@ -50,10 +51,6 @@ _NAMES = {str(state) for state in State}
 
 
 _W = TypeVar("_W", Event, Do, Cause)
-
-
-class SubmissionError(Exception):
-    """A file that cannot be graded, with the reason."""
 
 
 class Move(NamedTuple):

@@ -1,0 +1,63 @@
+"""What every assignment is to the commands: files for a student, and a grade for what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class SubmissionError(Exception):
+    """Something that cannot be graded, with the reason: it has neither points nor criteria."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What was seen of one criterion, and the points for it. `rfc` says where to read."""
+
+    name: str
+    points: int
+    score: float
+    rfc: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def met(self) -> bool:
+        """Nothing is missing."""
+        return self.score >= self.points
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The criteria of one submission; `remarks` are on what was not understood, and cost nothing by themselves."""
+
+    assignment: str
+    student: str
+    criteria: tuple[Criterion, ...]
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def score(self) -> float:
+        """Points that it has."""
+        return round(sum(one.score for one in self.criteria), 1)
+
+    @property
+    def points(self) -> int:
+        """Points that it might have."""
+        return sum(one.points for one in self.criteria)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """`files(student)` are what a student is given, by name; none of them may say the solution.
+
+    `grade(path, student, public)` grades what was handed in: `student` is "" where the submission may say whose it
+    is, and with `public` only what students may see beforehand is graded. Raises `SubmissionError`; the same
+    submission has the same grade twice.
+    """
+
+    name: str
+    title: str
+    file: str
+    files: Callable[[str], Mapping[str, str]]
+    grade: Callable[[Path, str, bool], Grade]
