@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tcpclose.cli.common import app, fail, print_json, print_table, with_bar
+from tcpclose.cli.results import AsJson, Csv, Gradescope, Inginious, print_result, print_shares, write_exports
 
 if TYPE_CHECKING:
-    from tcpclose.teaching.grading import Graded
     from tcpclose.teaching.labs import Lab
-    from tcpclose.teaching.marking import Marked
+    from tcpclose.teaching.results import Graded
 
 Name = Annotated[str, typer.Argument(metavar="LAB", help="Its name, or as much of its beginning as is enough.")]
 Student = Annotated[str, typer.Option("--student", metavar="ID", help="Whose numbers, delays and variants.")]
@@ -108,14 +107,10 @@ def mark(
     folder: Annotated[
         Path | None, typer.Option("--class", metavar="DIR", help="All sheets, *.toml, of this folder and below.")
     ] = None,
-    gradescope: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write Gradescope's results.json of one sheet.")
-    ] = None,
-    inginious: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write INGInious's feedback of one sheet.")
-    ] = None,
-    table: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write one line for each sheet.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    gradescope: Gradescope = None,
+    inginious: Inginious = None,
+    table: Csv = None,
+    as_json: AsJson = False,
 ) -> None:
     """Mark an answer sheet, or a class: points for each question, and what is wrong."""
     from tcpclose.teaching import exports
@@ -130,33 +125,18 @@ def mark(
         lab = find_lab(name)
         lab.asked(student)  # what is wrong with the lab is no sheet's fault
     graded = [grade_file(lab, answers, student=student)] if answers else _grade_class(lab, folder or Path())
-    for file, write in (
-        (gradescope, lambda: json.dumps(exports.gradescope(graded[0]), indent=2) + "\n"),
-        (inginious, lambda: json.dumps(exports.inginious(graded[0]), indent=2) + "\n"),
-        (table, lambda: exports.as_csv(graded)),
-    ):
-        if file is not None:
-            _write(file, write)
+    write_exports(graded, gradescope, inginious, table)
     if as_json:
         records = [exports.as_record(one) for one in graded]
         print_json(records[0] if answers else {"lab": lab.name, "sheets": records})
     elif folder is not None:
         _print_class(graded)
-    elif graded[0].marked:
-        _print_marked(graded[0].marked)
+    elif graded[0].result:
+        print_result(graded[0].result)
     problems = [one.problem for one in graded if one.problem]
     if answers and problems:
         fail(problems[0], 2)
     raise typer.Exit(1 if problems else 0)
-
-
-def _write(file: Path, text: Callable[[], str]) -> None:
-    from tcpclose.runs import write_whole
-
-    try:
-        write_whole(file, text())
-    except OSError as error:
-        fail(f"{file}: {error.strerror}", 2)
 
 
 def _grade_class(lab: Lab, folder: Path) -> list[Graded]:
@@ -181,29 +161,11 @@ def _problems_told() -> Iterator[None]:
         fail(error, 2)
 
 
-def _print_marked(marked: Marked) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    for one in marked.marks:
-        points = "by hand" if one.by_hand else f"{one.score:g} of {one.points}"
-        style = "cyan" if one.by_hand else "green" if one.right else "yellow"
-        console.print(Text.assemble((f"{points:>10}  ", style), one.id))
-        for note in one.notes:
-            console.print(f"{'':12}{note}", markup=False, soft_wrap=True)
-    for remark in marked.remarks:
-        console.print(remark, style="yellow", markup=False, soft_wrap=True)
-    apart = f", and {marked.by_hand} that your instructor gives" if marked.by_hand else ""
-    console.print(f"{marked.score:g} of {marked.points} points{apart}", style="bold")
-
-
 def _print_class(graded: Sequence[Graded]) -> None:
-    from tcpclose.teaching.grading import doubles, shares
+    from tcpclose.teaching.results import doubles, shares
 
-    rows: list[Sequence[Any]] = [(name, f"{share:.0%}") for name, share in shares(graded).items()]
-    print_table(("question", "reached"), rows)
-    marked = [one.marked for one in graded if one.marked]
+    print_shares("question", shares(graded).items())
+    marked = [one.result for one in graded if one.result]
     if marked:
         mean = sum(one.score for one in marked) / len(marked)
         typer.echo(f"{len(marked)} sheets marked, {mean:.1f} of {marked[0].points} points on average")

@@ -1,29 +1,34 @@
-"""Marks as courses want them: Gradescope's results.json, INGInious's feedback, JSON, and CSV for a class."""
+"""Results as courses want them: Gradescope's results.json, INGInious's feedback, JSON, and CSV for a class."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import asdict
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from tcpclose.teaching.grading import Graded
-from tcpclose.teaching.marking import Mark, Marked
-from tcpclose.teaching.sheets import points
+from tcpclose.teaching.results import Graded, Item, Result, right
+from tcpclose.teaching.sheets import cited, points
 
 
 def as_record(graded: Graded) -> dict[str, Any]:
     """For programs."""
     record: dict[str, Any] = {"file": graded.file, "problem": graded.problem}
-    if marked := graded.marked:
-        record |= asdict(marked) | {"score": marked.score, "points": marked.points, "by_hand": marked.by_hand}
+    if result := graded.result:
+        assert is_dataclass(result)
+        record |= asdict(result) | {"score": result.score, "points": result.points, "by_hand": result.by_hand}
     return record
 
 
-def _total(marked: Marked) -> str:
-    apart = f", and {points(marked.by_hand)} that the instructor gives" if marked.by_hand else ""
-    return "\n".join([f"{marked.score:g} of {points(marked.points)}{apart}", *marked.remarks])
+def _total(result: Result) -> str:
+    apart = f", and {points(result.by_hand)} that the instructor gives" if result.by_hand else ""
+    return "\n".join([f"{result.score:g} of {points(result.points)}{apart}", *result.remarks])
+
+
+def _told(item: Item) -> str:
+    return "\n".join([*item.notes, *([cited(item.rfc)] if item.rfc else [])])
 
 
 def gradescope(graded: Graded) -> dict[str, Any]:
@@ -31,27 +36,28 @@ def gradescope(graded: Graded) -> dict[str, Any]:
 
     Questions that are marked by hand are not in it: Gradescope has its own ways for those.
     """
-    if graded.marked is None:
+    result = graded.result
+    if result is None:
         return {"score": 0.0, "output": graded.problem, "output_format": "text"}
     tests = [
         {
-            "name": mark.id,
+            "name": item.name,
             "number": str(number),
-            "score": mark.score,
-            "max_score": float(mark.points),
-            "status": "passed" if mark.right else "failed",
-            "output": "\n".join(mark.notes),
+            "score": item.score,
+            "max_score": float(item.points),
+            "status": "passed" if right(item) else "failed",
+            "output": _told(item),
             "output_format": "text",
         }
-        for number, mark in enumerate(graded.marked.marks, 1)
-        if not mark.by_hand
+        for number, item in enumerate(result.items, 1)
+        if not item.by_hand
     ]
     return {
-        "score": graded.marked.score,
-        "output": _total(graded.marked),
+        "score": result.score,
+        "output": _total(result),
         "output_format": "text",
         "tests": tests,
-        "extra_data": {"lab": graded.marked.lab, "student": graded.marked.student},
+        "extra_data": result.about,
     }
 
 
@@ -60,41 +66,52 @@ def inginious(graded: Graded) -> dict[str, Any]:
 
     Its texts are reStructuredText; a literal block shows them as they are.
     """
-    if graded.marked is None:
+    result = graded.result
+    if result is None:
         return {"result": "failed", "grade": 0.0, "text": _literal(graded.problem)}
-    marked = graded.marked
-    grade = round(100 * marked.score / marked.points, 2) if marked.points else 0.0
-    problems = {mark.id: [_verdict(mark), _literal("\n".join(mark.notes))] for mark in marked.marks}
-    result = "success" if all(mark.right or mark.by_hand for mark in marked.marks) else "failed"
-    return {"result": result, "grade": grade, "text": _literal(_total(marked)), "problems": problems}
+    grade = round(100 * result.score / result.points, 2) if result.points else 0.0
+    problems = {
+        re.sub(r"[^a-zA-Z0-9_]+", "-", item.name): [_verdict(right(item)), _literal(_told(item))]
+        for item in result.items
+    }
+    verdict = _verdict(all(map(right, result.items)))
+    return {"result": verdict, "grade": max(grade, 0.0), "text": _literal(_total(result)), "problems": problems}
 
 
-def _verdict(mark: Mark) -> str:
-    return "success" if mark.right or mark.by_hand else "failed"
+def _verdict(good: bool) -> str:
+    return "success" if good else "failed"
 
 
 def _literal(text: str) -> str:
     return "::\n\n" + "\n".join(f"    {line}".rstrip() for line in text.splitlines()) + "\n" if text else ""
 
 
-def as_csv(graded: Sequence[Graded]) -> str:
-    """One line for each file: what each question has brought; of those marked by hand, what was written."""
-    marks = next((one.marked.marks for one in graded if one.marked), ())
+def as_csv(graded: Iterable[Graded]) -> str:
+    """One line for each file: what each question or criterion has brought; of those marked by hand, what was written.
+
+    Criteria that not everybody has, as those of a variant, are empty for the others.
+    """
+    graded = list(graded)
+    names = dict.fromkeys(item.name for one in graded if one.result for item in one.result.items)
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(["file", "student", "score", "points", *(mark.id for mark in marks), "remarks"])
+    table.writerow(["file", "student", "score", "points", *map(_cell, names), "remarks"])
     for one in graded:
-        if one.marked is None:
-            table.writerow(map(_cell, [one.file, "", "", "", *("" for _ in marks), one.problem]))
-            continue
-        brought = [" ".join(mark.given.values()) if mark.by_hand else mark.score for mark in one.marked.marks]
-        marked, remarks = one.marked, "; ".join(one.marked.remarks)
-        table.writerow(map(_cell, [one.file, marked.student, marked.score, marked.points, *brought, remarks]))
+        line: list[object] = [one.file, "", "", "", *("" for _ in names), one.problem]
+        if result := one.result:
+            brought = {item.name: item.cell for item in result.items}
+            cells = (brought.get(name, "") for name in names)
+            line = [one.file, result.student, result.score, result.points, *cells, "; ".join(result.remarks)]
+        table.writerow(map(_cell, line))
     return out.getvalue()
+
+
+#: How a formula may begin; some spreadsheets take the wide forms as well.
+_FORMULAS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def _cell(value: object) -> object:
     """A spreadsheet would take a student's text that begins like a formula for one."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if isinstance(value, str) and value.startswith(_FORMULAS):
         return f"'{value}"
     return f"{value:g}" if isinstance(value, float) else value

@@ -5,34 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
 from tcpclose.scenario import ScenarioError
 from tcpclose.teaching.labs import Lab
-from tcpclose.teaching.marking import Mark, Marked, mark_sheet
+from tcpclose.teaching.marking import mark_sheet
+from tcpclose.teaching.results import Graded
 from tcpclose.teaching.sheets import SheetError, load_sheet
-from tcpclose.teaching.variation import normal_id
-
-
-@dataclass(frozen=True)
-class Graded:
-    """What became of one file: it was marked, or `problem` says why not."""
-
-    file: str
-    marked: Marked | None = None
-    problem: str = ""
-
-    @property
-    def student(self) -> str:
-        """Whose sheet it is, as far as that is known."""
-        return self.marked.student if self.marked else ""
-
-    @property
-    def score(self) -> float:
-        """A sheet that cannot be read has none."""
-        return self.marked.score if self.marked else 0.0
 
 
 def find_sheets(folder: Path) -> list[Path]:
@@ -69,22 +49,3 @@ def grade_file(lab: Lab, path: Path, name: str = "", student: str = "") -> Grade
         return Graded(name or str(path), mark_sheet(lab, load_sheet(path), student))
     except (SheetError, ScenarioError) as error:
         return Graded(name, problem=str(error))
-
-
-def doubles(graded: Sequence[Graded]) -> list[str]:
-    """Students of whom there are several sheets, for people."""
-    files: dict[str, list[str]] = {}
-    for one in graded:
-        if one.student:
-            files.setdefault(normal_id(one.student), []).append(one.file)
-    return [f"several sheets of {who}: {', '.join(names)}" for who, names in files.items() if len(names) > 1]
-
-
-def shares(graded: Sequence[Graded]) -> dict[str, float]:
-    """Of each question that is not marked by hand, which share of its points the class has reached."""
-    marks: dict[str, list[Mark]] = {}
-    for one in graded:
-        for mark in one.marked.marks if one.marked else ():
-            if not mark.by_hand:
-                marks.setdefault(mark.id, []).append(mark)
-    return {name: sum(m.score for m in found) / sum(m.points for m in found) for name, found in marks.items()}

@@ -30,6 +30,21 @@ class Mark:
         """All of it."""
         return not self.by_hand and self.score == self.points
 
+    @property
+    def name(self) -> str:
+        """The question's."""
+        return self.id
+
+    @property
+    def rfc(self) -> str:
+        """Questions say it beforehand, or not at all."""
+        return ""
+
+    @property
+    def cell(self) -> str | float:
+        """Of what is marked by hand, what was written."""
+        return " ".join(self.given.values()) if self.by_hand else self.score
+
 
 @dataclass(frozen=True)
 class Marked:
@@ -39,6 +54,16 @@ class Marked:
     student: str
     marks: tuple[Mark, ...]
     remarks: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What of, and whose."""
+        return {"lab": self.lab, "student": self.student}
+
+    @property
+    def items(self) -> tuple[Mark, ...]:
+        """What the points are for."""
+        return self.marks
 
     @property
     def score(self) -> float:

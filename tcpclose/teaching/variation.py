@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +15,8 @@ from tcpclose.teaching.questions import Range
 
 
 def normal_id(student: str) -> str:
-    """As IDs are compared: case and blanks around do not count."""
-    return student.strip().casefold()
+    """As IDs are compared: case and blanks around do not count, nor how a file system writes an accent."""
+    return unicodedata.normalize("NFC", student).strip().casefold()
 
 
 def stream(lab: str, student: str, purpose: str) -> random.Random:

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 from tcpclose.cli import app
 from tcpclose.teaching import exports
-from tcpclose.teaching.grading import Graded, doubles, find_sheets, grade, shares
+from tcpclose.teaching.grading import find_sheets, grade
 from tcpclose.teaching.labs import find_lab
 from tcpclose.teaching.marking import mark_sheet
+from tcpclose.teaching.results import Graded, doubles, shares
 from tcpclose.teaching.sheets import SheetError, blank, read_sheet, right, write_sheet
 
 FOUR = find_lab("01-four-way-close")
@@ -82,9 +83,9 @@ def test_results_are_of_gradescopes_form(sheet):
     results = GradescopeResults.model_validate_json(json.dumps(exports.gradescope(sheet)))
     assert results.score == sheet.score
     assert results.output
-    if sheet.marked:
+    if sheet.result:
         assert sum(test.score for test in results.tests) == pytest.approx(sheet.score)
-        assert sum(test.max_score for test in results.tests) == sheet.marked.points
+        assert sum(test.max_score for test in results.tests) == sheet.result.points
         assert all((test.status == "passed") == (test.score == test.max_score) for test in results.tests)
 
 
@@ -153,7 +154,7 @@ def test_a_class_is_told_about(room):
     assert done.exit_code == 1
     assert "3 sheets marked, 6.3 of 19 points on average" in done.output
     assert f"not marked: {room / 'carol.toml'} is not TOML" in done.output
-    assert "several sheets of ann: ann/answers.toml, ann2.toml" in done.output
+    assert "more than one of ann: ann/answers.toml, ann2.toml" in done.output
     assert len((room / "marks.csv").read_text().splitlines()) == 5
     record = json.loads(tcpclose("mark", "01", "--class", room, "--json").output)
     assert [sheet.get("score") for sheet in record["sheets"]] == [19, 0, 0, None]
@@ -221,14 +222,14 @@ IDS = st.sampled_from([question.id for question in FOUR.questions.question]) | s
 @settings(max_examples=200)
 @given(st.dictionaries(IDS, VALUES, max_size=8))
 def test_whatever_stands_in_a_sheet_is_marked(answers):
-    marked = graded(tomli_w.dumps({"answers": answers})).marked
+    marked = graded(tomli_w.dumps({"answers": answers})).result
     assert 0 <= marked.score <= marked.points == 19
     assert len(marked.marks) == 11
     assert all(any(key in remark for remark in marked.remarks) for key in answers if key not in FULL_IDS)
     GradescopeResults.model_validate_json(json.dumps(exports.gradescope(Graded("x", marked))))
 
 
-FULL_IDS = {mark.id for mark in FULL.marked.marks}
+FULL_IDS = {mark.id for mark in FULL.result.marks}
 
 
 @given(st.binary(max_size=200))
@@ -236,7 +237,7 @@ def test_octets_are_a_sheet_or_no_sheet(tmp_path_factory, octets):
     path = tmp_path_factory.getbasetemp() / "octets.toml"
     path.write_bytes(octets)
     (one,) = grade(FOUR, path.parent, [path], 1)
-    assert bool(one.marked) != bool(one.problem)
+    assert bool(one.result) != bool(one.problem)
 
 
 def test_a_sheet_that_names_nobody_has_the_handouts_numbers():

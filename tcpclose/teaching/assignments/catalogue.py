@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -29,3 +30,16 @@ def export(assignment: Assignment, student: str, folder: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)
     return list(texts)
+
+
+def export_class(assignment: Assignment, students: Sequence[str], folder: Path) -> Iterator[Path]:
+    """The same for each, into folders named by their IDs, which come as they are written.
+
+    Raises `FileExistsError` before anything is written.
+    """
+    for student in students:
+        if (folder / student).exists():
+            raise FileExistsError(f"{folder / student} is there already; choose another folder, or list who is new")
+    for student in students:
+        export(assignment, student, folder / student)
+        yield folder / student

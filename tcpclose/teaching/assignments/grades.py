@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from tcpclose.teaching.results import plain
 
 
 class SubmissionError(Exception):
@@ -26,6 +28,16 @@ class Criterion:
         """Nothing is missing."""
         return self.score >= self.points
 
+    @property
+    def by_hand(self) -> bool:
+        """Never: criteria are a program's."""
+        return False
+
+    @property
+    def cell(self) -> float:
+        """What a table has of it."""
+        return self.score
+
 
 @dataclass(frozen=True)
 class Grade:
@@ -37,6 +49,21 @@ class Grade:
     remarks: tuple[str, ...] = field(default=())
 
     @property
+    def about(self) -> dict[str, str]:
+        """What of, and whose."""
+        return {"assignment": self.assignment, "student": self.student}
+
+    @property
+    def items(self) -> tuple[Criterion, ...]:
+        """What the points are for."""
+        return self.criteria
+
+    @property
+    def by_hand(self) -> int:
+        """None: criteria are a program's."""
+        return 0
+
+    @property
     def score(self) -> float:
         """Points that it has."""
         return round(sum(one.score for one in self.criteria), 1)
@@ -45,6 +72,12 @@ class Grade:
     def points(self) -> int:
         """Points that it might have."""
         return sum(one.points for one in self.criteria)
+
+
+def tidy(grade: Grade) -> Grade:
+    """The same, fit to be shown anywhere: notes quote what students wrote."""
+    criteria = tuple(replace(one, notes=tuple(map(plain, one.notes))) for one in grade.criteria)
+    return replace(grade, student=plain(grade.student), criteria=criteria, remarks=tuple(map(plain, grade.remarks)))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""What `mark` and `grade` share: how results are printed, and the files that courses want of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from textwrap import indent
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tcpclose.cli.common import fail, print_table
+
+if TYPE_CHECKING:
+    from tcpclose.teaching.results import Graded, Result
+
+Gradescope = Annotated[Path | None, typer.Option(metavar="FILE", help="Write Gradescope's results.json, of one only.")]
+Inginious = Annotated[Path | None, typer.Option(metavar="FILE", help="Write INGInious's feedback, of one only.")]
+Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write one line for each.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def write_exports(
+    graded: Sequence[Graded], gradescope: Path | None, inginious: Path | None, table: Path | None
+) -> None:
+    from tcpclose.teaching import exports
+
+    if gradescope:
+        write(gradescope, lambda: json.dumps(exports.gradescope(graded[0]), indent=2) + "\n")
+    if inginious:
+        write(inginious, lambda: json.dumps(exports.inginious(graded[0]), indent=2) + "\n")
+    if table:
+        write(table, lambda: exports.as_csv(graded))
+
+
+def write(file: Path, text: Callable[[], str]) -> None:
+    from tcpclose.runs import write_whole
+
+    try:
+        write_whole(file, text())
+    except OSError as error:
+        fail(f"{file}: {error.strerror}", 2)
+
+
+def print_result(result: Result) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from tcpclose.teaching.results import right
+    from tcpclose.teaching.sheets import cited
+
+    console = Console(highlight=False)
+    for item in result.items:
+        points = "by hand" if item.by_hand else f"{item.score:g} of {item.points}"
+        style = "cyan" if item.by_hand else "green" if right(item) else "yellow"
+        read = f"  {cited(item.rfc)}" if item.rfc else ""
+        console.print(Text.assemble((f"{points:>12}  ", style), item.name, (read, "dim")), soft_wrap=True)
+        for note in item.notes:
+            console.print(indent(note, " " * 14), markup=False, soft_wrap=True)
+    for remark in result.remarks:
+        console.print(remark, style="yellow", markup=False, soft_wrap=True)
+    apart = f", and {result.by_hand} that your instructor gives" if result.by_hand else ""
+    console.print(f"{result.score:g} of {result.points} points{apart}", style="bold")
+
+
+def print_shares(column: str, shares: Iterable[tuple[str, float]]) -> None:
+    """Which part of its points each question or criterion has brought."""
+    print_table((column, "reached"), [(name, f"{share:.0%}") for name, share in shares])
