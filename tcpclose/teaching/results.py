@@ -96,7 +96,7 @@ class Graded:
 
 
 #: Of what a grader says, a line has at most so many characters, a note so many lines.
-_LONGEST_LINE = 2000
+_LONGEST_LINE = 500
 _MOST_LINES = 400
 
 

@@ -9,6 +9,7 @@ import tomllib
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.grading import rows_of
 from tcpclose.cli import app
 from tcpclose.protocol.fsm import TABLE, Event, State
 from tcpclose.teaching.assignments import a1
@@ -19,15 +20,6 @@ from tcpclose.teaching.assignments.rules import ASKED, ORDERS, read, right_moves
 STUDENTS = [f"s{n}" for n in range(40)]
 
 
-def rows_of(table) -> list[dict]:
-    """The rows of a machine, as a student would write them."""
-    rows = []
-    for (state, event), move in right_moves(table).items():
-        row = {"state": str(state), "event": str(event), "next": move.next, "do": [do.name for do in move.do]}
-        rows.append({**row, "cause": str(move.cause or "")})
-    return rows
-
-
 def graded(rows, student: str, public: bool = False):
     submission = understand({"student": student, "row": rows}, "here")
     assert not submission.remarks
@@ -36,6 +28,11 @@ def graded(rows, student: str, public: bool = False):
 
 def total(criteria) -> float:
     return round(sum(one.score for one in criteria.values()), 1)
+
+
+def faults_of(criteria) -> list[str]:
+    """Without those that only say what another fault costs."""
+    return [note for one in criteria.values() for note in one.notes if not note.startswith("counts ")]
 
 
 def solution(student: str) -> list[dict]:
@@ -122,7 +119,7 @@ def test_every_fault_costs_something_and_no_other_pair(student):
             {"next": ""},
         ):
             criteria = graded([*rows[:index], {**row, **change}, *rows[index + 1 :]], student)
-            notes = [note for one in criteria.values() for note in one.notes]
+            notes = faults_of(criteria)
             assert [note.partition(": ")[0] for note in notes] in ([f"{row['state']}, {row['event']}"], [])
             assert (total(criteria) < 100) == bool(notes)
             faults += bool(notes)
@@ -157,7 +154,7 @@ def test_a_name_of_ones_own_for_another_state_is_told_by_what_differs():
     for row, key in itertools.product(rows, ("state", "next")):
         row[key] = "DYING" if row[key] == "LAST-ACK" else row[key]
     criteria = graded(rows, student)
-    notes = [note for one in criteria.values() for note in one.notes]
+    notes = faults_of(criteria)
     assert notes == ["LAST-ACK, RST arrives: is not answered"]
 
 
@@ -265,3 +262,12 @@ def test_one_bad_file_of_many_is_named_and_the_others_are_graded(tmp_path):
     assert "not graded: whose variant is it?" in both.stdout
     assert "No such file" in both.stdout
     assert call("grade", "a1", bad).exit_code == 2
+
+
+def test_what_a_fault_costs_elsewhere_is_said():
+    for student in STUDENTS[:8]:
+        for index, row in enumerate(solution(student)):
+            rows = solution(student)
+            rows[index] = {**row, "cause": "refused"}
+            for one in graded(rows, student).values():
+                assert bool(one.notes) == (one.score < one.points), (student, row, one)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import Annotated, Any, Literal
 
 import pytest
 import tomli_w
+from courses import Feedback, GradescopeResults
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field
 from typer.testing import CliRunner
 
 from tcpclose.cli import app
@@ -40,44 +39,6 @@ def tcpclose(*words):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-# ---- Gradescope: https://gradescope-autograders.readthedocs.io/en/latest/specs/#output-format
-
-Visibility = Literal["hidden", "after_due_date", "after_published", "visible"]
-Format = Literal["text", "html", "simple_format", "md", "ansi"]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class GradescopeTest(Strict):
-    score: float | None = None
-    max_score: float | None = None
-    status: Literal["passed", "failed"] | None = None
-    name: str | None = None
-    name_format: Format = "text"
-    number: str | None = None
-    output: str | None = None
-    output_format: Format = "text"
-    tags: list[str] = []
-    visibility: Visibility = "visible"
-    extra_data: dict[str, Any] = {}
-
-
-class GradescopeResults(Strict):
-    score: float | None = None
-    execution_time: int | None = None
-    output: str | None = None
-    output_format: Format = "text"
-    test_output_format: Format = "text"
-    test_name_format: Format = "text"
-    visibility: Visibility = "visible"
-    stdout_visibility: Visibility = "visible"
-    extra_data: dict[str, Any] = {}
-    tests: list[GradescopeTest] = []
-    leaderboard: list[dict[str, Any]] = []
-
-
 @ALL
 def test_results_are_of_gradescopes_form(sheet):
     results = GradescopeResults.model_validate_json(json.dumps(exports.gradescope(sheet)))
@@ -87,16 +48,6 @@ def test_results_are_of_gradescopes_form(sheet):
         assert sum(test.score for test in results.tests) == pytest.approx(sheet.score)
         assert sum(test.max_score for test in results.tests) == sheet.result.points
         assert all((test.status == "passed") == (test.score == test.max_score) for test in results.tests)
-
-
-# ---- INGInious: what its `inginious_container_api.feedback` writes
-
-
-class Feedback(Strict):
-    result: Literal["success", "failed", "timeout", "overflow", "crash", "killed"]
-    grade: Annotated[float, Field(ge=0, le=100)]
-    text: str
-    problems: dict[Annotated[str, Field(pattern=r"^[a-zA-Z0-9_\-]+$")], tuple[Literal["success", "failed"], str]] = {}
 
 
 @ALL

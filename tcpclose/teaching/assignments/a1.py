@@ -13,6 +13,7 @@ from tcpclose.teaching.assignments.alterations import DRAWN, Alteration, Pair, c
 from tcpclose.teaching.assignments.catalogue import TITLES
 from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, SubmissionError
 from tcpclose.teaching.assignments.rules import ASKED, ORDERS, Comparison, Submission, read
+from tcpclose.teaching.variation import normal_id
 
 NAME = "a1"
 HOME = LABS / "assignments/a1-state-table"
@@ -44,7 +45,10 @@ def grade(submission: Submission, student: str = "", public: bool = False) -> Gr
     ]
     if not public:
         criteria += [_altered(one, faults) for one in chosen]
-    return Grade(NAME, student, tuple(criteria), tuple(submission.remarks))
+    remarks = list(submission.remarks)
+    if submission.student and normal_id(submission.student) != normal_id(student):
+        remarks.append(f"the file says that it is of {submission.student}; graded is the variant of {student}")
+    return Grade(NAME, student, tuple(criteria), tuple(remarks))
 
 
 def _criterion(name: str, points: int, faults: dict[Pair, str | None], pairs: set[Pair]) -> Criterion:
@@ -62,7 +66,11 @@ def _altered(one: Alteration, faults: dict[Pair, str | None]) -> Criterion:
     criterion = _criterion(one.name, ALTERED, faults, one.pairs & faults.keys())
     states = {state for state, _ in one.pairs}
     others = [fault for pair, fault in faults.items() if pair[0] in states and pair not in one.pairs]
-    return replace(criterion, score=round(criterion.score * others.count(None) / len(others), 1))
+    fit = others.count(None)
+    if criterion.score and fit < len(others):
+        note = f"counts {fit}/{len(others)}: so many of the other events in the states that it touches are right"
+        criterion = replace(criterion, notes=(*criterion.notes, note))
+    return replace(criterion, score=round(criterion.score * fit / len(others), 1))
 
 
 # What a student is given

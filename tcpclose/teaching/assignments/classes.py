@@ -71,7 +71,8 @@ def look_through(folder: Path, file: str, students: Sequence[Student] = ()) -> C
     kind = Path(file).suffix
     taken = [name for name in names if (folder / name).is_dir() or (kind and Path(name).suffix == kind)]
     if not taken:
-        raise ClassError(f"{folder}: has no submissions in it; expected a folder or a *{kind} for each student")
+        files = f" or a *{kind}" if kind else ""
+        raise ClassError(f"{folder}: has no submissions in it; expected a folder{files} for each student")
     listed = {normal_id(student.handed_in): student.id for student in students}
     entries = tuple(_entry(folder / name, file, listed) for name in taken)
     there = {normal_id(entry.student) for entry in entries}
