@@ -50,7 +50,7 @@ def print_result(result: Result) -> None:
     from tcpclose.teaching.results import right
     from tcpclose.teaching.sheets import cited
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     for item in result.items:
         points = "by hand" if item.by_hand else f"{item.score:g} of {item.points}"
         style = "cyan" if item.by_hand else "green" if right(item) else "yellow"
