@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import measure
+from benchmarks import grading, measure
 from benchmarks.__main__ import BENCHMARKS, main, run
 from tcpclose.protocol.fsm import Cause, State
 from tcpclose.protocol.segment import FIN
@@ -57,3 +57,10 @@ def test_the_best_counts(monkeypatch) -> None:
     )
     results = run(repeat=3)["results"]
     assert [result["value"] for result in results.values()] == list(range(3, 3 * len(BENCHMARKS) + 1, 3))
+
+
+@pytest.mark.parametrize("assignment", grading.CLASSES)
+def test_a_class_is_graded_and_all_kinds_are_in_it(assignment, tmp_path) -> None:
+    figures = grading.measure(assignment, 7)
+    assert 0 < figures["graded"] < 7
+    assert all(figures[run]["seconds"] > 0 for run in ("first", "again"))

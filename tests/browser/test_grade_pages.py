@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-
-sys.path.append(str(Path(__file__).parent.parent / "teaching"))
-
-from test_grades import ALL
+from shown_grades import ALL
 
 from tcpclose.teaching.assignments.classes import Classroom
 from tcpclose.teaching.assignments.pages import index, page

@@ -8,8 +8,12 @@ from typing import get_args
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from tcpclose.cli import app
+from tcpclose.teaching.assignments.catalogue import find
+from tcpclose.teaching.assignments.handed_in import MOST_FILES, MOST_OCTETS
+from tcpclose.teaching.assignments.workers import PATIENCE
 from tcpclose.teaching.moments import read_moment
 from tcpclose.teaching.quantities import read_quantity, read_statement
 from tcpclose.teaching.questions import AnyQuestion, Option, Question, Questions
@@ -75,3 +79,45 @@ def test_every_command_is_one():
             told = told.commands[words[0]]
         options = {option for parameter in told.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options, command
+
+
+# Assignments
+
+SECTION = PAGE.partition("## Assignments\n")[2].partition("\n## ")[0]
+COMMAND_LINES = re.findall(r"^(?:cd .*? && )?\./lab ([^\\\n]*(?:\\\n.*)?)$", SECTION, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_every_command_line_about_assignments_can_be_run(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (moodle,) = re.findall(r"^s123,(.*)$", SECTION, re.MULTILINE)
+    (listed,) = re.findall(r"^```\n(s123.*?)```", SECTION, re.MULTILINE | re.DOTALL)
+    Path("list.csv").write_text(listed)
+    Path("students.txt").write_text("s123\ns124\n")
+    template = find("a1").files("s123")["a1.toml"]
+    submissions = [".", "autograder/submission", *(["handed-in/s123"] if "list.csv" not in line else [])]
+    submissions += [f"handed-in/{name}" for name in ([moodle, "submission_42", "s125"] if "list.csv" in line else ())]
+    for place in submissions:
+        Path(place).mkdir(parents=True, exist_ok=True)
+        (Path(place) / "a1.toml").write_text(template)
+    Path("autograder/results").mkdir()
+    words = line.replace("\\\n", " ").removesuffix("|| true").replace(" /autograder", " autograder").split()
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+
+
+def test_every_file_of_a_class_is_told(tmp_path):
+    (tmp_path / "class" / "s123").mkdir(parents=True)
+    (tmp_path / "class" / "s123" / "a1.toml").write_text(find("a1").files("s123")["a1.toml"])
+    assert CliRunner().invoke(app, ["grade", "a1", "--class", str(tmp_path / "class")]).exit_code == 0
+    out = tmp_path / "class-grades"
+    made = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    told = {
+        name for line in re.findall(r"^\| (`.*?) \|", SECTION, re.MULTILINE) for name in re.findall("`(.*?)`", line)
+    }
+    assert made == told
+
+
+def test_the_figures_that_are_told_are_those_of_the_code():
+    assert f"more than {MOST_FILES} files or {MOST_OCTETS >> 20} MiB" in SECTION
+    assert f"longer than {PATIENCE / 60:g} minutes" in SECTION
