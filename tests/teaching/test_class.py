@@ -54,7 +54,6 @@ FATES = {
     "leaves": "its grading ended with status 4",
     "raises": "its grading failed with KeyError: 'what?'",
     "recurses": "its grading failed with RecursionError: maximum recursion depth exceeded",
-    "sleeps": "it took longer than 5 seconds",
     "refused": "is nothing",
     "pickles": "its grading",
 }
@@ -64,13 +63,18 @@ FATES = {
 def test_a_submission_that_ends_its_process_costs_itself_only(tmp_path, jobs):
     good = {f"good{number}": str(number) for number in range(10)}
     folder = odd_class(tmp_path, **good, **{fate: fate for fate in FATES})
-    found = graded(folder, tmp_path / "out", jobs=jobs, patience=5)
+    found = graded(folder, tmp_path / "out", jobs=jobs)
     assert found.keys() == good.keys() | FATES.keys()
     assert {name: found[name].score for name in good} == {name: float(text) for name, text in good.items()}
     for fate, reason in FATES.items():
         assert found[fate].problem.startswith(f"{fate}: {reason}")
     kept = {path.stem for path in (tmp_path / "out").iterdir()}
     assert kept == good.keys() | {"refused"}, "what was bad luck is tried again"
+
+
+def test_a_submission_that_takes_too_long_is_not_waited_for(tmp_path):
+    found = graded(odd_class(tmp_path, a="sleeps", b="sleeps"), tmp_path / "out", jobs=1, patience=1)
+    assert [one.problem for one in found.values()] == [f"{name}: it took longer than 1 seconds" for name in "ab"]
 
 
 def test_when_the_grades_are_not_wanted_any_more_the_workers_end(tmp_path):
