@@ -88,9 +88,10 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Try what this machine can do, and tell what mends each lack. Status 0 when runs on Mininet are possible."""
-    from tcpclose.testbed.doctor import can_run, examine
+    from tcpclose.teaching.assignments.containment import CHECK
+    from tcpclose.testbed.doctor import CHECKS, can_run, examine
 
-    findings = list(examine())
+    findings = list(examine((*CHECKS, CHECK)))
     possible = can_run(findings)
     if as_json:
         print_json({"mininet": possible, "findings": [asdict(finding) for finding in findings]})

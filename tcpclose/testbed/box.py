@@ -113,16 +113,23 @@ def diagnose(complaint: str, root: bool, settings: Path = Path("/proc/sys")) -> 
     """Why namespaces were refused with these words, to root or to an ordinary user."""
     words = " ".join(complaint.split()) or "the trial failed without a word"
     sudo = shlex.join(["sudo", *sys.orig_argv])  # the fallback: this very command, as root
-    for name, refuses, mends in () if root else _SETTINGS:
-        file = settings / name
-        if file.is_file() and file.read_text().strip() == refuses:
-            setting = name.replace("/", ".")
-            what = f"{setting}={refuses} refuses private namespaces ({words})"
-            return Lack(what, f"sudo sysctl {setting}={mends}, or {sudo}")
+    if not root and (setting := refusal(settings)):
+        what, mend = setting
+        return Lack(f"{what} ({words})", f"{mend}, or {sudo}")
     if "not permitted" in words or "denied" in words:
         mend = "a container needs --privileged" if root else f"{sudo}; a container needs --privileged"
         return Lack(f"private namespaces are refused here ({words})", mend)
     return Lack(f"private namespaces cannot be had ({words})", "tcpclose doctor tells more" if root else sudo)
+
+
+def refusal(settings: Path = Path("/proc/sys")) -> Lack | None:
+    """The kernel's setting that refuses private namespaces to ordinary users, if one does."""
+    for name, refuses, mends in _SETTINGS:
+        file = settings / name
+        if file.is_file() and file.read_text().strip() == refuses:
+            setting = name.replace("/", ".")
+            return Lack(f"{setting}={refuses} refuses private namespaces", f"sudo sysctl {setting}={mends}")
+    return None
 
 
 # ---- Inside: this file as a script
