@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tcpclose.classify import compiled
 from tcpclose.classify.compiled import _digest, kernel, ready
 from tcpclose.classify.packets import Packets, room, rows
 
@@ -48,6 +49,13 @@ def test_what_was_compiled_is_of_no_use_when_what_it_uses_has_changed() -> None:
     assert [ready(one, True)(10) for one in kernels] == [22, 24, 33, -30]
     assert len({_digest(one) for one in kernels}) == 4
     assert _digest(caller(2, "x + 1")) == _digest(kernels[0])
+
+
+def test_what_was_compiled_in_another_way_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba's cache does not ask how its compiler was told to work."""
+    before = _digest(fill)
+    monkeypatch.setattr(compiled, "_OPTIONS", {"nogil": True})
+    assert _digest.__wrapped__(fill) != before
 
 
 def test_where_nothing_may_be_written_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
