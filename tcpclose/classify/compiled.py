@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import cache, partial, wraps
+from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -53,6 +54,15 @@ def ready(function: F, fast: bool) -> F:
     return form
 
 
+def at_hand(function: Callable[..., Any]) -> bool:
+    """Whether it has been compiled before, and numba has kept that."""
+    folder = _compiled(function).stats.cache_path
+    source = Path(function.__code__.co_filename).stat().st_mtime
+    return folder is not None and any(
+        kept.stat().st_mtime > source for kept in Path(folder).glob(f"*{_name(function)}*.nbi")
+    )
+
+
 @cache
 def _plain(function: Any) -> Any:
     @wraps(function)
@@ -73,21 +83,39 @@ def _views(argument: Any) -> Any:
 @cache
 def _compiled(function: Any) -> Any:
     """The function with every kernel that it calls, compiled, in place of the plain one."""
+    copy = _with_compiled(function)
+    try:
+        return _compiler(cache=True)(copy)
+    except RuntimeError:
+        # There is no folder that numba may write to: each run compiles for itself.
+        return _compiler()(copy)
+
+
+@cache
+def _called(function: Any) -> Any:
+    """As `_compiled`, for kernels that call it. It is in what they become, so it is not kept, and not for Python."""
+    return _compiler(no_cpython_wrapper=True, forceinline=_kernels[function])(_with_compiled(function))
+
+
+def _compiler(**options: bool) -> Any:
     from numba import njit
 
+    return partial(njit, **_OPTIONS, **options)
+
+
+def _with_compiled(function: Any) -> Any:
     around = dict(function.__globals__)
     for name, called in _used(function):
         if called in _kernels:
-            around[name] = _compiled(called)
+            around[name] = _called(called)
     copy = FunctionType(function.__code__, around, function.__name__, function.__defaults__)
     # numba's cache asks whether the function's own file has changed; what it uses may be in another.
-    copy.__qualname__ = f"{function.__name__}_{_digest(function).hex()}"
-    compiler = partial(njit, **_OPTIONS, forceinline=_kernels[function])
-    try:
-        return compiler(cache=True)(copy)
-    except RuntimeError:
-        # There is no folder that numba may write to: each run compiles for itself.
-        return compiler()(copy)
+    copy.__qualname__ = _name(function)
+    return copy
+
+
+def _name(function: Any) -> str:
+    return f"{function.__name__}_{_digest(function).hex()}"
 
 
 def _used(function: Any) -> list[tuple[str, Any]]:

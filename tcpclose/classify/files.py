@@ -5,6 +5,7 @@ pcap and pcapng, as they are or in gzip or zstd, from a file or standard input. 
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,20 +15,23 @@ from typing import Any, TypeVar
 import numpy as np
 
 from . import records as layout
-from .compiled import ready
+from .compiled import at_hand, ready
 from .dialects import Damage, NotACapture, open_dialect
 from .fragments import Reassembly
 from .frames import RAW, Pieces, parse
 from .packets import Block, IcmpErrors, Packets, room, rows
 from .records import Records
-from .window import Window, chunks
+from .window import Window, octets
 
 __all__ = ["Damage", "NotACapture", "blocks"]
 
+_log = logging.getLogger(__name__)
+
 #: Packets of a block, at most.
 _ROWS = 16_384
-#: A capture that is not longer, in octets, is read before a compiler would have been loaded.
-_SMALL = 2 * 1024 * 1024
+#: Captures that are longer, in octets, are read by compiled code: where that is at hand, as loading it takes a third of
+#: a second; and where it is not yet, as compiling takes many.
+_WORTH_LOADING, _WORTH_COMPILING = 2 * 1024 * 1024, 12 * 1024 * 1024
 #: Fragments inside fragments, as deep as we look.
 _DEEPEST = 2
 
@@ -51,10 +55,8 @@ def blocks(path: str | PathLike[str], ignore_checksums: bool = False) -> Iterato
     with ExitStack() as stack:
         name = fspath(path)
         file = sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb"))
-        window = Window(chunks(file))
-        while window.left <= _SMALL and window.fill():
-            pass
-        fast = window.left > _SMALL
+        window = Window(octets(file))
+        fast = _is_big(window)
         dialect = open_dialect(window, fast)
         frames = _Frames(fast, not ignore_checksums)
         table = room(Records, _ROWS)
@@ -70,6 +72,24 @@ def blocks(path: str | PathLike[str], ignore_checksums: bool = False) -> Iterato
             raise Damage(window.offset, window.trouble)
         if window.left:
             raise Damage(window.offset, f"the file ends inside a packet, of which it has {window.left} octets")
+
+
+def _is_big(window: Window) -> bool:
+    """Whether the capture is worth the wait for compiled code."""
+    if not _is_longer(window, _WORTH_LOADING):
+        return False
+    if at_hand(parse):
+        return True
+    if big := _is_longer(window, _WORTH_COMPILING):
+        _log.info("compiling the rules for this machine, which happens once: some 15 seconds")
+    return big
+
+
+def _is_longer(window: Window, size: int) -> bool:
+    """Whether the capture is; so much of it is held then."""
+    while window.left <= size and window.fill():
+        pass
+    return window.left > size
 
 
 class _Frames:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from io import RawIOBase
-from itertools import chain
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -29,15 +27,14 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 class Window:
     """The stretch of the capture that is held: `data`, from `start` on."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, octets: RawIOBase) -> None:
         self._room = np.empty(SIZE, np.uint8)
         self.data = self._room[:0]
         self.start = 0
         #: Why there is no more, if not because the capture ends.
         self.trouble = ""
         self._before = 0
-        self._chunks = chunks
-        self._chunk = memoryview(b"")
+        self._octets = octets
 
     @property
     def offset(self) -> int:
@@ -55,25 +52,17 @@ class Window:
         self._room[:left] = self.data[self.start :]
         self._before += self.start
         goal = min(SIZE, left + _STEP)
-        while end < goal and self._more():
-            size = min(len(self._chunk), goal - end)
-            self._room[end : end + size] = np.frombuffer(self._chunk[:size], np.uint8)
-            self._chunk = self._chunk[size:]
+        while end < goal and (size := self._read(self._room.data[end:goal])):
             end += size
         self.start, self.data = 0, self._room[:end]
         return end > left
 
-    def _more(self) -> bool:
-        while not self._chunk:
-            try:
-                chunk = next(self._chunks, None)
-            except BadCompression as error:
-                self.trouble = str(error)
-                return False
-            if chunk is None:
-                return False
-            self._chunk = memoryview(chunk)
-        return True
+    def _read(self, room: memoryview) -> int:
+        try:
+            return int(self._octets.readinto(room) or 0)
+        except BadCompression as error:
+            self.trouble = str(error)
+            return 0
 
     def peek(self, size: int) -> bytes:
         """The next octets, as many as there are."""
@@ -84,14 +73,31 @@ class BadCompression(Exception):
     """What is compressed cannot be read on; why."""
 
 
-def chunks(file: BinaryIO) -> Iterator[bytes]:
-    """The octets of a file, without the compression that it may have."""
+def octets(file: BinaryIO) -> RawIOBase:
+    """Those of a file, without the compression that it may have."""
     start = file.read(4)
     if start.startswith(_GZIP):
-        return _gunzipped(start, file)
+        return _Pieces(_gunzipped(start, file))
     if start == _ZSTD:
-        return _unzstded(start, file)
-    return chain([start], iter(partial(file.read, _STEP), b""))
+        return _Pieces(_unzstded(start, file))
+    return _Rejoined(start, file)
+
+
+class _Pieces(RawIOBase):
+    """Octets that come as they like."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._piece = pieces, memoryview(b"")
+
+    def readinto(self, room: Any) -> int:
+        while not self._piece:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._piece = memoryview(piece)
+        size = min(len(room), len(self._piece))
+        room[:size], self._piece = self._piece[:size], self._piece[size:]
+        return size
 
 
 def _gunzipped(start: bytes, file: BinaryIO) -> Iterator[bytes]:
@@ -161,3 +167,11 @@ class _Rejoined(RawIOBase):
     def read(self, size: int = -1) -> bytes:
         start, self._start = self._start, b""
         return start + self._file.read(size - len(start))
+
+    def readinto(self, room: Any) -> int:
+        if not self._start:
+            # Straight to where they are looked at, which a window does by far most often.
+            return self._file.readinto(room)  # type: ignore[attr-defined,no-any-return]
+        size = min(len(room), len(self._start))
+        room[:size], self._start = self._start[:size], self._start[size:]
+        return size

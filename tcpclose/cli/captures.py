@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -61,7 +63,8 @@ def classify(
         wanted = parse_filter(chosen) if chosen else None
     except FilterError as error:
         fail(error, 2)
-    with _quiet_pipe():
+    with _quiet_pipe(), _no_collector():
+        _say_what_takes_long()
         ports = _ports(server_ports)
         if connection is not None:
             status = _one_connection(files, connection, chart, ignore_checksums, ports)
@@ -187,6 +190,25 @@ def _one_connection(files: list[str], number: int, chart: Path | None, ignore: b
             fail(f"{chart}: {error.strerror}", 2)
         typer.echo(chart)
     return int(_warned(files[0], releases))
+
+
+def _say_what_takes_long() -> None:
+    """Where somebody is waiting."""
+    if sys.stderr.isatty():
+        logger = logging.getLogger("tcpclose.classify")
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.INFO)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Python's collector finds nothing here, and looking for it takes a quarter of a second, most of it at the end."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager

@@ -188,3 +188,16 @@ def test_a_reader_who_has_seen_enough(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_that_it_compiles_is_said_to_who_waits(capture: Path, terminal: bool) -> None:
+    script = (
+        f"import sys; sys.stderr.isatty = lambda: {terminal}; from tcpclose.classify import files; "
+        "files._WORTH_LOADING = files._WORTH_COMPILING = 0; files.at_hand = lambda kernel: False; "
+        "from tcpclose.cli import app; app()"
+    )
+    done = subprocess.run([sys.executable, "-c", script, "classify", str(capture)], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert ("compiling" in done.stderr) == terminal
+    assert terminal or not done.stderr

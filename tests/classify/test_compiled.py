@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tcpclose.classify import compiled
-from tcpclose.classify.compiled import _digest, kernel, ready
+from tcpclose.classify.compiled import _digest, at_hand, kernel, ready
 from tcpclose.classify.packets import Packets, room, rows
 
 
@@ -64,6 +67,22 @@ def test_where_nothing_may_be_written_nothing_is_kept(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
     assert ready(kernel(tripled), True)(5) == 15
+    assert not at_hand(tripled)
+
+
+def test_what_is_kept_is_at_hand_until_its_file_changes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    source = tmp_path / "module.py"
+    source.write_text("def half(number):\n    return number // 2\n")
+    module: dict[str, Any] = {}
+    exec(compile(source.read_text(), source, "exec"), module)
+    half = kernel(module["half"])
+    assert not at_hand(half)
+    assert ready(half, True)(5) == 2
+    assert at_hand(half)
+    later = time.time() + 10
+    os.utime(source, (later, later))
+    assert not at_hand(half)
 
 
 def test_the_plain_form_refuses_what_does_not_fit() -> None:

@@ -123,9 +123,9 @@ def test_a_simple_packet_ends_where_the_interface_cuts_it_off(read) -> None:
 )
 @pytest.mark.parametrize("fast", [False, True])
 def test_clocks_of_interfaces(
-    read, monkeypatch: pytest.MonkeyPatch, fast: bool, options: list[tuple[int, bytes]], ticks: int, nanoseconds: int
+    read, read_as_big, fast: bool, options: list[tuple[int, bytes]], ticks: int, nanoseconds: int
 ) -> None:
-    monkeypatch.setattr(files, "_SMALL", 0 if fast else 1000)
+    read_as_big(fast)
     writer = Pcapng()
     packets, _ = read(
         writer.section() + writer.interface(ETHERNET, 0, options) + writer.enhanced(0, ticks, FRAMES[0][1])
@@ -358,7 +358,7 @@ def test_a_capture_without_packets(read) -> None:
 
 
 def test_big_captures_come_in_blocks_and_memory_stays(tmp_path: Path) -> None:
-    """30 MB of packets, of which the first 2 MiB decide that they are read by compiled code."""
+    """30 MB of packets, of which the first 12 MiB decide that they are read by compiled code."""
     path = tmp_path / "capture"
     frames = [(ETHERNET, ether(ipv4(segment(n % 50)))) for n in range(1000)]
     start = pcap(frames)
@@ -377,6 +377,24 @@ def test_big_captures_come_in_blocks_and_memory_stays(tmp_path: Path) -> None:
     assert last == records == (path.stat().st_size - 24) // ((len(start) - 24) / 1000)
     assert latest == START + 999 * STEP
     assert most < 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("known", "size", "fast", "said"),
+    [(True, 0, True, False), (False, 0, True, True), (False, 2**20, False, False), (True, 2**20, True, False)],
+)
+def test_a_capture_waits_for_a_compiler_if_it_is_big_and_says_so(
+    tmp_path, monkeypatch, caplog, known: bool, size: int, fast: bool, said: bool
+) -> None:
+    path = tmp_path / "capture"
+    path.write_bytes(pcap(FRAMES))
+    monkeypatch.setattr(files, "_WORTH_LOADING", 0)
+    monkeypatch.setattr(files, "_WORTH_COMPILING", size)
+    monkeypatch.setattr(files, "at_hand", lambda kernel: known)
+    with caplog.at_level("INFO"):
+        (block,) = blocks(path)
+    assert block.fast == fast
+    assert ("compiling" in caplog.text) == said
 
 
 def test_a_small_capture_does_not_wait_for_a_compiler(tmp_path: Path) -> None:

@@ -12,8 +12,6 @@ import zoo
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tcpclose.classify import files
-
 
 def test_mutated_captures() -> None:
     found = fuzz_files.fuzz(10_000, seed=7)
@@ -41,15 +39,15 @@ def test_any_octets(tmp_path: Path, start: bytes, rest: bytes, ignore: bool) -> 
     fuzz_files.examine(path, ignore)
 
 
-def test_compiled_code_reads_the_same_of_mutated_packets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_code_reads_the_same_of_mutated_packets(tmp_path: Path, read_as_big) -> None:
     rng, frames = random.Random(5), list(zoo.everything())
     wrong = [(link, fuzz_files.mutated(rng, octets)) for _ in range(30) for link, octets in frames]
     path = tmp_path / "capture"
     path.write_bytes(zoo.pcapng(wrong))
     for ignore in (False, True):
-        monkeypatch.setattr(files, "_SMALL", 2**30)
+        read_as_big(False)
         plain = zoo.read(path, ignore)
-        monkeypatch.setattr(files, "_SMALL", 0)
+        read_as_big(True)
         for one, other in zip(plain, zoo.read(path, ignore), strict=True):
             assert zoo.listed(one) == zoo.listed(other)
 

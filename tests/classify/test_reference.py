@@ -13,7 +13,7 @@ from captures import captures, write
 from hypothesis import HealthCheck, given, settings
 from zeek_reference import Packet, Row, rows
 
-from tcpclose.classify import classify, files
+from tcpclose.classify import classify
 from tcpclose.classify.files import blocks
 from tcpclose.classify.packets import CHECK_BAD, CHECK_CUT, CHECK_GOOD, Packets
 
@@ -24,9 +24,9 @@ MANY = settings(
 
 
 @pytest.fixture(params=[True, False], ids=["compiled", "plain"])
-def mode(request, monkeypatch) -> None:
+def mode(request, read_as_big) -> None:
     """Small captures as big ones are read, and as small ones."""
-    monkeypatch.setattr(files, "_SMALL", 0 if request.param else 2**30)
+    read_as_big(request.param)
 
 
 @MANY

@@ -5,6 +5,7 @@ That it follows the rules where they speak, `test_reference.py` shows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,8 +39,8 @@ DECISIONS = [
 
 
 @pytest.fixture(params=[True, False], ids=["compiled", "plain"])
-def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_SMALL", 0 if request.param else 2**30)
+def mode(request: pytest.FixtureRequest, read_as_big: Callable[[bool], None]) -> None:
+    read_as_big(request.param)
 
 
 def told(packets: list[Packet], path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.captures import generate
-from tcpclose.classify import classify, files, following, releases
+from tcpclose.classify import classify, following, releases
 from tcpclose.classify.files import Damage
 from tcpclose.classify.releases import Release
 
@@ -27,21 +27,21 @@ def expected(whole: Path) -> list[Release]:
 
 @pytest.mark.parametrize("processors", [1, 2, 3])
 @pytest.mark.parametrize("gathered", [1, 1000, 65_536])
-def test_answers_are_the_same(whole, expected, monkeypatch, processors: int, gathered: int) -> None:
+def test_answers_are_the_same(whole, expected, read_as_big, monkeypatch, processors: int, gathered: int) -> None:
     assert len(expected) > 400
-    monkeypatch.setattr(files, "_SMALL", 0)
+    read_as_big(True)
     monkeypatch.setattr(following, "_GATHERED", gathered)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(processors)))
     assert list(classify(whole)) == expected
 
 
 @pytest.mark.parametrize("gathered", [1, 65_536])
-def test_nothing_before_damage_is_lost(whole, tmp_path, monkeypatch, gathered: int) -> None:
+def test_nothing_before_damage_is_lost(whole, tmp_path, read_as_big, monkeypatch, gathered: int) -> None:
     octets = whole.read_bytes()[:-100_000] + bytes(5)
     (tmp_path / "cut.pcap").write_bytes(octets)
     plain = classify(tmp_path / "cut.pcap")
     assert isinstance(plain.damage, Damage)
-    monkeypatch.setattr(files, "_SMALL", 0)
+    read_as_big(True)
     monkeypatch.setattr(following, "_GATHERED", gathered)
     fast = classify(tmp_path / "cut.pcap")
     assert str(fast.damage) == str(plain.damage)
