@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tcpclose.protocol.fsm import Event as Happens
-from tcpclose.protocol.segment import SYN, Segment, format_ctl
+from tcpclose.protocol.segment import FIN, SYN, Segment, format_ctl
 from tcpclose.trace.drawing import draw
 from tcpclose.trace.events import Call, Change, Event, Received, Sent, Trace
 from tcpclose.trace.figure import format_figure
@@ -36,37 +36,82 @@ _64 = (1 << 64) - 1
 def trace_of(path: str, release: Release, releases: Releases, ignore_checksums: bool = False) -> Trace:
     """The first packets of a connection, as if both ends had traced them: each arrives when it was captured.
 
-    The originator is "orig", the responder "resp", and states are inferred. Raises `OSError` and `NotACapture`.
+    But of FINs that crossed, the first arrives when the second has been sent. The originator is "orig", the responder
+    "resp", and states are inferred. Raises `OSError` and `NotACapture`.
     """
     mine = {(release.src, release.sport), (release.dst, release.dport)}
     after = (o.number for o in releases if o.number > release.number and {(o.src, o.sport), (o.dst, o.dport)} == mine)
     until = min(after, default=1 << 62)
-    events: list[Event] = []
-    ends = {"orig": Observer(), "resp": Observer()}
-    sockets = {"orig": socket(release.src, release.sport), "resp": socket(release.dst, release.dport)}
-    for time, host, ident, segment in islice(_segments(path, release, until, ignore_checksums), MOST):
-        t = (time - release.start) // 1000
-        other = "resp" if host == "orig" else "orig"
-        fields: dict[str, Any] = {
-            "t": t,
+    both = _Both({"orig": socket(release.src, release.sport), "resp": socket(release.dst, release.dport)})
+    late: list[_Packet] = []
+    closed: set[str] = set()
+    for packet in islice(_packets(path, release, until, ignore_checksums), MOST):
+        both.send(packet)
+        if packet.segment.ctl & FIN:
+            closed.add(packet.host)
+        if release.kind == "simultaneous" and closed == {packet.host}:
+            late.append(packet)
+            continue
+        if len(closed) == 2:
+            both.receive(late, packet.t)
+            late = []
+        both.receive([packet], packet.t)
+    both.receive(late, late[-1].t if late else 0)
+    return Trace(both.events, zero=release.start // 1000)
+
+
+class _Packet(NamedTuple):
+    """A packet of the connection: microseconds since it began, sender, IP identification, and what it says."""
+
+    t: int
+    host: str
+    id: int
+    segment: Segment
+
+    @property
+    def seen(self) -> Segment:
+        """As the ends are to understand it."""
+        return replace(self.segment, wnd=0xFFFF, wscale=_LARGEST_SHIFT if self.segment.ctl & SYN else None)
+
+
+class _Both:
+    """Both ends, and what they have traced."""
+
+    def __init__(self, sockets: dict[str, str]) -> None:
+        self.events: list[Event] = []
+        self._sockets = sockets
+        self._ends = {host: Observer() for host in sockets}
+
+    def send(self, packet: _Packet) -> None:
+        host, size = packet.host, len(packet.segment.data)
+        self._ends[host].sent(packet.seen, packet.t)
+        if size:
+            self.events.append(Call(t=packet.t, host=host, connection="c1", call="send", octets=size))
+        self.events += [*_changes(self._ends[host], host), Sent(host=host, t=packet.t, **self._fields(packet))]
+
+    def receive(self, packets: Iterable[_Packet], t: int) -> None:
+        for packet in packets:
+            host = self._other(packet.host)
+            self.events.append(Received(host=host, t=t, **self._fields(packet)))
+            self._ends[host].received(packet.seen, t)
+            self.events += _changes(self._ends[host], host)
+
+    def _other(self, host: str) -> str:
+        return "resp" if host == "orig" else "orig"
+
+    def _fields(self, packet: _Packet) -> dict[str, Any]:
+        segment = packet.segment
+        return {
             "connection": "c1",
-            "id": ident,
-            "src": sockets[host],
-            "dst": sockets[other],
+            "id": packet.id,
+            "src": self._sockets[packet.host],
+            "dst": self._sockets[self._other(packet.host)],
             "seq": segment.seq,
             "ack": segment.ack,
             "ctl": format_ctl(segment.ctl),
             "len": len(segment.data),
             "wnd": segment.wnd,
         }
-        seen = replace(segment, wnd=0xFFFF, wscale=_LARGEST_SHIFT if segment.ctl & SYN else None)
-        ends[host].sent(seen, t)
-        if segment.data:
-            events.append(Call(t=t, host=host, connection="c1", call="send", octets=len(segment.data)))
-        events += [*_changes(ends[host], host), Sent(host=host, **fields), Received(host=other, **fields)]
-        ends[other].received(seen, t)
-        events += _changes(ends[other], other)
-    return Trace(events, zero=release.start // 1000)
 
 
 def _changes(end: Observer, host: str) -> Iterator[Event]:
@@ -106,10 +151,7 @@ def _at_once(trace: Trace) -> Trace:
     return Trace(replace(event, t=place) for place, event in enumerate(trace))
 
 
-def _segments(
-    path: str, release: Release, until: int, ignore_checksums: bool
-) -> Iterator[tuple[int, str, int, Segment]]:
-    """Time, sender, IP identification and segment of each packet of the connection."""
+def _packets(path: str, release: Release, until: int, ignore_checksums: bool) -> Iterator[_Packet]:
     try:
         for block in blocks(path, ignore_checksums):
             packets = block.packets
@@ -127,7 +169,8 @@ def _segments(
                     int(packets.window[i]),
                     bytes(int(packets.length[i])),
                 )
-                yield int(packets.time[i]), "orig" if here[i] else "resp", int(packets.ip_id[i]), segment
+                t = (int(packets.time[i]) - release.start) // 1000
+                yield _Packet(t, "orig" if here[i] else "resp", int(packets.ip_id[i]), segment)
     except Damage:
         return  # who asks for one connection has been warned already
 

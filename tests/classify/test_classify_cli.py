@@ -7,6 +7,7 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,27 @@ def test_the_ladder_of_one_connection(capture: Path, tmp_path: Path) -> None:
     assert "SYN-SENT    --> <SEQ=100><CTL=SYN>                   --> SYN-RECEIVED" in out
     assert "<-- <SEQ=301><ACK=110><CTL=RST,ACK>" in out
     assert (tmp_path / "ladder.svg").read_text().startswith("<?xml")
+
+
+def test_the_ladder_of_a_simultaneous_close(tmp_path: Path) -> None:
+    """Nobody's FIN arrives before the other was sent, though they were captured one after the other."""
+    packets = script(OPEN + ">F. <P5. >. <F. >. <.")
+    late = [replace(packet, ack=101) if packet.ack == 102 and n < 7 else packet for n, packet in enumerate(packets)]
+    _, out, _ = run(write(late, tmp_path / "crossing.pcap"), "--connection", 1)
+    assert "simultaneous; closed first by orig" in out
+    assert (
+        out.partition("ESTABLISHED\n5.  (Close)\n")[2].rstrip()
+        == """\
+    FIN-WAIT-1  --> <SEQ=101><ACK=301><CTL=FIN,ACK>      ... ESTABLISHED
+6.  FIN-WAIT-1  <-- <SEQ=301><ACK=101><CTL=ACK><DATA=5>  <-- ESTABLISHED
+7.  FIN-WAIT-1  --> <SEQ=102><ACK=306><CTL=ACK>          ... ESTABLISHED
+8.                                                           (Close)
+    CLOSING     <-- <SEQ=306><ACK=101><CTL=FIN,ACK>      <-- FIN-WAIT-1
+9.  CLOSING     ... <SEQ=101><ACK=301><CTL=FIN,ACK>      --> CLOSING
+10. CLOSING     ... <SEQ=102><ACK=306><CTL=ACK>          --> CLOSING
+11. CLOSING     --> <SEQ=102><ACK=307><CTL=ACK>          --> TIME-WAIT
+12. TIME-WAIT   <-- <SEQ=307><ACK=102><CTL=ACK>          <-- TIME-WAIT"""
+    )
 
 
 @pytest.mark.parametrize(
