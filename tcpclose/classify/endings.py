@@ -28,8 +28,9 @@ from .noting import (
     HARD,
     ICMP,
     ID_UNLIKE,
-    PAUSE_SHIFT,
+    PAUSED,
     PROBED,
+    QUIET,
     SEQ_AHEAD,
     SEQ_MASK,
     SEQ_NEXT,
@@ -102,10 +103,6 @@ class Noted:
     @property
     def ack(self) -> int:
         return self.code >> ACK_SHIFT & ACK_MASK
-
-    @property
-    def pause(self) -> int:
-        return self.code >> PAUSE_SHIFT & 3
 
     @property
     def unanswered(self) -> int:
@@ -258,7 +255,7 @@ class _Story:
         if reset.has(ANSWER) and reset.seq != SEQ_NEXT:
             return "no such connection", "high" if trigger else "medium", shown
         if reset.has(AFTER_TEXT):
-            return "unread data", "medium" if reset.pause == 0 else "low", shown
+            return "unread data", "low" if reset.has(PAUSED) else "medium", shown
         # Text that came may be unread although it is acknowledged, and then CLOSE looks like ABORT (3.6.1).
         told = any(event.has(TEXT) and event.side != reset.side for event in before)
         sure = "medium" if told else "high"
@@ -302,7 +299,7 @@ class _Story:
             return "no such connection", "high", shown
         if self.answered and before and before[-1] is self.answered:
             return "no such connection", "medium", shown
-        if reset.pause or any(event.pause for event in before[-2:]):
+        if reset.has(QUIET):
             return "stale segment after reboot", "medium", shown
         return "no such connection", "medium", shown
 

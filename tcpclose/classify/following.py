@@ -126,9 +126,9 @@ def take(table: Table, packets: Packets, i: int, hashed: int, clock: Any, later:
     ack, length, time = int(packets.ack[i]), int(packets.length[i]), int(packets.time[i])
     ttl, ip_id = int(packets.ttl[i]), int(packets.ip_id[i])
     rows[row, e + PACKETS] += 1
-    code = describe(rows, row, e, flags, seq, ack, length, time)
+    code = describe(rows, row, e, flags, seq, ack, length)
     if flags & RST:
-        code |= of_reset(rows, row, e, 2 * ENDS + END - e, flags, seq, ack, ttl, ip_id)
+        code |= of_reset(rows, row, e, 2 * ENDS + END - e, flags, seq, ack, time, ttl, ip_id)
     heard = process(table, row, e, flags, seq, ack, length, int(packets.window[i]), time, check)
     if heard and note(rows, row, code, flags, seq, ack, length, time, ttl, ip_id):
         record(rows, table.codes, table.numbers, row, code, packets.number[i])

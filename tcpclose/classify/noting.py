@@ -19,6 +19,7 @@ from .table import (
     EVENTS,
     FIN_ACKED,
     FINS,
+    HEARD,
     HIGH,
     IP_ID,
     LAST_SIDE,
@@ -44,9 +45,9 @@ SEQ_NEXT, SEQ_OLD, SEQ_PROBE, SEQ_AHEAD, SEQ_FIRST = range(5)
 #: SEG.ACK beside what the peer had sent before.
 ACK_SHIFT, ACK_MASK = 9, 7
 ACK_NONE, ACK_ALL, ACK_MORE, ACK_SAME, ACK_BEYOND, ACK_OLD, ACK_FIRST = range(7)
-#: Time since the last packet of the connection: 1 from a second on, 2 from 20 seconds on.
-PAUSE_SHIFT = 12
-#: Of a RST: it stands at the number that the peer last acknowledged; it has the form of an answer to the peer's last
+#: Of a RST: for a second or more, nothing had been heard of the connection; of its sender.
+PAUSED, QUIET = 1 << 12, 1 << 13
+#: It stands at the number that the peer last acknowledged; it has the form of an answer to the peer's last
 #: segment (3.10.7.1); its TTL, its IP identification are not like those of the sender's other packets.
 EXACT, ANSWER, TTL_UNLIKE, ID_UNLIKE = (1 << bit for bit in range(14, 18))
 #: How often the sender had repeated itself, up to 3, while the peer was silent; and whether by probes.
@@ -60,7 +61,7 @@ ICMP, HARD = 1 << 22, 1 << 23
 BROKEN = 1 << 24
 
 #: What may differ in two codes of the same event repeated.
-_REPEATED = ~(SEQ_MASK << SEQ_SHIFT | 3 << PAUSE_SHIFT | 3 << UNANSWERED_SHIFT | PROBED | AFTER_TEXT | ANSWER | EXACT)
+_REPEATED = ~(SEQ_MASK << SEQ_SHIFT | PAUSED | QUIET | 3 << UNANSWERED_SHIFT | PROBED | AFTER_TEXT | ANSWER | EXACT)
 #: Events from the beginning that stay, when there are too many.
 FIRST_EVENTS = 6
 _SECOND = 1_000_000_000
@@ -96,9 +97,13 @@ def relation_of_ack(rows: Any, row: int, p: int, ack: int) -> int:
 
 
 @kernel
-def of_reset(rows: Any, row: int, e: int, p: int, flags: int, seq: int, ack: int, ttl: int, ip_id: int) -> int:
+def of_reset(
+    rows: Any, row: int, e: int, p: int, flags: int, seq: int, ack: int, time: int, ttl: int, ip_id: int
+) -> int:
     """The bits that only a RST has."""
-    code = 0
+    code = PAUSED if time - rows[row, LATEST] >= _SECOND else 0
+    if rows[row, e + HEARD] and time - rows[row, e + HEARD] >= _SECOND:
+        code |= QUIET
     heard = rows[row, p + SAID_ACK] - 1
     if seq == heard:
         code |= EXACT
@@ -117,7 +122,7 @@ def of_reset(rows: Any, row: int, e: int, p: int, flags: int, seq: int, ack: int
 
 
 @inner
-def describe(rows: Any, row: int, e: int, flags: int, seq: int, ack: int, length: int, time: int) -> int:
+def describe(rows: Any, row: int, e: int, flags: int, seq: int, ack: int, length: int) -> int:
     """The code of a packet that is about to be processed."""
     p = 2 * ENDS + END - e
     text = length > 0 and not flags & RST
@@ -130,8 +135,6 @@ def describe(rows: Any, row: int, e: int, flags: int, seq: int, ack: int, length
     code |= relation_of_seq(rows, row, e, seq, size, flags & (SYN | FIN | RST) == 0) << SEQ_SHIFT
     if flags & ACK:
         code |= relation_of_ack(rows, row, p, ack) << ACK_SHIFT
-    pause = time - rows[row, LATEST]
-    code |= (0 if pause < _SECOND else 1 if pause < 20 * _SECOND else 2) << PAUSE_SHIFT
     if rows[row, e + UNANSWERED]:
         code |= min(3, rows[row, e + UNANSWERED]) << UNANSWERED_SHIFT
         if rows[row, e + PROBES]:
@@ -164,7 +167,7 @@ def note(
     if relation == SEQ_PROBE or (relation == SEQ_OLD and code & (TEXT | SYN | FIN)):
         rows[row, e + UNANSWERED] += 1
         rows[row, e + PROBES] = int(relation == SEQ_PROBE)
-    rows[row, LATEST] = time
+    rows[row, LATEST] = rows[row, e + HEARD] = time
     if not flags & RST:
         rows[row, e + SAID_END] = (seq + length + (flags >> 1 & 1) + (flags & 1)) % (1 << 32) + 1
         if flags & ACK:

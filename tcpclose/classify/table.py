@@ -43,7 +43,7 @@ COUNT_C, COUNT_T, COUNT_W, COUNT_G = range(14, 18)
 #: Reassembly: all before REASSEMBLED is there, or given up; a chain of blocks beyond it, their octets and number.
 REASSEMBLED, BLOCKS, HELD, HELD_BLOCKS, SKIPS = range(18, 23)
 #: For our own verdict.
-PACKETS, TTL, IP_ID, UNANSWERED, PROBES, SAID_END, SAID_ACK, SAID_WINDOW, FIN_ACKED = range(23, 32)
+PACKETS, TTL, IP_ID, UNANSWERED, PROBES, SAID_END, SAID_ACK, HEARD, FIN_ACKED = range(23, 32)
 END = 32
 WIDTH = ENDS + 2 * END
 

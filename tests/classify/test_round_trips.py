@@ -97,7 +97,9 @@ TRIPS = {
     "peer gone": one(
         quick(*OPEN, "1s: link_down h2-s1", "2s: h1 send 2kB"), "reset", "retransmission gave up", **ONLY_H1
     ),
-    "peer rebooted": one(quick(*TEXT, "2s: reboot h2", "4s: h1 send 1kB"), "reset", "no such connection", ends=("h1",)),
+    "peer rebooted": one(
+        quick(*TEXT, "2s: reboot h2", "4s: h1 send 1kB"), "reset", "stale segment after reboot", ends=("h1",)
+    ),
     "no room": Trip(FAULTS["limit-connections"], (("open", ""), ("refused", "refused"))),
     "invalid header": one(FAULTS["wrong data offset, reset"], "reset", "invalid header", seen_at=("h2",)),
 }
