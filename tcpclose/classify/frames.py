@@ -260,42 +260,87 @@ def parse(
         for _ in range(_DEEPEST + 1):
             if at < 0 or at + 20 > end:
                 break
-            version = data[at] >> 4
-            if version == 4:
-                source, target = at + 12, at + 16
-                protocol, payload, stop = _ipv4(data, words, at, end, stop, verify)
-            elif version == 6:
-                source = at + 8
-                protocol, payload, stop, target = _ipv6(data, at, end, stop)
-            else:
-                break
+            protocol, payload, stop, source, target = _ip(data, words, at, end, stop, verify)
             end = min(end, stop)
             if protocol == _PIECE:
                 pieces.record[parts], pieces.start[parts], pieces.end[parts] = i, at, end
                 parts += 1
             elif protocol == _TCP and payload + 20 <= end:
                 packets.number[rows], packets.time[rows] = records.number[i], records.time[i]
-                packets.ttl[rows] = data[at + 8] if version == 4 else data[at + 7]
-                packets.ip_id[rows] = half(data, at + 4) if version == 4 else 0
-                packets.src_hi[rows], packets.src_lo[rows] = _address(data, source, version)
-                packets.dst_hi[rows], packets.dst_lo[rows] = _address(data, target, version)
-                _segment(data, payload, end, stop, packets, rows)
-                if end < stop and not packets.broken[rows]:
-                    packets.check[rows] = CHECK_CUT
-                elif verify and not packets.broken[rows]:
-                    wrong = _transport_sum(data, words, version, source, target, _TCP, payload, end)
-                    packets.check[rows] = CHECK_BAD if wrong else CHECK_GOOD
+                _packet(data, words, at, payload, end, stop, source, target, verify, packets, rows)
                 rows += 1
-            elif protocol == (_ICMP if version == 4 else _ICMPV6) and _quote(
-                data, version, payload, end, errors, quotes
-            ):
+            elif protocol in (_ICMP, _ICMPV6):
+                errors.number[quotes], errors.time[quotes] = records.number[i], records.time[i]
                 whole = verify and end == stop
-                if not (whole and _transport_sum(data, words, version, source, target, protocol, payload, end)):
-                    errors.number[quotes], errors.time[quotes] = records.number[i], records.time[i]
-                    errors.from_hi[quotes], errors.from_lo[quotes] = _address(data, source, version)
+                if _error(data, words, at, protocol, payload, end, source, target, whole, errors, quotes):
                     quotes += 1
             at = _inside(data, protocol, payload, end)
     return rows, quotes, parts, foreign
+
+
+@inner
+def _ip(data: Any, words: Any, at: int, end: int, stop: int, verify: bool) -> tuple[int, int, int, int, int]:
+    """The protocol of an IP packet, where its payload is, where that ends on the wire, and where both addresses are."""
+    version = data[at] >> 4
+    if version == 4:
+        protocol, payload, stop = _ipv4(data, words, at, end, stop, verify)
+        return protocol, payload, stop, at + 12, at + 16
+    if version == 6:
+        protocol, payload, stop, target = _ipv6(data, at, end, stop)
+        return protocol, payload, stop, at + 8, target
+    return _NOTHING, 0, 0, 0, 0
+
+
+@inner
+def _packet(
+    data: Any,
+    words: Any,
+    at: int,
+    payload: int,
+    end: int,
+    stop: int,
+    source: int,
+    target: int,
+    verify: bool,
+    packets: Packets,
+    row: int,
+) -> None:
+    """Fill a row from an IP packet at `at`, of whose TCP segment at `payload` 20 octets are there."""
+    version = data[at] >> 4
+    packets.ttl[row] = data[at + 8] if version == 4 else data[at + 7]
+    packets.ip_id[row] = half(data, at + 4) if version == 4 else 0
+    packets.src_hi[row], packets.src_lo[row] = _address(data, source, version)
+    packets.dst_hi[row], packets.dst_lo[row] = _address(data, target, version)
+    _segment(data, payload, end, stop, packets, row)
+    if end < stop and not packets.broken[row]:
+        packets.check[row] = CHECK_CUT
+    elif verify and not packets.broken[row]:
+        wrong = _transport_sum(data, words, version, source, target, _TCP, payload, end)
+        packets.check[row] = CHECK_BAD if wrong else CHECK_GOOD
+
+
+@inner
+def _error(
+    data: Any,
+    words: Any,
+    at: int,
+    protocol: int,
+    payload: int,
+    end: int,
+    source: int,
+    target: int,
+    verify: bool,
+    errors: IcmpErrors,
+    row: int,
+) -> bool:
+    """Fill a row from an ICMP error in an IP packet at `at`, if it quotes a TCP segment and its checksum is right."""
+    version = data[at] >> 4
+    if protocol != (_ICMP if version == 4 else _ICMPV6) or not _quote(data, version, payload, end, errors, row):
+        return False
+    if verify and _transport_sum(data, words, version, source, target, protocol, payload, end):
+        return False
+    errors.from_hi[row], errors.from_lo[row] = _address(data, source, version)
+    return True
 
 
 @inner

@@ -467,16 +467,12 @@ def process(
         write_counted(rows, row, e, L_C, COUNT_C, who)
         return False
     if begins_with_syn_ack(rows, row, flags, length):
-        rows[row, LETTERS] = rows[row, LETTER_COUNT] = 0
-        flip(rows, row)
-        write(rows, row, L_H, 1)
-        enter(rows, row, ENDS + END - END * rows[row, ORIGINATOR], ESTABLISHED)
+        turn_around(rows, row)
         who = 1 - who
     if not (rows[row, e + CLOSED_SEEN] and rows[row, p + CLOSED_SEEN]):
         rows[row, LAST] = time
-    state = rows[row, e + STATE]
     # Most packets are text or an ACK between established ends, of which no letter is left to be written.
-    eventful = flags & (SYN | FIN | RST) != 0 or state == INACTIVE
+    eventful = flags & (SYN | FIN | RST) != 0 or rows[row, e + STATE] == INACTIVE
     if eventful and begin_end(rows, row, e, flags, seq) and rows[row, e + BLOCKS] >= 0:
         give_up_blocks(table, row, e)
     start = rows[row, e + HIGH] + signed(seq - rows[row, e + START_SEQ] - rows[row, e + HIGH])
@@ -488,26 +484,47 @@ def process(
         rows[row, e + FIN_END] = end
     if flags & RST:
         rows[row, e + RSTS] += 1
-    acks = flags & (ACK | RST) == ACK
-    if acks and not rows[row, p + BEGUN]:
-        begin(rows, row, p, ack - 1, 0)
-    relative = rows[row, p + ACKED] + signed(ack - rows[row, p + START_SEQ] - rows[row, p + ACKED])
     advance(rows, row, e, flags, end, length, who)
     closed = eventful and move(rows, row, e, p, flags, seq, length, time, who)
-    if acks:
-        acknowledged(rows, row, e, p, relative, ack, int(e != ENDS + END * rows[row, ORIGINATOR]))
-        if rows[row, p + BLOCKS] >= 0:
-            deliver(table, row, p)
+    if flags & (ACK | RST) == ACK:
+        hear_ack(table, row, e, p, ack)
     if length and not flags & RST and check != CHECK_CUT:
-        first = start + (flags >> 1 & 1)
-        if first == rows[row, e + REASSEMBLED] and rows[row, e + BLOCKS] < 0 and not rows[row, e + SKIPS]:
-            rows[row, e + REASSEMBLED] = first + length
-        else:
-            text(table, row, e, first, first + length)
+        see_text(table, row, e, start + (flags >> 1 & 1), length)
     closing(rows, row, e, p, closed)
     if not rows[row, p + CLOSED_SEEN]:  # what was pending may be acknowledged
         closing(rows, row, p, e, False)
     return True
+
+
+@inner
+def hear_ack(table: Table, row: int, e: int, p: int, ack: int) -> None:
+    """The end `e` acknowledged what `p` sent before `ack`. Maybe nobody saw that: then `p` began right there."""
+    rows = table.rows
+    if not rows[row, p + BEGUN]:
+        begin(rows, row, p, ack - 1, 0)
+    relative = rows[row, p + ACKED] + signed(ack - rows[row, p + START_SEQ] - rows[row, p + ACKED])
+    acknowledged(rows, row, e, p, relative, ack, int(e != ENDS + END * rows[row, ORIGINATOR]))
+    if rows[row, p + BLOCKS] >= 0:
+        deliver(table, row, p)
+
+
+@inner
+def see_text(table: Table, row: int, e: int, start: int, length: int) -> None:
+    """As `text`, and quick where it is what comes next."""
+    rows = table.rows
+    if start == rows[row, e + REASSEMBLED] and rows[row, e + BLOCKS] < 0 and not rows[row, e + SKIPS]:
+        rows[row, e + REASSEMBLED] = start + length
+    else:
+        text(table, row, e, start, start + length)
+
+
+@kernel
+def turn_around(rows: Any, row: int) -> None:
+    """2b: who sent the SYN-ACK was the responder."""
+    rows[row, LETTERS] = rows[row, LETTER_COUNT] = 0
+    flip(rows, row)
+    write(rows, row, L_H, 1)
+    enter(rows, row, ENDS + END - END * rows[row, ORIGINATOR], ESTABLISHED)
 
 
 @inner

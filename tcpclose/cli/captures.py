@@ -47,8 +47,20 @@ def classify(
     ] = None,
 ) -> None:
     """Say how every connection in a capture was released, by whom, and why."""
-    from tcpclose.classify.filtering import FilterError, parse_filter
+    _refuse_what_does_not_go_together(form, out, summary, chosen, connection, chart)
+    with _quiet_pipe(), _no_collector():
+        _say_what_takes_long()
+        wanted, ports = _filter(chosen), _ports(server_ports)
+        if connection is not None:
+            status = _one_connection(files, connection, chart, ignore_checksums, ports)
+        else:
+            status = _all_connections(files, form, out, summary, wanted, ignore_checksums, ports)
+    raise typer.Exit(status)
 
+
+def _refuse_what_does_not_go_together(
+    form: str, out: Path | None, summary: bool, chosen: str | None, connection: int | None, chart: Path | None
+) -> None:
     if form not in ("table", "json", "csv", "parquet"):
         fail(f"--format {form}: expected table, json, csv or parquet", 2)
     if form == "parquet" and out is None:
@@ -59,18 +71,6 @@ def classify(
         fail(f"--summary: it is a table or json, not {form}", 2)
     if connection is not None and (summary or chosen or out or form != "table"):
         fail("--connection: it is one ladder, without --format, --out, --summary or --filter", 2)
-    try:
-        wanted = parse_filter(chosen) if chosen else None
-    except FilterError as error:
-        fail(error, 2)
-    with _quiet_pipe(), _no_collector():
-        _say_what_takes_long()
-        ports = _ports(server_ports)
-        if connection is not None:
-            status = _one_connection(files, connection, chart, ignore_checksums, ports)
-        else:
-            status = _all_connections(files, form, out, summary, wanted, ignore_checksums, ports)
-    raise typer.Exit(status)
 
 
 def _all_connections(
@@ -131,6 +131,15 @@ def _classified(name: str, ignore_checksums: bool, ports: frozenset[int]) -> Rel
         fail(f"{_called(name)}: {error}", 2)
     except OSError as error:
         fail(f"{_called(name)}: {error.strerror}", 2)
+
+
+def _filter(text: str | None) -> Test | None:
+    from tcpclose.classify.filtering import FilterError, parse_filter
+
+    try:
+        return parse_filter(text) if text else None
+    except FilterError as error:
+        fail(error, 2)
 
 
 def _ports(text: str | None) -> frozenset[int]:
