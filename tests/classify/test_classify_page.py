@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from tcpclose.classify import Release
 from tcpclose.classify.endings import KINDS
+from tcpclose.classify.files import _WORTH_COMPILING, _WORTH_LOADING
 from tcpclose.classify.noting import FIRST_EVENTS
 from tcpclose.classify.table import MOST_EVENTS
 from tcpclose.cli import app
@@ -50,3 +51,8 @@ def test_options() -> None:
 def test_events() -> None:
     assert f"at most {MOST_EVENTS} events are" in PAGE
     assert f"the first {FIRST_EVENTS} and the last {MOST_EVENTS - FIRST_EVENTS} when there are more" in PAGE
+
+
+def test_sizes() -> None:
+    assert f"captures of more than {_WORTH_LOADING >> 20} MiB numba compiles them" in PAGE
+    assert f"captures of up to\n{_WORTH_COMPILING >> 20} MiB are left to plain Python" in PAGE
