@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
+import struct
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tcpclose.teaching.assignments.containment import Contained, Raised, containment
+from tcpclose.teaching.assignments import walls
+from tcpclose.teaching.assignments.containment import Contained, Limits, Misbehaved, Raised, containment
 
 ECHO = b"def answer(request):\n    return request\n"
 
@@ -65,3 +70,34 @@ def test_after_an_exception_it_can_be_asked_again(program: Path) -> None:
         assert caught.value.said.startswith("so far\nTraceback (most recent call last):\n")
         assert "inside.py" not in caught.value.said
         assert box.ask(2) == 0.5
+
+
+def test_without_the_filter_the_limit_on_processes_holds(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walls, "system_calls", lambda: struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000))  # allows all
+    code = "import os, time\ndef answer(request):\n    while os.fork(): pass\n    time.sleep(1000)"
+    with (
+        Contained(program, code.encode()) as box,
+        pytest.raises(Raised, match=r"^raised BlockingIOError: \[Errno 11\]"),
+    ):
+        box.ask(None)
+
+
+def test_where_somebody_insists_limits_hold_without_walls(program: Path) -> None:
+    limits = Limits(answer_seconds=0.3)
+    for code, reason in (
+        ("while True: pass", "took more than 0.3 s for one answer: .*"),
+        ("def answer(request): return bytearray(1 << 40)", "raised MemoryError .*"),
+        ("def answer(request): return 10 ** 100", "answered with a number of more than 64 bits"),
+        ("import os\nos.kill(os.getpid(), 11)", "crashed the interpreter .*"),
+        (
+            "import os\ndef answer(request): return sorted(os.environ.keys() - {'PATH', 'LC_CTYPE'}) or 1 / 0",
+            ".*Zero.*",
+        ),
+    ):
+        with (
+            pytest.raises(Misbehaved) as caught,
+            Contained(program, code.encode(), limits=limits, uncontained=True) as box,
+        ):
+            box.ask(None)
+        assert re.fullmatch(reason, caught.value.reason), caught.value.reason
+    assert not list(Path(tempfile.gettempdir()).glob(f"tcpclose-{os.getpid()}-*"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -77,7 +78,7 @@ class Cell:
             files = {name: _keep(theirs, _in_memory(content)) for name, content in self._files.items()}
             rules = _keep(theirs, _in_memory(walls.system_calls()))
             return walls.wall_in(files, rules, news, _SCRIPT.name, *channel), [*files.values(), rules, news]
-        folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="tcpclose-")))
+        folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix=f"tcpclose-{os.getpid()}-")))
         folder.chmod(0o755)
         for name, content in self._files.items():
             (folder / name).write_bytes(content)
@@ -89,7 +90,7 @@ class Cell:
             self._first = os.pidfd_open(json.loads(os.read(self._news, 4096))["child-pid"])
 
     def _kill(self) -> None:
-        """bubblewrap ends when the kernel has ended its first process, and with it everything in the box."""
+        """The first process of a box ends when the kernel has ended all others in it; bubblewrap may be gone before."""
         if not self._walled:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -98,6 +99,7 @@ class Cell:
         else:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._first, signal.SIGKILL)
+            select.select([self._first], [], [], _PATIENCE)
             os.close(self._first)
         self._process.wait(_PATIENCE)
 

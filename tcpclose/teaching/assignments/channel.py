@@ -12,7 +12,7 @@ from typing import NoReturn, TypeAlias
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 #: Whole numbers have at most 64 bits.
-_LEAST, _MOST = -(1 << 63), 1 << 64
+_LEAST, _MOST, _DIGITS = -(1 << 63), 1 << 64, 20
 
 
 class Channel:
@@ -68,7 +68,7 @@ def read_json(line: bytes, depth: int) -> Json:
     """What a line says, when any reader of JSON would understand it so. Raises `ValueError` in words for its author."""
     try:
         text = line.decode()
-        value: Json = json.loads(text, object_pairs_hook=_once_each, parse_constant=_refuse)
+        value: Json = json.loads(text, object_pairs_hook=_once_each, parse_int=_whole, parse_constant=_refuse)
     except UnicodeDecodeError:
         raise ValueError("answered with what is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -86,6 +86,14 @@ def _once_each(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return table
 
 
+def _whole(digits: str) -> int:
+    """Looks at the length first: reading thousands of digits takes long, and Python may refuse to."""
+    number = int(digits) if len(digits) <= _DIGITS else _MOST
+    if not _LEAST <= number < _MOST:
+        raise ValueError("answered with a number of more than 64 bits")
+    return number
+
+
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"answered with {constant}, which is no number in JSON")
 
@@ -98,13 +106,10 @@ def _check(value: Json, left: int, depth: int) -> None:
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise ValueError("answered with text that is half a character (a surrogate)")
-    elif isinstance(value, int):
-        if not _LEAST <= value < _MOST:
-            raise ValueError("answered with a number of more than 64 bits")
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("answered with a number that is too large")
-    elif value is not None:
+    elif isinstance(value, list | dict):
         if not left:
             raise ValueError(_too_deep(depth))
         for item in value.values() if isinstance(value, dict) else value:

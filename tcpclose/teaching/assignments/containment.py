@@ -211,7 +211,10 @@ def _attempt() -> str | Lack:
         what, mend = refused or ("boxes are refused here", "grade in a virtual machine (vagrant up)")
         return Lack(f"{what} ({words})", mend)
     if leaks:
-        return Lack(f"in a box one can {leaks}", "grade in a virtual machine (vagrant up)")
+        return Lack(
+            f"in a box one can {leaks}",
+            "grade in a virtual machine (vagrant up)",
+        )
     return f"bubblewrap's box keeps foreign code in; one takes {took * 1000:.0f} ms"
 
 

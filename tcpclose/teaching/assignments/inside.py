@@ -15,17 +15,19 @@ import sys
 import traceback
 from typing import Any
 
-_OURS = __file__
+_SHOWN = 8  # calls on the way to an exception
 
 
 def _report(error: BaseException) -> str:
-    """What was raised and on which line, for one line; the way there goes to stderr, without our part of it."""
-    way = error.__traceback__
-    while way and way.tb_next and way.tb_frame.f_code.co_filename == _OURS:
+    """What was raised and on which line, for one line; the end of the way there goes to stderr, without our part."""
+    ways, way = [], error.__traceback__
+    while way:
+        ways.append(way)
         way = way.tb_next
+    ways = [way for way in ways if way.tb_frame.f_code.co_filename != __file__][-_SHOWN:]
     with contextlib.suppress(OSError):  # it may have printed all that it may
-        traceback.print_exception(type(error), error, way)
-    lines = [line for frame, line in traceback.walk_tb(way) if frame.f_code.co_filename.endswith("/submission.py")]
+        traceback.print_exception(type(error), error, ways[0] if ways else None)
+    lines = [way.tb_lineno for way in ways if way.tb_frame.f_code.co_filename.endswith("/submission.py")]
     where = f" (line {lines[-1]})" if lines else ""
     return f"{type(error).__name__}: {error}".removesuffix(": ") + where
 

@@ -28,7 +28,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
 }
 
 
-def answer(request: object) -> list[str]:
+def answer(request: object) -> str:
     """Which attempts succeeded; `submission` is as foreign code would be."""
     done = []
     for name, attempt in ATTEMPTS.items():
@@ -37,4 +37,4 @@ def answer(request: object) -> list[str]:
         except (OSError, ZeroDivisionError):
             continue
         done.append(name)
-    return done if submission.answer(request) == request else ["lose answers"]
+    return ", ".join(done) if submission.answer(request) == request else "lose answers"
