@@ -48,7 +48,7 @@ def classify(
 ) -> None:
     """Say how every connection in a capture was released, by whom, and why."""
     _refuse_what_does_not_go_together(form, out, summary, chosen, connection, chart)
-    with _quiet_pipe(), _no_collector():
+    with _quiet_pipe(), _rare_collector():
         _say_what_takes_long()
         wanted, ports = _filter(chosen), _ports(server_ports)
         if connection is not None:
@@ -210,14 +210,15 @@ def _say_what_takes_long() -> None:
 
 
 @contextmanager
-def _no_collector() -> Iterator[None]:
-    """Python's collector finds nothing here, and looking for it takes a quarter of a second, most of it at the end."""
-    gc.disable()
+def _rare_collector() -> Iterator[None]:
+    """Python's collector finds little here, and looking for it takes a quarter of a second, most of it at the end."""
+    before = gc.get_threshold()
+    gc.set_threshold(50_000)
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        gc.set_threshold(*before)
 
 
 @contextmanager
