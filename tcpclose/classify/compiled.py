@@ -9,7 +9,7 @@ out in one of two forms that give the same answers:
 
 So that both agree, a kernel computes with integers below 2**63 (uint64 beside int64 would become a float: mask first),
 and what it is given are integers, arrays and named tuples of arrays (`packets.py`). It may call other kernels by their
-global names. What it reads from its module is a constant.
+global names. What it reads from its module is a constant. It makes no arrays, but views of those that it was given.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: What numba is told. Kernels make nothing that would have to be counted (`_nrt`): to count how often the arrays in
-#: their arguments are referred to took three quarters of the time. Nobody calls them from C.
+#: What numba is told. Not to count who refers to an array (`_nrt`), which took three quarters of the time: their owner
+#: waits for the kernel, and it makes none. And nobody calls kernels from C.
 _OPTIONS = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
 
 #: Whether it becomes part of those that call it.
