@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from xml.etree import ElementTree
 
 import pytest
@@ -13,6 +14,8 @@ from tcpclose.drill import collection, settings
 from tcpclose.drill.dialect import profile_of
 from tcpclose.drill.parser import parse
 from tcpclose.drill.runner import Wishes, run_text
+from tcpclose.protocol.fsm import TRANSITIONS, Do, Event, rows, table_of
+from tcpclose.protocol.stack import Stack
 
 OPENED = """\
 0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
@@ -441,6 +444,15 @@ EPOLL = """\
 +0 epoll_wait(5, {events=EPOLLOUT, ptr=9}, 1, 0) = 1
 +0 epoll_wait(5, {events=EPOLLOUT, ptr=%d}, 1, 0) = 1
 """
+
+
+def test_another_stack_may_be_judged():
+    """One without half-close: it answers a FIN by its own, and nobody can write any more."""
+    answer = rows("ESTABLISHED", Event.FIN, "LAST-ACK", Do.SIGNAL_EOF, Do.SEND_ACK, Do.QUEUE_FIN, rfc="3.10.7.4 eighth")
+    text = OPENED + "+.1 < F. 1:1(0) ack 1 win 257\n+0 > F. 1:1(0) ack 2\n+0 write(4, ..., 10) = -1 EPIPE\n"
+    other = partial(Stack, table=table_of((*TRANSITIONS, *answer)))
+    assert run_text(text, "x.pkt", Wishes(profile="linux"), other).message == ""
+    assert "flags: expected F., got ." in run(text).message
 
 
 def test_epoll_tells_what_it_was_given():

@@ -6,9 +6,9 @@ import pytest
 from netted import Net
 
 from tcpclose.protocol.config import SECOND, TcpConfig
-from tcpclose.protocol.connection import TcpError
+from tcpclose.protocol.connection import Connection, TcpError
 from tcpclose.protocol.datagram import Datagram, Endpoint
-from tcpclose.protocol.fsm import Cause, Event, State
+from tcpclose.protocol.fsm import TRANSITIONS, Cause, Do, Event, State, rows, table_of
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, parse_segment
 from tcpclose.protocol.stack import News, Pair, Stack
 
@@ -258,3 +258,43 @@ def test_other_settings_for_the_whole_host():
     client, server = net.pair()
     assert net.server.stack.find(server.pair).config.mss == 500
     assert net.client.stack.find(client.pair).config.user_timeout == 7 * SECOND
+
+
+# Other machines
+
+
+def test_all_connections_follow_the_table_that_is_given():
+    """In TIME-WAIT, too, where they are rebuilt: here a repeated FIN does not start the 2 MSL again."""
+    once = table_of((*TRANSITIONS, *rows("TIME-WAIT", Event.FIN, "=", Do.SEND_ACK, rfc="3.10.7.4 eighth")))
+    stack = Stack(TcpConfig(msl=5 * SECOND), b"secret", lambda pair: 100, table=once)
+    stack.listen(80)
+    for pair in (Pair(HERE, peer) for peer in PEERS[:2]):
+        for text in ("<SEQ=300><CTL=SYN>", "<SEQ=301><ACK=101><CTL=ACK>"):
+            hear(stack, text, pair.remote)
+        stack.close(pair, 0)
+        hear(stack, "<SEQ=301><ACK=102><CTL=FIN,ACK>", pair.remote)
+        hear(stack, "<SEQ=301><ACK=102><CTL=FIN,ACK>", pair.remote, now=3 * SECOND)
+        assert stack.state(pair) is State.TIME_WAIT
+    assert stack.next_timeout() == 10 * SECOND
+
+
+def test_a_stack_may_have_other_connections():
+    class Deaf(Connection):
+        def segment_arrives(self, segment, now):
+            if not self.state.lingers:
+                super().segment_arrives(segment, now)
+
+    class DeafStack(Stack):
+        connection_type = Deaf
+
+    stack = DeafStack(TcpConfig(), b"secret", lambda pair: 100_000)
+    stack.listen(80)
+    accept(stack, THERE)
+    stack.close(PAIR, 0)
+    hear(stack, "<SEQ=301><ACK=100002><CTL=FIN,ACK>")
+    assert sent(stack) == [
+        (THERE, "<SEQ=100001><ACK=301><CTL=FIN,ACK>"),
+        (THERE, "<SEQ=100002><ACK=302><CTL=ACK>"),
+    ]
+    hear(stack, "<SEQ=301><ACK=100002><CTL=FIN,ACK>")
+    assert sent(stack) == []

@@ -267,7 +267,7 @@ def test_an_entry_is_small(host):
     """At most 300 octets, the pair of sockets and the table included."""
     packed = host.stack.time_wait
     connection = packed.rebuild(Hosted().pair())
-    table = TimeWaitTable(packed.config, packed.counters)
+    table = TimeWaitTable(packed.config, packed.new)
     tracemalloc.start()
     try:
         for n in range(10_000):

@@ -38,6 +38,10 @@ _LARGEST_MSS = 65495  # as far as TCP goes; the MTU says less
 _ADDRESSES = {"ipv4": ("192.168.0.1", "192.0.2.1"), "ipv6": ("fd3d:fa7b:d17d::1", "2001:db8::1")}
 
 
+#: Makes the stack that is judged, of the arguments that `Stack` takes.
+MakesStack = Callable[..., Stack]
+
+
 @dataclass(frozen=True)
 class Wishes:
     """What the command line says. None leaves it to the script."""
@@ -58,8 +62,8 @@ class Verdict(NamedTuple):
     unknown: tuple[str, ...] = ()
 
 
-def run_text(text: str, name: str, wishes: Wishes | None = None) -> Verdict:
-    """Read, play and judge a script."""
+def run_text(text: str, name: str, wishes: Wishes | None = None, make: MakesStack = Stack) -> Verdict:
+    """Read, play and judge a script. `make` may make another stack than ours, with another machine for example."""
     wishes = wishes or Wishes()
     try:
         script = parse(text, name, wishes.symbols)
@@ -70,8 +74,13 @@ def run_text(text: str, name: str, wishes: Wishes | None = None) -> Verdict:
         return Verdict(name, "skipped", str(error))
     if reason is not None:
         return Verdict(name, "skipped", reason)
+    return run_script(script, name, wishes, make)
+
+
+def run_script(script: Script, name: str, wishes: Wishes, make: MakesStack = Stack) -> Verdict:
+    """Play and judge a script that was read, and is not foreign."""
     try:
-        run = Run(script, name, wishes)
+        run = Run(script, name, wishes, make)
     except CommandError as error:
         return Verdict(name, "failed", f"{name}:1:1: {error}")
     try:
@@ -88,7 +97,7 @@ def run_text(text: str, name: str, wishes: Wishes | None = None) -> Verdict:
 class Run:
     """One script being played. `now` is microseconds since its start."""
 
-    def __init__(self, script: Script, name: str, wishes: Wishes) -> None:
+    def __init__(self, script: Script, name: str, wishes: Wishes, make: MakesStack) -> None:
         self.script = script
         self.name = name
         options = dict(script.options)
@@ -107,7 +116,7 @@ class Run:
         config = host_config(self.profile)
         if "mtu" in options:  # --mss is about how packets are handed in
             config = replace(config, mss=_LARGEST_MSS)
-        self.stack = Stack(config, b"drill", mtu=lambda address: mtu)
+        self.stack = make(config, b"drill", mtu=lambda address: mtu)
         self.sockets = Sockets(self.stack, options.get("local_ip", local).split("/")[0])
         self.calls = Calls(self)
         self.now = 0
@@ -115,7 +124,7 @@ class Run:
         self.place = Place(1, 1)
         self.log: list[str] = []
         self.unknown: dict[str, None] = {}
-        self._subject = Subject(config.option_layout)
+        self._subject = Subject(self.stack.config.option_layout)
         self._tested: Socket | None = None
         self._sent: list[Seen] = []
         self._running: tuple[Running, Event, int, int] | None = None  # a call that blocks: when it began, must end

@@ -50,6 +50,7 @@ _REFUSALS = {
     "error: insufficient resources": "ENOBUFS",
     "error: connection already exists": "EADDRNOTAVAIL",
     "error: remote address is not an individual one": "ENETUNREACH",
+    "error: connection closing": "EPIPE",  # a machine without half-close queues our FIN by itself
 }
 
 #: Option -> (field of `TcpConfig`, how many of its units make one of the option's).

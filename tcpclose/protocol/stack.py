@@ -18,7 +18,7 @@ from tcpclose.protocol.addresses import LONGEST_PACKET, default_mss, individual,
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection, Signal, TcpError, answer_closed
 from tcpclose.protocol.datagram import Datagram, Pair
-from tcpclose.protocol.fsm import Cause, Do, Row, State
+from tcpclose.protocol.fsm import TABLE, Cause, Do, Row, State, Table
 from tcpclose.protocol.isn import initial_sequence_number, timestamp_offset
 from tcpclose.protocol.listening import Child, Listener
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_diff
@@ -60,8 +60,12 @@ class Stack:
 
     `secret`, up to 64 octets that nobody else knows, makes its initial sequence numbers and timestamp offsets
     unguessable (`isn.py`). `iss` may choose the initial sequence number of a pair, or leave it to the secret by None.
-    `mtu` says how long a packet to an address may be, or None when no route leads there.
+    `mtu` says how long a packet to an address may be, or None when no route leads there. `table` is the machine that
+    all connections follow: the RFC's, unless an assignment or a test has another.
     """
+
+    #: What a connection is. A broken stack has broken ones.
+    connection_type = Connection
 
     def __init__(
         self,
@@ -69,14 +73,17 @@ class Stack:
         secret: bytes,
         iss: Callable[[Pair], int | None] = lambda pair: None,
         mtu: Callable[[str], int | None] = lambda address: LONGEST_PACKET,
+        *,
+        table: Table = TABLE,
     ) -> None:
         self.config = config
+        self.table = table
         self.secret = secret
         self.iss = iss
         self.mtu = mtu
         self.connections: dict[Pair, Connection] = {}  # all but those in `time_wait`
         self._counters: Counter[str] = Counter()
-        self.time_wait = TimeWaitTable(config, self._counters)
+        self.time_wait = TimeWaitTable(config, self._rebuilt)
         self.listening: dict[int, Listener] = {}
         self._half_open: dict[Pair, Child] = {}
         self._orphans: set[Pair] = set()
@@ -330,7 +337,12 @@ class Stack:
         if mss < config.mss:
             config = _with_mss(config, mss)
         offset = timestamp_offset(self.secret, *pair) if config.timestamps else 0
-        return Connection(config, iss, offset, self._counters, default_mss(pair.remote.address))
+        mss = default_mss(pair.remote.address)
+        return self.connection_type(config, iss, offset, self._counters, mss, self.table)
+
+    def _rebuilt(self, config: TcpConfig) -> Connection:
+        """For TIME-WAIT, where all numbers are known already."""
+        return self.connection_type(config, 0, counters=self._counters, table=self.table)
 
     def _reopen(self, pair: Pair, now: int) -> None:
         """3.6.1, MAY-2. What was in TIME-WAIT is kept aside: the SYN may be an old duplicate after all."""

@@ -7,6 +7,7 @@ rebuilt, does what the machine says, and is packed again, so that the rules stan
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from struct import Struct
 
 from tcpclose.protocol.config import TcpConfig
@@ -30,11 +31,11 @@ _ISS_GAP = 1 << 16
 
 
 class TimeWaitTable:
-    """The entries of one host, in the order in which their 2 MSL are over."""
+    """The entries of one host, in the order in which their 2 MSL are over. `new` makes a blank connection."""
 
-    def __init__(self, config: TcpConfig, counters: Counter[str]) -> None:
+    def __init__(self, config: TcpConfig, new: Callable[[TcpConfig], Connection]) -> None:
         self.config = config
-        self.counters = counters
+        self.new = new
         self._entries: dict[str, bytes] = {}  # in the order of their time
         self._order: deque[str] = deque()  # the same, with old places of keys that have left or moved:
         self._stale: Counter[str] = Counter()  # so many of the first ones, by key
@@ -71,7 +72,7 @@ class TimeWaitTable:
         if entry is None:
             return None
         due, until, sent, *numbers = _ENTRY.unpack_from(entry)
-        connection = Connection(self.config, iss=0, counters=self.counters)
+        connection = self.new(self.config)
         connection.state = State.TIME_WAIT
         connection.time_wait_at = due
         connection.challenges = (until, sent)
