@@ -132,7 +132,8 @@ SPACE = (
     Hostile("deep recursion", body("return answer(request)"),
             r"raised RecursionError: maximum recursion depth exceeded.*"),
     Hostile("deeper recursion", "import sys\nsys.setrecursionlimit(2**31 - 1)\n" + body("return answer(request)"),
-            r"raised (Memory|Recursion|System)Error.*|crashed the interpreter .*", limits={"memory": 64 << 20}),
+            r"raised (Memory|Recursion|System)Error.*|crashed the interpreter .*"
+            r"|ended by itself .* with status 1", limits={"memory": 64 << 20}),
     Hostile("a crash", "import ctypes\n" + body("ctypes.string_at(0)"),
             r"crashed the interpreter \(Segmentation fault\), as endless recursion can"),
 )  # fmt: skip
@@ -167,7 +168,8 @@ SIGHT = (
     Hostile("other submissions", "import os\n" + body("return os.listdir(os.path.dirname(request['solution']))"),
             refused(_NO_FILE, 3)),
     Hostile("users", body("return open('/etc/passwd').read()"), refused(_NO_FILE)),
-    Hostile("the environment", "import os\n" + body("return sorted(set(os.environ) - {'PWD', 'LC_CTYPE'})"), answer=[]),
+    Hostile("the environment", "import os\n" + body("return sorted(set(os.environ) - {'PWD', 'LC_CTYPE'})"),
+            answer=["PYTHONHASHSEED"]),
     Hostile("its own memory", body("return open('/proc/self/mem', 'rb')"), refused(_NO_FILE)),
     Hostile("writing the result", "import os\n"
             + body("open(os.path.dirname(request['solution']) + '/results.json', 'w')"), refused(_NO_FILE, 3)),

@@ -62,6 +62,16 @@ def test_what_is_given_can_be_imported(program: Path, tmp_path: Path) -> None:
         assert box.ask(None) == "given"
 
 
+def test_boxes_answer_alike_and_remember_nothing(program: Path) -> None:
+    """What a submission does by chance, or counts, shows when a new box is asked the same."""
+    code = b"asked = []\ndef answer(request):\n    asked.append(1)\n    return [len(asked), list(set(request))]"
+    answers = []
+    for _ in range(3):
+        with Contained(program, code) as box:
+            answers.append(box.ask(list("a set of text")))
+    assert answers[0] == answers[1] == answers[2]
+
+
 def test_after_an_exception_it_can_be_asked_again(program: Path) -> None:
     with Contained(program, b"def answer(request):\n    print('so far')\n    return 1 / request\n") as box:
         with pytest.raises(Raised) as caught:
@@ -90,8 +100,8 @@ def test_where_somebody_insists_limits_hold_without_walls(program: Path) -> None
         ("def answer(request): return 10 ** 100", "answered with a number of more than 64 bits"),
         ("import os\nos.kill(os.getpid(), 11)", "crashed the interpreter .*"),
         (
-            "import os\ndef answer(request): return sorted(os.environ.keys() - {'PATH', 'LC_CTYPE'}) or 1 / 0",
-            ".*Zero.*",
+            "import os\ndef answer(request): raise KeyError(*set(os.environ) - {'PATH', 'LC_CTYPE'})",
+            r"raised KeyError: 'PYTHONHASHSEED' \(line 2\)",
         ),
     ):
         with (

@@ -52,7 +52,7 @@ class Cell:
                     stderr=self._said,
                     pass_fds=[asked, answers, *passed],
                     cwd="/",
-                    env={"PATH": os.environ.get("PATH", os.defpath)},
+                    env={"PATH": os.environ.get("PATH", os.defpath), **walls.ENVIRONMENT},
                     start_new_session=True,
                     **(_AS_NOBODY if os.geteuid() == 0 else {}),
                 )

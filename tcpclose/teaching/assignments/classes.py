@@ -19,8 +19,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tcpclose.runs import LABS, write_whole
+from tcpclose.teaching.assignments.archives import KIND
 from tcpclose.teaching.assignments.grades import Assignment, Grade, SubmissionError, tidy
-from tcpclose.teaching.assignments.handed_in import digest, locate, nobodys
+from tcpclose.teaching.assignments.handed_in import digest, locate, nobodys, opened
 from tcpclose.teaching.assignments.students import ClassError, Student
 from tcpclose.teaching.assignments.workers import PATIENCE, Lost, run_all
 from tcpclose.teaching.exports import as_record
@@ -63,13 +64,13 @@ class Classroom:
 
 
 def look_through(folder: Path, file: str, students: Sequence[Student] = ()) -> Classroom:
-    """Find the submissions: folders, and files of the template's kind. Raises `ClassError` when there are none."""
+    """Find the submissions: folders, archives, files of the template's kind. Raises `ClassError` when without any."""
     try:
         names = sorted(name for name in os.listdir(folder) if not nobodys(name))
     except OSError as error:
         raise ClassError(f"{folder}: {error.strerror}") from None
     kind = Path(file).suffix
-    taken = [name for name in names if (folder / name).is_dir() or (kind and Path(name).suffix == kind)]
+    taken = [name for name in names if (folder / name).is_dir() or Path(name).suffix in {kind, KIND} - {""}]
     if not taken:
         files = f" or a *{kind}" if kind else ""
         raise ClassError(f"{folder}: has no submissions in it; expected a folder{files} for each student")
@@ -96,7 +97,7 @@ def _entry(path: Path, file: str, listed: Mapping[str, str]) -> Entry:
     try:
         if path.is_symlink():
             raise SubmissionError(f"{path}: is a symbolic link; hand in the file itself")
-        located = locate(path, file)
+        located = path if path.suffix == KIND and not path.is_dir() else locate(path, file)
         return Entry(name, student, located, digest(located))
     except SubmissionError as error:
         return Entry(name, student, problem=plain(str(error).replace(str(path), path.name)))
@@ -120,7 +121,7 @@ def grade_class(
             yield kept
         else:
             waiting.append(entry)
-    for entry, outcome in run_all(partial(_grade, assignment.grade, public), waiting, jobs, patience):
+    for entry, outcome in run_all(partial(_grade, assignment.grade, assignment.file, public), waiting, jobs, patience):
         if isinstance(outcome, Lost):  # not kept: another time may have more luck
             yield Graded(entry.name, problem=plain(f"{entry.name}: {outcome.reason}"))
             continue
@@ -129,9 +130,10 @@ def grade_class(
         yield outcome
 
 
-def _grade(grade: Callable[[Path, str, bool], Grade], public: bool, entry: Entry) -> Graded:
+def _grade(grade: Callable[[Path, str, bool], Grade], file: str, public: bool, entry: Entry) -> Graded:
     try:
-        return Graded(entry.name, tidy(grade(entry.path, entry.student, public)))
+        with opened(entry.path, file) as located:
+            return Graded(entry.name, tidy(grade(located, entry.student, public)))
     except SubmissionError as error:
         return Graded(entry.name, problem=plain(f"{entry.name}: {str(error).removeprefix(f'{entry.path}: ')}"))
 

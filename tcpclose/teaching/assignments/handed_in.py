@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 
+from tcpclose.teaching.assignments.archives import is_archive, unpack
 from tcpclose.teaching.assignments.grades import Assignment, SubmissionError, tidy
 from tcpclose.teaching.results import Graded, plain
 
@@ -19,11 +24,26 @@ _NOBODYS = {"__MACOSX", "__pycache__"}
 
 
 def grade_one(assignment: Assignment, path: Path, name: str, student: str = "", public: bool = False) -> Graded:
-    """Grade a submission, a file or a folder that has it."""
+    """Grade a submission, a file or a folder or archive that has it."""
     try:
-        return Graded(name, tidy(assignment.grade(locate(path, assignment.file), student, public)))
+        with opened(path, assignment.file) as located:
+            return Graded(name, tidy(assignment.grade(located, student, public)))
     except SubmissionError as error:
         return Graded(name, problem=plain(str(error)))
+
+
+@contextmanager
+def opened(path: Path, file: str) -> Iterator[Path]:
+    """What is graded of a submission, while it is graded: an archive is unpacked for that long."""
+    if path.is_dir() or not is_archive(path):
+        yield locate(path, file)
+        return
+    with TemporaryDirectory(prefix="tcpclose-") as folder:
+        try:
+            unpack(path, Path(folder), MOST_FILES, MOST_OCTETS)
+            yield locate(Path(folder), file)
+        except SubmissionError as error:
+            raise SubmissionError(str(error).replace(folder, str(path))) from None
 
 
 def locate(path: Path, file: str) -> Path:
@@ -75,6 +95,22 @@ def _files(path: Path) -> Iterator[Path]:
 def nobodys(name: str) -> bool:
     """Nothing that somebody has written."""
     return name.startswith(".") or name in _NOBODYS
+
+
+def content(path: Path, most: int) -> bytes:
+    """What stands in one file. Raises `SubmissionError` for links, devices and such, and for more than `most`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise SubmissionError(f"{path}: is no file")
+            found = file.read(most + 1)
+    except OSError as error:
+        link = error.errno == errno.ELOOP
+        raise SubmissionError(f"{path}: {'is a symbolic link' if link else error.strerror}") from None
+    if len(found) > most:
+        raise SubmissionError(f"{path}: has more than {most} octets")
+    return found
 
 
 def digest(path: Path) -> str:

@@ -13,6 +13,8 @@ import os
 import resource
 import sys
 import traceback
+import types
+from collections import deque
 from typing import Any
 
 _SHOWN = 8  # calls on the way to an exception
@@ -20,11 +22,11 @@ _SHOWN = 8  # calls on the way to an exception
 
 def _report(error: BaseException) -> str:
     """What was raised and on which line, for one line; the end of the way there goes to stderr, without our part."""
-    ways, way = [], error.__traceback__
+    ways, way = deque[types.TracebackType](maxlen=_SHOWN), error.__traceback__
     while way:
-        ways.append(way)
+        if way.tb_frame.f_code.co_filename != __file__:
+            ways.append(way)
         way = way.tb_next
-    ways = [way for way in ways if way.tb_frame.f_code.co_filename != __file__][-_SHOWN:]
     with contextlib.suppress(OSError):  # it may have printed all that it may
         traceback.print_exception(type(error), error, ways[0] if ways else None)
     lines = [way.tb_lineno for way in ways if way.tb_frame.f_code.co_filename.endswith("/submission.py")]

@@ -23,7 +23,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "start a process": _fork,
     "write a file": lambda: open("leak", "w").close(),
     "read the machine's files": lambda: 1 / len(OUTSIDE.intersection(os.listdir("/"))),
-    "see the environment": lambda: 1 / len(os.environ.keys() - {"PWD", "LC_CTYPE"}),
+    "see the environment": lambda: 1 / len(os.environ.keys() - {"PWD", "LC_CTYPE", "PYTHONHASHSEED"}),
     "signal other processes": lambda: 1 / (os.getpid() - 2),
 }
 

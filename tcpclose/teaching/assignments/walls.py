@@ -21,8 +21,11 @@ NOBODY = 65534
 #: Where the files are that it is given.
 HOME = "/box"
 
+#: All that there is: the same in every box, and with it the order of sets of text.
+ENVIRONMENT = {"PYTHONHASHSEED": "0"}
+
 _NAMESPACES = ("--unshare-all", "--unshare-user", "--disable-userns", "--uid", str(NOBODY), "--gid", str(NOBODY))
-_RULES = ("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--hostname", "box")
+_RULES = ("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "box")
 
 _ALLOW, _EPERM, _ENOSYS = 0x7FFF0000, 0x00050001, 0x00050026  # SCMP_ACT_ALLOW and SCMP_ACT_ERRNO of <seccomp.h>
 _CLONE_THREAD = 0x10000
@@ -105,7 +108,9 @@ def wall_in(files: Mapping[str, int], rules: int, news: int, script: str, *argum
 
     `rules` is a descriptor with `system_calls()`; to `news` bubblewrap writes the box's first process.
     """
-    command = ["bwrap", *_NAMESPACES, *_RULES]
+    command = ["bwrap", *_NAMESPACES, *_RULES, "--clearenv"]
+    for name, value in ENVIRONMENT.items():
+        command += ["--setenv", name, value]
     for path in _system():
         command += ["--ro-bind", str(path), str(path)]
     for packages in ("site-packages", "dist-packages"):
@@ -118,5 +123,5 @@ def wall_in(files: Mapping[str, int], rules: int, news: int, script: str, *argum
 
 
 def run(script: str, *arguments: str) -> list[str]:
-    """Python without anybody's packages and settings; what it prints is seen even when it is killed then."""
-    return [str(interpreter()), "-I", "-S", "-B", "-u", script, *arguments]
+    """Python without anybody's packages; what it prints is seen even when it is killed then."""
+    return [str(interpreter()), "-s", "-S", "-P", "-B", "-u", script, *arguments]
