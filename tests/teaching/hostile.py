@@ -6,6 +6,7 @@ that anybody may read, with SECRET in it, in a folder that anybody may write to;
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass, field
 
 SECRET = "the-solution-is-7f3a9"
@@ -109,6 +110,14 @@ PROCESSES = (
     Hostile("namespaces of its own", system_call("unshare", 0x10000000), answer=[-1, 1]),
     Hostile("mounting", system_call("mount", None, None, None, 0, None), answer=[-1, 1]),
 )  # fmt: skip
+
+#: fork, by the number that x86's third set of system calls has for it.
+_X32 = Hostile(
+    "calls of another kind of program",
+    "import ctypes\n" + body("ctypes.CDLL(None).syscall(ctypes.c_long(0x40000000 + 57))"),
+    r"was ended by signal 31 \(Bad system call\), .*",
+)
+PROCESSES += (_X32,) if platform.machine() == "x86_64" else ()
 
 SPACE = (
     Hostile("memory", body("hoard = []", "while True: hoard.append(bytearray(1 << 20))"),

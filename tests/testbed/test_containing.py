@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from inside import ROOT, call
+from inside import ROOT, InBox, call
 
 from tcpclose.teaching.assignments import containment, walls
 from tcpclose.teaching.assignments.containment import CHECK, Contained
@@ -41,6 +41,17 @@ def test_foreign_code_is_contained(prefix: tuple[str, ...]) -> None:
     done = subprocess.run([*prefix, *call(print_finding)], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "works=True" in done.stdout
     assert "bubblewrap's box keeps foreign code in; one takes " in done.stdout
+
+
+@needs_bubblewrap
+def test_a_host_of_a_network_can_contain_foreign_code(in_box: InBox) -> None:
+    assert "works=True" in in_box(print_finding)
+
+
+@needs_bubblewrap
+def test_limits_that_are_there_already_stay() -> None:
+    limited = ["prlimit", "--nofile=24:24", "--cpu=50:50", *call(print_finding)]
+    assert "works=True" in subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def grade_a_sleeper() -> None:

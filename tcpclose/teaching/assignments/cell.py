@@ -20,7 +20,7 @@ _PATIENCE = 10.0  # s that the kernel may take to end a box, on a busy machine
 _A_MOMENT = 1.0  # s between the last word of a process and its end
 _SCRIPT = Path(inside.__file__)
 
-#: Root's limits do not count for root, and its files are not for foreign code.
+#: Limits do not count for root, and its files are not for foreign code.
 _AS_NOBODY: dict[str, Any] = {"user": walls.NOBODY, "group": walls.NOBODY, "extra_groups": []}
 
 
@@ -54,7 +54,7 @@ class Cell:
                     cwd="/",
                     env={"PATH": os.environ.get("PATH", os.defpath), **walls.ENVIRONMENT},
                     start_new_session=True,
-                    **(_AS_NOBODY if os.geteuid() == 0 else {}),
+                    **(_AS_NOBODY if os.geteuid() == 0 and _is_anybody(walls.NOBODY) else {}),
                 )
             except OSError as error:
                 raise NoBox(str(error)) from None
@@ -118,6 +118,12 @@ class Cell:
     def last_words(self, octets: int) -> bytes:
         """The end of what it printed."""
         return os.pread(self._said, octets, max(0, self.printed() - octets))
+
+
+def _is_anybody(user: int) -> bool:
+    """Not where an ordinary user is root, in a namespace that has no other users."""
+    spans = [[int(number) for number in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    return any(first <= user < first + count for first, _, count in spans)
 
 
 def _keep(stack: contextlib.ExitStack, descriptor: int) -> int:

@@ -77,7 +77,8 @@ class Contained:
     """A box with the code of one submission, for a `with` statement.
 
     `program` is ours: it imports `submission` and has a function `answer`, which is called in the box with each
-    request; it can import the files `given` too. `uncontained` is the same without walls: limits only.
+    request; it can import the files `given` too. The box dies with the thread that started it. `uncontained` is the
+    same without walls: limits only.
     """
 
     def __init__(
@@ -172,7 +173,7 @@ class Contained:
 
     def _why_raised(self, what: str) -> str:
         """An exception, with what it comes from when that is the box."""
-        what = f"raised {clean(what)[:_RAISED]}"
+        what = f"raised {clean(what[:_RAISED])}"
         if self._cell.printed() >= self._limits.printed:
             return f"printed more than {self._limits.printed} octets"
         if "MemoryError" in what:

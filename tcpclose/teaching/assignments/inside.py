@@ -34,6 +34,14 @@ def _report(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ") + where
 
 
+def _limit(what: int, most: int) -> None:
+    """No more than `most`, and than before. Who overdraws processor time is warned, and killed a second later."""
+    hard = resource.getrlimit(what)[1]
+    new = most + (what == resource.RLIMIT_CPU)
+    new = new if hard == resource.RLIM_INFINITY else min(new, hard)
+    resource.setrlimit(what, (min(most, new), new))
+
+
 def main(requests: int, replies: int) -> None:
     """Say that we are there, be told limits and program, then answer until there are no more requests."""
 
@@ -46,7 +54,7 @@ def main(requests: int, replies: int) -> None:
     with open(requests, "rb") as asked:
         settings = json.loads(asked.readline())["ask"]
         for name, most in settings["limits"].items():
-            resource.setrlimit(getattr(resource, name), (most, most + (name == "RLIMIT_CPU")))
+            _limit(getattr(resource, name), most)
         sys.path.insert(0, os.path.dirname(__file__))
         try:
             program = importlib.import_module(settings["program"])

@@ -40,7 +40,7 @@ memfd_create memfd_secret
 ptrace process_vm_readv process_vm_writev process_madvise pidfd_open pidfd_getfd kcmp
 unshare setns mount umount umount2 pivot_root chroot
 open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr
-bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register
+bpf perf_event_open userfaultfd io_setup io_uring_setup io_uring_enter io_uring_register
 keyctl add_key request_key inotify_init inotify_init1 fanotify_init open_by_handle_at name_to_handle_at
 init_module finit_module delete_module kexec_load kexec_file_load
 personality quotactl quotactl_fd acct swapon swapoff reboot syslog
