@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -83,6 +84,15 @@ def test_the_box_dies_with_a_grader_that_is_killed(prefix: tuple[str, ...]) -> N
     while any(map(is_box, family)):
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+@pytest.mark.testbed
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
+@pytest.mark.skipif(bool(box.refusal()), reason=f"{box.refusal()}")
+def test_where_namespaces_work_foreign_code_is_contained() -> None:
+    """Other tests are skipped where it is not; so here it must be."""
+    finding = find()
+    assert finding.works, finding.found
 
 
 # ---- Why not
