@@ -147,9 +147,9 @@ def combine(*alterations: Alteration) -> Table:
     return table_of(row for row in (*TRANSITIONS, *altered) if (row.state, row.event) not in gone)
 
 
-def drawn(assignment: str, student: str) -> tuple[Alteration, ...]:
+def drawn(assignment: str, student: str, among: tuple[Alteration, ...] = ALTERATIONS) -> tuple[Alteration, ...]:
     """The alterations of a student, or of a term, in the order of `ALTERATIONS`."""
-    shuffled = list(ALTERATIONS)
+    shuffled = list(among)
     stream(assignment, student, "alterations").shuffle(shuffled)
     chosen: list[Alteration] = []
     for alteration in shuffled:

@@ -9,7 +9,10 @@ from pathlib import Path
 from tcpclose.runs import write_whole
 from tcpclose.teaching.assignments.grades import Assignment
 
-TITLES = {"a1": "the release half of the state table"}
+TITLES = {
+    "a1": "the release half of the state table",
+    "a3": "packetdrill scripts that tell broken stacks from right ones",
+}
 
 
 def find(name: str) -> Assignment:
