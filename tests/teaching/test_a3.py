@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import zipfile
 
 import pytest
 from a3_scripts import HEAD, SCRIPTS, solution
@@ -88,7 +89,7 @@ def test_right_scripts_have_all_points_and_those_given_none(student):
 def test_scripts_for_the_unaltered_machine_have_nothing_for_the_alterations(student):
     grade = graded(solution(set()), student)
     assert {scores(grade)[name] for name in names_of(student)} == {0}
-    assert grade.score <= 46
+    assert grade.score <= 40
     assert grade.remarks
 
 
@@ -267,6 +268,16 @@ def test_one_file_and_too_many(tmp_path):
 # The commands
 
 
+def test_an_archive_is_graded_as_its_folder(tmp_path):
+    packed = tmp_path / "mine.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in solution(names_of("s7")).items():
+            archive.writestr(f"scripts/{name}", text)
+    told = call("grade", "a3", packed, "--student", "s7")
+    assert told.exit_code == 0
+    assert "100 of 100 points" in told.stdout
+
+
 def call(*words: object):
     return CliRunner().invoke(app, [str(word) for word in words])
 
@@ -284,6 +295,7 @@ def test_a_student_gets_a_folder_that_says_no_solution(tmp_path):
     }
     told = "".join(path.read_text() for path in tmp_path.rglob("*.*"))
     assert {line for line in expected if line in told} <= {
+        "+0 > . 1:1(0) ack 1",
         "+0 > R. 1:1(0) ack 1",
         "+0 > S. 0:0(0) ack 1 <...>",
         "+0 > S 0:0(0) <...>",
