@@ -23,8 +23,16 @@ _OTHER = {"A": "B", "B": "A"}
 CONNECTION = "c1"
 
 
-def play_figure(text: str, config: TcpConfig | None = None) -> FigurePlayer:
-    """Play a figure against two stacks with `config`, and what the figure says of it.
+#: Makes the stack of a peer, A or B, of what `Stack` takes.
+MakesPeer = Callable[[str, TcpConfig, bytes, Callable[[Pair], int]], Stack]
+
+
+def _ours(_peer: str, *of: Any) -> Stack:
+    return Stack(*of)
+
+
+def play_figure(text: str, config: TcpConfig | None = None, make: MakesPeer = _ours) -> FigurePlayer:
+    """Play a figure against two stacks with `config`, and what the figure says of it; `make` may make other stacks.
 
     Raises `FigureError` at the first line that does not hold.
     """
@@ -32,7 +40,7 @@ def play_figure(text: str, config: TcpConfig | None = None) -> FigurePlayer:
         config = replace(config or TcpConfig(), **parse_settings(text))
     except (TypeError, ValueError) as error:
         raise FigureError(f"a setting of the figure: {error}") from None
-    player = FigurePlayer(parse_figure(text), config)
+    player = FigurePlayer(parse_figure(text), config, make)
     player.play()
     return player
 
@@ -48,9 +56,10 @@ class _Formed(NamedTuple):
 class FigurePlayer:
     """Two stacks, the segments between them, and a clock that moves only when a figure says so."""
 
-    def __init__(self, lines: list[Line], config: TcpConfig) -> None:
+    def __init__(self, lines: list[Line], config: TcpConfig, make: MakesPeer = _ours) -> None:
         self.lines = lines
         self.config = config
+        self.make = make
         self.now = 0
         self.began = 0  # when the first line was played
         self.events: list[Event] = []
@@ -266,7 +275,7 @@ class FigurePlayer:
         return Datagram(_SOCKETS[sender], _SOCKETS[_OTHER[sender]], segment)
 
     def _new_stack(self, peer: str) -> Stack:
-        return Stack(self.config, b"figure", lambda pair: self._draw_iss(self.iss[peer]))
+        return self.make(peer, self.config, b"figure", lambda pair: self._draw_iss(self.iss[peer]))
 
     @staticmethod
     def _draw_iss(numbers: list[int]) -> int:

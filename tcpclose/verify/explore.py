@@ -223,7 +223,7 @@ class Explorer:
         self.seconds = time.monotonic() - start
 
     def _explore(self, deadline: float | None) -> None:
-        self.beginning = self._begin()
+        self.begin()
         order = [self.beginning]
         self.worlds[self.beginning] = 0
         self._parents.append(0)
@@ -251,19 +251,21 @@ class Explorer:
                 return
         self.exhausted = True
 
-    def _begin(self) -> World:
+    def begin(self) -> World:
+        """Both users have made their OPEN; from here `moves` lead on, with or without `run`."""
         opens = ("active", "active" if self.bound.simultaneous_open else "passive")
         a, b = (ends.start(how) for ends, how in zip(self.sides, opens, strict=True))
         self.at_first = [(side, segment) for side, step in ((0, a), (1, b)) for segment in step.sent]
         bound = self.bound
         spare = bound.losses * _LOSS + bound.duplicates * _COPY + bound.hurries * _HURRY + (bound.late or 0) * _LATE
-        return (
+        self.beginning = (
             a.end,
             b.end,
             self.nets.join(self.nets.nothing, b.sent),
             self.nets.join(self.nets.nothing, a.sent),
             spare,
         )
+        return self.beginning
 
     # Moves
 

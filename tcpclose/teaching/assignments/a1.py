@@ -9,7 +9,7 @@ import tomli_w
 
 from tcpclose.protocol.fsm import TABLE, Cause, Event
 from tcpclose.runs import LABS
-from tcpclose.teaching.assignments.alterations import DRAWN, Alteration, Pair, combine, drawn
+from tcpclose.teaching.assignments.alterations import DRAWN, Alteration, Pair, combine, drawn, told
 from tcpclose.teaching.assignments.catalogue import TITLES
 from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, SubmissionError
 from tcpclose.teaching.assignments.rules import ASKED, ORDERS, Comparison, Submission, read
@@ -78,14 +78,15 @@ def _altered(one: Alteration, faults: dict[Pair, str | None]) -> Criterion:
 
 def handout(student: str) -> str:
     """README.md of the assignment, with the student's alterations and the words of the table."""
-    told = "\n".join(
-        f"{number}. RFC 9293 ({one.sections}): {one.rfc}\n   **Yours:** {one.instead}"
-        for number, one in enumerate(drawn(NAME, student), 1)
-    )
     words = "\n".join(f'* `"{do.name}"`: {do}' for do in ORDERS)
     causes = ", ".join(f'`"{cause}"`' for cause in Cause)
     text = (HOME / "README.md").read_text()
-    for name, value in {"student": student, "alterations": told, "orders": words, "causes": causes}.items():
+    for name, value in {
+        "student": student,
+        "alterations": told(drawn(NAME, student)),
+        "orders": words,
+        "causes": causes,
+    }.items():
         text = text.replace(f"{{{name}}}", value)
     return text
 

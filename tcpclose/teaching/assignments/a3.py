@@ -10,7 +10,7 @@ from tcpclose.drill.runner import MakesStack, Verdict
 from tcpclose.protocol.config import MILLISECOND, PROFILES, SECOND, TcpConfig
 from tcpclose.protocol.fsm import Table
 from tcpclose.runs import LABS
-from tcpclose.teaching.assignments.alterations import combine, drawn
+from tcpclose.teaching.assignments.alterations import combine, drawn, told
 from tcpclose.teaching.assignments.catalogue import TITLES
 from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, SubmissionError
 from tcpclose.teaching.assignments.mutants import FIN, RESETS, TIME_WAIT, TIMEOUTS, VISIBLE, Mutant, maker, mutants_of
@@ -113,17 +113,10 @@ def _peace(played: Played, killed: float) -> Criterion:
 # What a student is given
 
 
-def _told(student: str) -> str:
-    return "\n".join(
-        f"{number}. RFC 9293 ({one.sections}): {one.rfc}\n   **Yours:** {one.instead}"
-        for number, one in enumerate(drawn(NAME, student, VISIBLE), 1)
-    )
-
-
 def handout(student: str) -> str:
     """README.md of the assignment, with the student's alterations."""
     text = (HOME / "README.md").read_text()
-    return text.replace("{student}", student).replace("{alterations}", _told(student))
+    return text.replace("{student}", student).replace("{alterations}", told(drawn(NAME, student, VISIBLE)))
 
 
 def _files(student: str) -> dict[str, str]:

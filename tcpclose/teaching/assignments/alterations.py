@@ -8,6 +8,7 @@ it may be combined with; a test has the model checker say so.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tcpclose.protocol.fsm import TABLE, TRANSITIONS, Cause, Do, Event, Row, State, Table, rows, table_of
@@ -156,3 +157,11 @@ def drawn(assignment: str, student: str, among: tuple[Alteration, ...] = ALTERAT
         if len(chosen) < DRAWN and not any(map(alteration.excluded_by, chosen)):
             chosen.append(alteration)
     return tuple(alteration for alteration in ALTERATIONS if alteration in chosen)
+
+
+def told(alterations: Iterable[Alteration]) -> str:
+    """For a handout: what is otherwise than in the RFC."""
+    return "\n".join(
+        f"{number}. RFC 9293 ({one.sections}): {one.rfc}\n   **Yours:** {one.instead}"
+        for number, one in enumerate(alterations, 1)
+    )

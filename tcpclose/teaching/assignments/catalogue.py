@@ -11,6 +11,7 @@ from tcpclose.teaching.assignments.grades import Assignment
 
 TITLES = {
     "a1": "the release half of the state table",
+    "a2": "the release of a small TCP, as a program",
     "a3": "packetdrill scripts that tell broken stacks from right ones",
 }
 

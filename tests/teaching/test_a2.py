@@ -1,0 +1,224 @@
+"""Assignment A2: what students are given, that the tiny engine is ours, and that grades follow behaviour only."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+import types
+
+import a2_solutions
+import pytest
+
+from tcpclose.teaching.assignments.a2 import ASSIGNMENT
+from tcpclose.teaching.assignments.a2.cases import HOME, figures, scripts
+from tcpclose.teaching.assignments.a2.comparing import difference, first_difference
+from tcpclose.teaching.assignments.a2.paths import paths, walks
+from tcpclose.teaching.assignments.a2.right import Right
+from tcpclose.teaching.assignments.a2.variant import AMONG, chosen
+from tcpclose.teaching.assignments.alterations import combine
+from tcpclose.teaching.assignments.containment import containment
+from tcpclose.teaching.assignments.grades import SubmissionError
+
+#: Together they have every alteration.
+STUDENTS = ("s1", "s5", "s7", "s12")
+
+#: What is right in a variant is computed once in a process.
+pytestmark = pytest.mark.xdist_group("a2")
+
+contained = pytest.mark.skipif(not containment().works, reason=containment().found)
+
+
+def graded(tmp_path, text, student="s1", public=False):
+    path = tmp_path / "release.py"
+    path.write_text(text)
+    return ASSIGNMENT.grade(path, student, public)
+
+
+def points(grade):
+    return {one.name: one.score for one in grade.criteria}
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Answers requests by the tiny engine around a program, in this process: the program is one of ours."""
+    monkeypatch.syspath_prepend(str(HOME))
+
+    def load(text):
+        submission = types.ModuleType("submission")
+        exec(text, submission.__dict__)
+        monkeypatch.setitem(sys.modules, "submission", submission)
+        return importlib.reload(importlib.import_module("serve")).answer
+
+    yield load
+    for name in ("serve", "tiny"):
+        sys.modules.pop(name, None)
+
+
+# The tiny engine
+
+
+@pytest.mark.parametrize("one", [None, *AMONG], ids=lambda one: one and one.name)
+def test_the_tiny_engine_with_a_right_release_does_what_ours_does(one, tiny):
+    alterations = (one,) if one else ()
+    table, answer = combine(*alterations), tiny(a2_solutions.right(alterations))
+    for path in [*walks(table, one.name if one else ""), *(paths(table) if one is None else ())]:
+        replies = answer({"do": "play", "steps": path})
+        assert first_difference(replies, Right(table).play(path)) is None
+        assert replies[-1].keys() == Right(table).play(path)[-1].keys()
+
+
+@pytest.mark.parametrize("case", [*figures(), *scripts()], ids=lambda case: case.name)
+def test_every_figure_and_script_holds_for_the_machine_of_the_rfc(case, tiny):
+    assert case.play(combine(), None) is None
+    assert case.play(combine(), tiny(a2_solutions.right())) is None
+
+
+# Points
+
+
+@contained
+@pytest.mark.parametrize("student", STUDENTS)
+def test_the_right_machine_has_all_points_and_the_rfcs_none_for_the_changes(student, tmp_path):
+    alterations = chosen(student)
+    right = graded(tmp_path, a2_solutions.right(alterations, student), student="")
+    assert (right.student, right.score, right.points, right.remarks) == (student, 100, 100, ())
+    rfc = graded(tmp_path, a2_solutions.right(), student)
+    assert [points(rfc)[one.name] for one in alterations] == [0, 0, 0]
+    assert rfc.score <= 52
+    template = graded(tmp_path, ASSIGNMENT.files(student)["release.py"], student="")
+    assert 0 <= template.score < 8
+
+
+def test_the_students_of_these_tests_have_every_alteration():
+    assert {one for student in STUDENTS for one in chosen(student)} == set(AMONG)
+
+
+@contained
+@pytest.mark.parametrize(("old", "new", "criterion"), a2_solutions.MISTAKES.values(), ids=a2_solutions.MISTAKES)
+def test_every_mistake_costs_points_where_it_is_seen(old, new, criterion, tmp_path):
+    text = a2_solutions.right(chosen("s1"))
+    assert old in text
+    grade = graded(tmp_path, text.replace(old, new))
+    found = next(one for one in grade.criteria if one.name == criterion)
+    assert not found.met
+    assert found.notes
+    assert 0 < grade.score < 100
+
+
+@contained
+def test_the_same_submission_has_the_same_points_twice(tmp_path):
+    text = a2_solutions.right(chosen("s1")).replace("tcb.snd_nxt = segment.end", "pass")
+    assert graded(tmp_path, text) == graded(tmp_path, text)
+
+
+@contained
+def test_the_shortest_path_that_goes_wrong_comes_back_as_a_figure(tmp_path):
+    grade = graded(tmp_path, a2_solutions.right(chosen("s1")).replace("tcb.rcv_nxt, RST | ACK", "tcb.irs, RST | ACK"))
+    (note, *_) = next(one for one in grade.criteria if one.name == "the user's calls").notes
+    assert note.splitlines()[-1].strip() == "here it sends a segment that is wrong: SEQ, ACK, CTL or text"
+    assert "(Abort)" in note
+    assert note.count("-->") <= 8
+    assert note.startswith("ESTABLISHED, ABORT:\n")
+
+
+@contained
+def test_what_cannot_be_run_has_no_points(tmp_path):
+    for text, words in (
+        ("def close(tcb, now:\n", "SyntaxError"),
+        ("import os\nos._exit(3)\n", "status 3"),
+        ("import socket\nsocket.socket()\n", "socket"),
+    ):
+        grade = graded(tmp_path, text)
+        assert (grade.score, grade.points) == (0, 100)
+        assert words in " ".join(grade.remarks)
+
+
+@contained
+def test_what_misbehaves_later_keeps_what_it_has(tmp_path):
+    text = a2_solutions.right(chosen("s1")) + (
+        "\n_answer, _count = answer_closed, 0\ndef answer_closed(segment):\n    global _count\n    _count += 1\n"
+        "    if _count > 50:\n        raise SystemExit\n    return _answer(segment)\n"
+    )
+    grade = graded(tmp_path, text)
+    assert points(grade)["figures"] == 12
+    assert 22 <= grade.score < 100
+
+
+@contained
+def test_who_answers_otherwise_the_second_time_is_told_so(tmp_path):
+    """Each fourth connection has another ISS. Every drawn path is played twice in a row."""
+    text = a2_solutions.right(chosen("s1")) + (
+        "\nimport tiny\n_begin, _begun = tiny.Connection.__init__, 0\n"
+        "def begin(connection, settings, iss, release):\n    global _begun\n    _begun += 1\n"
+        "    _begin(connection, settings, iss + (_begun % 4 == 0), release)\ntiny.Connection.__init__ = begin\n"
+    )
+    notes = next(one for one in graded(tmp_path, text).criteria if one.name == "long paths, drawn").notes
+    assert any("answers otherwise when the same happens a second time" in note for note in notes)
+
+
+@contained
+def test_public_are_the_figures_and_scripts(tmp_path):
+    grade = graded(tmp_path, a2_solutions.right(chosen("s1")), public=True)
+    assert points(grade) == {"figures": 12, "scripts with exact times": 10}
+
+
+def test_whose_variant_it_is_must_be_said(tmp_path):
+    with pytest.raises(SubmissionError, match="whose variant"):
+        graded(tmp_path, "", student="")
+    with pytest.raises(SubmissionError, match="No such file"):
+        ASSIGNMENT.grade(tmp_path / "none.py", "s1", False)
+    with pytest.raises(SubmissionError, match="has more than 65536 octets"):
+        graded(tmp_path, "#" * 70_000)
+
+
+def test_every_part_of_a_reply_counts():
+    reply = Right().play(paths(combine())[100])[-3]
+    segment = {"seq": 1, "ack": 2, "ctl": "ACK", "wnd": 3, "text": ""}
+    reply = {**reply, "segments": [segment], "told": [["EOF", ""]]}
+    for name, other in (("seq", 2), ("ack", None), ("ctl", "RST"), ("text", "a")):
+        assert difference({**reply, "segments": [{**segment, name: other}]}, reply)
+    for name, other in (("segments", []), ("told", []), ("refused", "no"), ("state", "LISTEN")):
+        assert difference({**reply, name: other}, reply)
+    assert difference({**reply, "segments": [{**segment, "wnd": 9}]}, reply) is None
+
+
+# What a student is given
+
+
+def test_the_folder_of_a_student_runs_alone_and_has_no_solution(tmp_path):
+    for name, text in ASSIGNMENT.files("s1").items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert "{" not in ASSIGNMENT.files("s1")["README.md"].replace("{.", "")
+    assert all(one.instead.split(":")[0] in ASSIGNMENT.files("s1")["README.md"] for one in chosen("s1"))
+
+    def attempt():
+        return subprocess.run(
+            [
+                sys.executable,
+                "-I",
+                "-c",
+                "import runpy, sys; sys.path.insert(0, '.'); runpy.run_path('try.py', run_name='__main__')",
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+
+    assert attempt().returncode == 1
+    assert "expected:" in attempt().stdout
+    given = "".join(path.read_text() for path in tmp_path.rglob("*.py"))
+    for function in ast.parse(a2_solutions.right()).body:
+        if isinstance(function, ast.FunctionDef):
+            assert ast.unparse(function.body) not in given
+    (tmp_path / "release.py").write_text(a2_solutions.right(chosen("s1")))
+    assert "all 36 paths are right" in attempt().stdout
+
+
+def test_a_template_is_whole_for_any_id():
+    text = ASSIGNMENT.files('a"b\\é')["release.py"]
+    assert ast.parse(text)
+    assert 'STUDENT = "a\\"b' in text
