@@ -11,6 +11,7 @@ from tcpclose.host import Host
 from tcpclose.links import Line
 from tcpclose.protocol.datagram import Datagram
 from tcpclose.scenario import Step
+from tcpclose.trace.events import Event
 
 Frame = TypeVar("Frame")
 
@@ -55,6 +56,10 @@ class SimulatedHands(Generic[Frame]):
     ) -> None:
         self._hosts, self._lines, self._clock = hosts, lines, clock
         self._forged: list[tuple[str, Forged]] = []
+
+    def texts(self, host: str) -> Sequence[Event]:
+        """Of all connections that this host has had since it was switched on."""
+        return self._hosts[host].texts(self._clock())
 
     def switch_off(self, host: str) -> int:
         """What arrives finds nobody."""

@@ -267,7 +267,7 @@ class Host:
         return events
 
     def texts(self, now: int) -> list[Event]:
-        """What each user has sent and received in all, for the end of the run."""
+        """What each user has sent and received in all, for the end of the run, or of their host."""
         return [ledger.event(now, self.name, name) for name, ledger in self._ledgers.items()]
 
     def _listen_to_news(self, now: int) -> None:

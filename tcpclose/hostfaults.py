@@ -20,8 +20,12 @@ OFF = "error: the host is off"
 
 
 class Hands(Protocol):
-    """What a world can do to its hosts. Each returns when it took effect, in microseconds of the run."""
+    """What a world can do to its hosts. Each returns when it took effect, in microseconds of the run.
 
+    But for `texts`, which are those of a host's users so far, as far as the world does not put them into the trace.
+    """
+
+    def texts(self, host: str) -> Sequence[Event]: ...
     def switch_off(self, host: str) -> int: ...
     def switch_on(self, host: str, boot: int) -> int: ...
     def pause(self, host: str) -> int: ...
@@ -59,6 +63,8 @@ class Faults:
                 self._inject(fault)
 
     def _switch_off(self, host: str) -> None:
+        for text in self._hands.texts(host):
+            self._note(text)
         at = self._hands.switch_off(host)
         self._off.add(host)
         self._paused.discard(host)

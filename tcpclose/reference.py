@@ -82,11 +82,12 @@ def _traffic(trace: Trace) -> dict[str, dict[str, dict[str, int]]]:
     traffic: dict[str, dict[str, dict[str, int]]] = {name: {} for name in connections(trace)}
     for text in trace.of(Text):
         mine = [flight for flight in sent if (flight.source, flight.connection) == (text.host, text.connection)]
+        told = traffic[text.connection].get(text.host, {"octets sent": 0, "octets received": 0})
         traffic[text.connection][text.host] = {
             "segments": len(mine),
             "retransmissions": sum(flight.retransmission for flight in mine),
-            "octets sent": text.sent,
-            "octets received": text.received,
+            "octets sent": told["octets sent"] + text.sent,
+            "octets received": told["octets received"] + text.received,
         }
     return traffic
 

@@ -77,7 +77,22 @@ def test_who_crashes_says_nothing_any_more_and_nothing_reaches_it():
     assert not heard(trace, "h2", since=crash + 1)
     assert {lost.reason for lost in trace.of(Lost)} == {"off"}
     assert not [end for end in trace.of(End) if end.host == "h2"]
-    assert not [text for text in trace.of(Text) if text.host == "h2"]
+
+
+def test_what_the_users_of_a_host_had_is_told_when_it_crashes():
+    trace = trace_of("crash")
+    (text,) = [text for text in trace.of(Text) if text.host == "h2"]
+    assert (text.t, text.sent, text.received) == (struck(trace), 0, 3000)
+    sent = next(event for event in trace.of(Text) if event.host == "h1")
+    assert text.received_sha256 == sent.sent_sha256
+
+
+def test_each_life_of_a_host_tells_its_own_texts():
+    again = call("800ms", "h1", "open", connection="c1"), call("1s", "h1", "send", connection="c1", bytes=700)
+    boot = fault("600ms", "reboot", host="h2"), call("700ms", "h2", "listen", port=80), fault("650ms", "crash", host="h1")
+    trace = trace_of(scenario(*boot, fault("660ms", "reboot", host="h1"), *again, duration="1500ms"))
+    texts = [(text.host, text.sent, text.received) for text in trace.of(Text)]
+    assert texts == [("h2", 0, 3000), ("h1", 3000, 0), ("h1", 700, 0), ("h2", 0, 700)]
 
 
 def test_a_call_on_a_host_that_is_off_fails():

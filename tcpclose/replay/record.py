@@ -79,7 +79,7 @@ class _Teller:
         for event in trace:
             if isinstance(event, FaultTaken | Dropped):
                 self.common.append(event)
-            elif not isinstance(event, Text):  # totals, told when all is over
+            elif not isinstance(event, Text):  # totals
                 self.events[getattr(event, "connection", None)].append(event)
 
     def record(self, name: str | None) -> dict[str, Any]:

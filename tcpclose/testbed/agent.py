@@ -13,6 +13,7 @@ leaves through a raw socket, so that routes and neighbours are the kernel's busi
     agent:     {"halted": true}     until                                             conductor: {"go": true}
     conductor: {"limit": {...}}     while it stands still: other limits;              agent: {"done": us}
     conductor: {"emit": [hex]}      while it stands still: forged packets, sent now;  agent: {"done": us}
+    conductor: {"texts": true}      while it stands still: what its users sent and received;   agent: {"done": us}
     conductor: {"stop": true}       agent: the last events, then {"stopped": true}
     conductor closes the channel    agent: ends, and its sockets with it, when no capture runs any more
 """
@@ -159,8 +160,7 @@ class Agent:
                 self._driver.timeout(self._now())
             self._obey()
             self._flush()
-        for event in self._driver.texts(self._now()):
-            self._report(event)
+        self._account()
         self._channel.tell(stopped=True)
         while not self._channel.closed:
             self._channel.hear()
@@ -237,10 +237,19 @@ class Agent:
                 elif "limit" in message and isinstance(self._driver, OwnStack):
                     self._driver.host.limit(message["limit"], now := self._now())
                     self._channel.tell(done=now)
+                elif "texts" in message:
+                    self._channel.tell(done=self._account())
                 elif "emit" in message:
                     self._channel.tell(done=self._emit(message["emit"]))
                 else:
                     self._todo.append(message)
+
+    def _account(self) -> int:
+        """Tell what each user has sent and received; when."""
+        now = self._now()
+        for event in self._driver.texts(now):
+            self._report(event)
+        return now
 
     def _emit(self, packets: list[str]) -> int:
         """Packets as they are, whoever they say they are from; when they began to leave."""

@@ -44,6 +44,12 @@ class ProcessHands:
             self._boots[host] -= 1
             self._spares[host] = AgentProcess(self._conductor.network, host)
 
+    def texts(self, host: str) -> Sequence[Event]:
+        """The agent tells them itself, also one that was paused: it stands still, whether its process is stopped or not."""
+        self._halted(host).resume()
+        self._order(host, texts=True)
+        return ()
+
     def switch_off(self, host: str) -> int:
         """SIGKILL; from that moment on the host's links lead nowhere."""
         agent = self._halted(host)

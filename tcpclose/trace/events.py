@@ -180,7 +180,10 @@ class End(Event):
 
 @dataclass(slots=True, kw_only=True)
 class Text(Event):
-    """At the end of the run: the text that one user gave its TCP and got from it, octets and SHA-256 of each."""
+    """At the end of the run: the text that one user gave its TCP and got from it, octets and SHA-256 of each.
+
+    Where a host is switched off, its users end with it, and this is told then.
+    """
 
     kind: ClassVar[str] = "text"
     host: str

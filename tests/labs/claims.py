@@ -9,7 +9,7 @@ Mininet, and holds the claims against the runs. What `classify` says of a run ha
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,8 +125,12 @@ class Run:
         return [(f.source, f.segment.seq, f.arrived is not None) for f in self.flights() if "RST" in f.controls]
 
     def received(self, connection="c1"):
-        """How many octets each user got."""
-        return {text.host: text.received for text in self.trace.of(Text) if text.connection == connection}
+        """How many octets the users of each host got, before and after it was switched off, if it was."""
+        octets = Counter()
+        for text in self.trace.of(Text):
+            if text.connection == connection:
+                octets[text.host] += text.received
+        return octets
 
     def capture(self, host):
         """(sender's port, SEQ, ACK, control bits, octets of text) of each segment on a host's interface."""

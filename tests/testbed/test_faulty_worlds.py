@@ -51,6 +51,14 @@ def test_the_worlds_agree(name, emulated, tmp_path):
     assert releases_of(here) == releases_of(there)
     assert segments(here) == segments(there)
     assert calls_refused(here) == calls_refused(there)
+    assert texts(here) == texts(there)
+
+
+def texts(trace):
+    """By host, what the users had in each of its lives."""
+    return sorted(
+        (text.host, text.connection, text.sent_sha256, text.received, text.received_sha256) for text in trace.of(Text)
+    )
 
 
 def releases_of(trace):
