@@ -89,7 +89,11 @@ def test_what_the_users_of_a_host_had_is_told_when_it_crashes():
 
 def test_each_life_of_a_host_tells_its_own_texts():
     again = call("800ms", "h1", "open", connection="c1"), call("1s", "h1", "send", connection="c1", bytes=700)
-    boot = fault("600ms", "reboot", host="h2"), call("700ms", "h2", "listen", port=80), fault("650ms", "crash", host="h1")
+    boot = (
+        fault("600ms", "reboot", host="h2"),
+        call("700ms", "h2", "listen", port=80),
+        fault("650ms", "crash", host="h1"),
+    )
     trace = trace_of(scenario(*boot, fault("660ms", "reboot", host="h1"), *again, duration="1500ms"))
     texts = [(text.host, text.sent, text.received) for text in trace.of(Text)]
     assert texts == [("h2", 0, 3000), ("h1", 3000, 0), ("h1", 700, 0), ("h2", 0, 700)]

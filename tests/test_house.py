@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "host": "links protocol scenario trace wire",
     "forging": "host protocol scenario trace wire",
     "hostfaults": "forging scenario timeline trace",
-    "frailhost": "forging host links protocol scenario",
+    "frailhost": "forging host links protocol scenario trace",
     "carriers": "scenario topology",
     "fabric": "carriers forwarding protocol scenario topology wire",
     "simulator": "fabric forging forwarding frailhost host hostfaults links protocol scenario timeline topology trace "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tcpclose.protocol.fsm import State
 from tcpclose.protocol.segment import SYN, parse_ctl, seq_add
 from tcpclose.teaching.answers import Answer, ControlsAnswer, NumberAnswer, StateAnswer
@@ -28,7 +30,9 @@ def blank_figure(question: Blanks, trace: Trace, ends: tuple[str, str]) -> tuple
         whole = draw(trace, question.connection, ends, absolute=True)
     except ValueError as error:
         raise NotInRun(str(error)) from None
-    shown = _part(question, whole)
+    shown = [
+        line for line in map(_untold, _part(question, whole)) if line.calls or line.arrow or line.states or line.notes
+    ]
     isn = {
         line.arrow.sender: line.arrow.segment.seq
         for line in reversed(whole)
@@ -63,6 +67,11 @@ def _part(question: Blanks, whole: list[Line]) -> list[Line]:
         raise NotInRun("the figure has no such lines")
     before = [line.states for line in whole[: places[0]] if line.states]
     return [*([Line(0, states=before[-1])] if before else []), *(whole[place] for place in places)]
+
+
+def _untold(line: Line) -> Line:
+    """Without what a call was answered, and where it led: that may be asked as well."""
+    return replace(line, notes=[(peer, note) for peer, note in line.notes if ": " not in note])
 
 
 def _ends(line: Line) -> bool:

@@ -46,6 +46,10 @@ def _grade(lab: Path, folder: Path, path: Path) -> Graded:
 def grade_file(lab: Lab, path: Path, name: str = "", student: str = "") -> Graded:
     """Mark one file, whatever is in it."""
     try:
-        return Graded(name or str(path), mark_sheet(lab, load_sheet(path), student))
-    except (SheetError, ScenarioError) as error:
+        sheet = load_sheet(path)
+    except SheetError as error:
         return Graded(name, problem=str(error))
+    try:
+        return Graded(name or str(path), mark_sheet(lab, sheet, student))
+    except (SheetError, ScenarioError) as error:
+        return Graded(name, problem=f"{path}: {error}")

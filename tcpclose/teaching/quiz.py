@@ -57,7 +57,9 @@ class Quiz:
         marks = [mark for mark in self.marks() if not mark.by_hand]
         right = sum(mark.right for mark in marks)
         score, most = sum(mark.score for mark in marks), sum(mark.points for mark in marks)
-        return f"{right} of {len(marks)} questions are right: {score:g} of {most} points."
+        others = sum(mark.points for mark in self.marks() if mark.by_hand)
+        given = f", and {others} that your instructor gives" if others else ""
+        return f"{right} of {len(marks)} questions are right: {score:g} of {most} points{given}."
 
     def _attempt(self, asked: Asked) -> Attempt:
         return self.attempts.get(asked.question.id, Attempt())

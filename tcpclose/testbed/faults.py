@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tcpclose.forging import Forged
 from tcpclose.scenario.faults import Reboot
 from tcpclose.testbed.process import AgentProcess
+from tcpclose.trace.events import Event
 
 if TYPE_CHECKING:
     from tcpclose.testbed.conductor import Conductor
@@ -45,7 +46,7 @@ class ProcessHands:
             self._spares[host] = AgentProcess(self._conductor.network, host)
 
     def texts(self, host: str) -> Sequence[Event]:
-        """The agent tells them itself, also one that was paused: it stands still, whether its process is stopped or not."""
+        """The agent tells them itself; one that was paused stands still without being stopped."""
         self._halted(host).resume()
         self._order(host, texts=True)
         return ()

@@ -120,7 +120,7 @@ def believed(run):
 
 @claim(READ)
 def one_sided(run):
-    """In this list, two conversations have no octets, or almost none, in one direction."""
+    """In this list, two conversations have no packet, or a single one, in one direction."""
     answers = {name: [segment for mine, segment, _ in packets(run, name) if not mine] for name in SAID}
     assert answers["c10"] == []
     assert [segment.len for segment in answers["c3"]] == [0]

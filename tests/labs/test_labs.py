@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from typer.testing import CliRunner
 
 from tcpclose.cli import app
 from tcpclose.reference import REFERENCE, summarise
-from tcpclose.runs import LABS
+from tcpclose.runs import LABS, execute
 from tcpclose.scenario import Scenario
 from tcpclose.testbed.box import why_no_box
+from tcpclose.topology import load_network
 from tcpclose.trace.events import Trace
 
 for path in sorted(Path(__file__).parent.glob("claims_*.py")):
@@ -32,17 +34,42 @@ HEADINGS = [
 NOTES = ["Minutes", "Common mistakes", "Why the answers are as they are", "Variations"]
 
 
-def hold(lab, overrides, world, folder):
-    """Run a command as a student would, and check all that its handout claims."""
+def simulated(lab, overrides, folder):
+    """Run a command as a student would, charts and all, in virtual time."""
     options = [word for override in overrides for word in ("--set", override)]
-    done = CliRunner().invoke(app, ["run", lab, *options, "--world", world, "--out", str(folder)])
+    done = CliRunner().invoke(app, ["run", lab, *options, "--world", "sim", "--out", str(folder)])
     assert done.exit_code == 0, done.output
-    run = Run(folder, Trace.load(folder / "trace.jsonl"), 0.1 if world == "mininet" else 1e-6)
+    return Run(folder, Trace.load(folder / "trace.jsonl"), 1e-6)
+
+
+def emulated(lab, overrides, folder):
+    """The same in real time, without the charts."""
+    folder.mkdir()
+    path = LABS / lab / "scenario.toml"
+    scenario = Scenario.load(path, overrides)
+    return Run(folder, execute(scenario, load_network(scenario, str(path)), "mininet", folder), 0.1)
+
+
+@pytest.fixture(scope="session")
+def on_mininet(request, tmp_path_factory):
+    """The run of a command on Mininet. It mostly waits, so others that will be asked for go on at the same time."""
+    if reason := why_no_box():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("mininet")
+    tests = [item for item in request.session.items if getattr(item, "originalname", "") == "test_on_mininet"]
+    keys = [(item.callspec.params["lab"], item.callspec.params["overrides"]) for item in tests]
+    pool = ThreadPoolExecutor(TOGETHER)
+    runs = {key: pool.submit(emulated, *key, folder / str(number)) for number, key in enumerate(keys)}
+    yield lambda *key: runs[key].result()
+    pool.shutdown(cancel_futures=True)
+
+
+def hold(lab, overrides, run):
+    """Check all that the handout claims of a run."""
     for check in CLAIMS[lab, overrides]:
         check(run)
     if not overrides:
-        hold_told(lab, folder)
-    return run
+        hold_told(lab, run.folder)
 
 
 def hold_told(lab, folder):
@@ -72,6 +99,8 @@ def name_of(value):
 def runs(keys):
     return pytest.mark.parametrize(("lab", "overrides"), keys, ids=name_of)
 
+
+TOGETHER = 4  # runs in real time, each in a box of its own
 
 #: The simulator has no Linux kernel.
 VIRTUAL = [(lab, overrides) for lab, overrides in CLAIMS if "stack=linux" not in name_of(overrides)]
@@ -123,16 +152,16 @@ def test_claims_of_what_is_told_stand_in_the_handout(lab, command):
 
 @runs(VIRTUAL)
 def test_in_the_simulator(lab, overrides, tmp_path):
-    hold(lab, overrides, "sim", tmp_path / "run")
+    hold(lab, overrides, simulated(lab, overrides, tmp_path / "run"))
 
 
 @runs(CLAIMS)
 @pytest.mark.testbed
 @pytest.mark.slow
-def test_on_mininet(lab, overrides, tmp_path):
-    if reason := why_no_box():
-        pytest.skip(reason)
-    run = hold(lab, overrides, "mininet", tmp_path / "run")
+@pytest.mark.xdist_group("labs on Mininet")
+def test_on_mininet(lab, overrides, on_mininet):
+    run = on_mininet(lab, overrides)
+    hold(lab, overrides, run)
     if not overrides:
         kept = json.loads((REFERENCE / lab / "summary.json").read_text())
         scenario = Scenario.load(run.folder / "scenario.toml")
@@ -153,7 +182,7 @@ def timeless(summary):
 def test_commands_that_look_at_a_run(lab, tmp_path):
     if not shutil.which("tshark"):
         pytest.skip("tshark is not installed")
-    hold(lab, (), "sim", tmp_path / f"results/runs/20300101-000000-{lab}")
+    simulated(lab, (), tmp_path / f"results/runs/20300101-000000-{lab}")
     preparation, *looks = [command for command in commands(lab) if not command.startswith("./lab")]
     assert preparation.startswith("run=")
     for look in looks:

@@ -111,6 +111,12 @@ def test_a_class_is_told_about(room):
     assert [sheet.get("score") for sheet in record["sheets"]] == [19, 0, 0, None]
 
 
+def test_a_sheet_of_another_lab_is_named(room):
+    (room / "dora.toml").write_text('lab = "05-time-wait"\n')
+    done = tcpclose("mark", "01", "--class", room)
+    assert f"not marked: {room / 'dora.toml'}: this is a sheet of lab 05-time-wait" in done.output
+
+
 def test_shares_and_doubles():
     assert shares([FULL, EMPTY, BROKEN])["figure"] == 0.5
     assert doubles([FULL, EMPTY]) == []

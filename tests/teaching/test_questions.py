@@ -143,6 +143,13 @@ def test_a_figure_with_blanks():
     assert question.parts[2].answer.judge("1").note.startswith("1 is counted from the SYN")
 
 
+def test_a_figure_with_blanks_does_not_tell_what_a_call_was_answered():
+    figure = "\n".join(asked(run_of("05-time-wait"), "blanks", blank=["state"]).shown)
+    assert "(2 MSL)" in figure
+    assert "error" not in figure
+    assert "pen" not in figure  # no line is left of the OPEN that was refused
+
+
 def test_lines_of_a_figure():
     question = asked(FOUR, "blanks", blank=["ctl"], lines=[2, 4])
     assert [part.answer.right for part in question.parts] == ["SYN", "SYN,ACK", "ACK"]

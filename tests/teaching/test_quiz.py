@@ -47,7 +47,7 @@ def right(student=""):
 def test_all_right():
     said = quiz(*(text for texts in right() for text in texts))
     assert said.count("right") == sum(map(len, right())) - 1
-    assert said[-1] == "10 of 10 questions are right: 19 of 19 points."
+    assert said[-1] == "10 of 10 questions are right: 19 of 19 points, and 3 that your instructor gives."
     assert quiz()[0] == "01-four-way-close: four-way close. 11 questions, 11 done."
 
 
@@ -67,7 +67,7 @@ def test_a_wrong_answer_may_be_tried_again_and_hints_come_one_by_one():
         "right",
         "\nwaiting (2 points, RFC 9293, 3.4.2)",
     ]
-    assert said[-1] == "1 of 10 questions are right: 1 of 19 points."
+    assert said[-1] == "1 of 10 questions are right: 1 of 19 points, and 3 that your instructor gives."
     kept = progress.attempts("01-four-way-close", "")
     assert kept == {"waits": progress.Attempt(given={"": "h1"}, tries=2, hints=1)}
 
@@ -116,7 +116,9 @@ def test_the_commands():
     runner = CliRunner()
     done = runner.invoke(app, ["quiz", "01"], input="\nh1\nq\n")
     assert done.exit_code == 0
-    assert done.output.splitlines()[-1] == "1 of 10 questions are right: 1 of 19 points."
+    assert (
+        done.output.splitlines()[-1] == "1 of 10 questions are right: 1 of 19 points, and 3 that your instructor gives."
+    )
     listed = " ".join(runner.invoke(app, ["labs"]).output.split())
     assert "01-four-way-close 30 min 19 points 1 of 11 four-way close" in listed
     sheet = read_sheet(runner.invoke(app, ["sheet", "01", "--quiz"]).output)
