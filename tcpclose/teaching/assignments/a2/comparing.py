@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tcpclose.protocol.config import SECOND
 from tcpclose.protocol.fsm import State
 from tcpclose.teaching.assignments.a2.right import Reply, Request, read
 from tcpclose.trace.figure import Arrow, Line, format_figure
@@ -15,6 +16,10 @@ _PARTS = (
     ("state", "is in another state than it should be"),
     ("told", "tells its user something else than it should"),
 )
+
+
+#: What is no call of a user.
+_HAPPENS = {"unreachable": "hard ICMP error", "invalid_header": "an invalid header arrives"}
 
 
 def visible(reply: Reply) -> Reply:
@@ -56,19 +61,20 @@ def draw(steps: Sequence[Request], replies: Sequence[Reply], fault: str) -> str:
 
 
 def _lines(steps: Sequence[Request], replies: Sequence[Reply]) -> Iterator[Line]:
-    was = 0
-    for step, reply in zip(steps, replies, strict=True):
+    was, before = 0, [("A", State.CLOSED)]
+    for index, (step, reply) in enumerate(zip(steps, replies, strict=True), 1):
         state, now = [("A", State(reply["state"]))], step.get("now", 0)
-        if step["do"] == "new":
+        if step["do"] == "time" and state == before and not reply["segments"] and index < len(steps):
             continue
-        later = [("A", f"{(now - was) / 1e6:g} s later")] if now > was else []
-        was = now
+        if now > was:
+            yield Line(0, notes=[("A", f"{(now - was) / SECOND:g} s later")], states=before)
+        was, before = now, state
         if step["do"] == "segment":
-            yield Line(0, notes=later, arrow=Arrow("B", read(step), True, True, False, False), states=state)
-        elif step["do"] == "time":
-            yield Line(0, notes=later, states=state)
-        else:
-            yield Line(0, calls=[("A", _call(step))], notes=later, states=state)
+            yield Line(0, arrow=Arrow("B", read(step), True, True, False, False), states=state)
+        elif step["do"] in _HAPPENS:
+            yield Line(0, notes=[("A", _HAPPENS[step["do"]])], states=state)
+        elif step["do"] not in ("new", "time"):
+            yield Line(0, calls=[("A", _call(step))], states=state)
         for segment in reply["segments"]:
             yield Line(0, arrow=Arrow("A", read(segment), True, True, False, False), states=state)
 

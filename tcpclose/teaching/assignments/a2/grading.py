@@ -45,6 +45,7 @@ _RFC = {
 #: So many cases that went wrong are told of in a criterion.
 _TOLD = 3
 _NOT_REACHED = "was not reached"
+_EARLIER = "goes wrong before it comes to that"
 _FIGURE = "\n"  # what begins so is one
 
 _STUDENT = re.compile(rb'^STUDENT = "([^"\n]*)"', re.MULTILINE)
@@ -114,8 +115,9 @@ class _Grader:
         results = [(what, self._try(attempt)) for what, attempt in attempts]
         tried, failed = Counter(what for what, _ in results), Counter(what for what, fault in results if fault)
         score = points * (1 - sum(failed[what] / tried[what] for what in failed) / len(tried))
-        faults = [(what, fault) for what, fault in results if fault and fault != _NOT_REACHED]
-        seen = [f"{what}:{'' if fault.startswith(_FIGURE) else ' '}{fault}" for what, fault in faults[:_TOLD]]
+        told = {what: fault for what, fault in reversed(results) if fault and fault not in (_NOT_REACHED, _EARLIER)}
+        seen = [f"{what}:{'' if told[what].startswith(_FIGURE) else ' '}{told[what]}" for what in tried if what in told]
+        seen = seen[:_TOLD]
         unseen = failed.total() - len(seen)
         notes = (*seen, f"and {unseen} more of {len(results)}") if unseen else tuple(seen)
         return Criterion(name, points, _rounded(score, points), rfc, notes)
@@ -147,15 +149,17 @@ class _Grader:
         return [(f"path {number}", partial(self._twice, *walk)) for number, walk in walks]
 
     def _twice(self, path: Sequence[Request], right: list[Reply]) -> str | None:
-        fault = self._fault(path, right)
+        fault = self._fault(path, right, whole=True)
         if fault is None and first_difference(self.engine.play(path), right):
             return "answers otherwise when the same happens a second time"
         return fault
 
-    def _fault(self, path: Sequence[Request], right: list[Reply]) -> str | None:
+    def _fault(self, path: Sequence[Request], right: list[Reply], whole: bool = False) -> str | None:
         replies = self.engine.play(path)
         found = first_difference(replies, right)
         if found is None:
             return None
         index, words = found
+        if index < len(path) - 1 and not whole:
+            return _EARLIER  # a shorter path shows it
         return _FIGURE + draw(path[: index + 1], replies[: index + 1], words)

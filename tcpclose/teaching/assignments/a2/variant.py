@@ -31,6 +31,10 @@ _TOPICS = {
 }
 
 
+#: What is about no row.
+_BESIDES = {"segment": "a segment arrives", "time": "no timer is due"}
+
+
 @dataclass(frozen=True)
 class Played:
     """A path, and what a right submission answers. Its last step is about `topic`, or shows alterations by name.
@@ -88,7 +92,8 @@ def _play(alterations: tuple[Alteration, ...], path: Path) -> Played:
     shown: frozenset[str] = frozenset()
     if otherwise and otherwise[0] == len(path) - 1:
         shown = frozenset(one.name for one in alterations if one.pairs & passed)
-    what = f"{replies[-2]['state']}, {right.fired[0].event if right.fired else path[-1]['do']}"
+    event = right.fired[0].event if right.fired else _BESIDES.get(path[-1]["do"], path[-1]["do"])
+    what = f"{replies[-2]['state']}, {event}"
     return Played(path, replies, shown, None if shown else _topic(path, replies, right.fired), what)
 
 
