@@ -13,13 +13,16 @@ from tcpclose.cli.common import app, fail, print_json, print_table, with_bar
 from tcpclose.cli.results import AsJson, Csv, Gradescope, Inginious, print_result, print_shares, write, write_exports
 
 if TYPE_CHECKING:
-    from tcpclose.teaching.assignments.grades import Assignment
+    from tcpclose.teaching.assignments.grades import Assignment, How
     from tcpclose.teaching.assignments.summary import Summary
     from tcpclose.teaching.results import Graded
 
 assignment = typer.Typer(help="What students are given of an assignment.", no_args_is_help=True)
 app.add_typer(assignment, name="assignment")
 
+#: In so many words.
+_UNCONTAINED = """Run the programs of strangers on this machine with limits on time, memory and output only: they can
+read and change your files, use the network, and write their own grades."""
 
 Name = Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="a1, say; `tcpclose assignment list` tells all.")]
 
@@ -77,6 +80,7 @@ def grade(
     out: Annotated[
         Path | None, typer.Option(metavar="OUT", help="With --class: where grades go. By default DIR-grades.")
     ] = None,
+    uncontained: Annotated[bool, typer.Option("--uncontained", help=_UNCONTAINED)] = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page, of one only.")] = None,
     gradescope: Gradescope = None,
     inginious: Inginious = None,
@@ -84,18 +88,21 @@ def grade(
     as_json: AsJson = False,
 ) -> None:
     """Grade what was handed in for an assignment, or a class: points for each criterion, and what was seen."""
-    found = _find(name)
+    from tcpclose.teaching.assignments.grades import How
+
+    found, how = _find(name), How(public, uncontained)
     if bool(files) == (folder is not None):
         fail("grade needs either what was handed in or --class DIR", 2)
+    _check_means(found, how)
     if folder is not None:
         if student or html or gradescope or inginious:
             fail("--student, --html, --gradescope and --inginious are for one submission, not for a class", 2)
-        summary = _grade_class(found, folder, students, out, public)
+        summary = _grade_class(found, folder, students, out, how)
         graded = summary.graded
     else:
         if students or out:
             fail("--students and --out are for --class DIR", 2)
-        graded = _grade_files(found, files or [], student, public)
+        graded = _grade_files(found, files or [], student, how)
         if len(graded) > 1 and (html or gradescope or inginious):
             fail("--html, --gradescope and --inginious are for one submission; --class DIR has pages for all", 2)
     write_exports(graded, gradescope, inginious, table)
@@ -125,20 +132,31 @@ def _find(name: str) -> Assignment:
         fail(f"there is no assignment {name!r}; expected {', '.join(catalogue.TITLES)}", 2)
 
 
+def _check_means(assignment: Assignment, how: How) -> None:
+    """Refuse to run foreign code where it cannot be contained, before anything of it is run."""
+    from tcpclose.teaching.assignments.containment import containment
+
+    name = assignment.name
+    if not assignment.foreign:
+        if how.uncontained:
+            fail(f"{name} runs nothing that was handed in: --uncontained is for assignments that are programs", 2)
+    elif not how.uncontained and not (here := containment()).works:
+        lack = f"{name} runs programs of strangers, and nothing contains them here. {here.found}: {here.mend}"
+        fail(f"{lack} (--uncontained runs them all the same, with limits only)", 2)
+
+
 def _title(assignment: Assignment) -> str:
     return f"{assignment.name.upper()}: {assignment.title}"
 
 
-def _grade_files(assignment: Assignment, files: list[Path], student: str, public: bool) -> list[Graded]:
+def _grade_files(assignment: Assignment, files: list[Path], student: str, how: How) -> list[Graded]:
     from tcpclose.teaching.assignments.handed_in import grade_one
     from tcpclose.teaching.results import plain
 
-    return [grade_one(assignment, file, plain(str(file)), student, public) for file in files]
+    return [grade_one(assignment, file, plain(str(file)), student, how) for file in files]
 
 
-def _grade_class(
-    assignment: Assignment, folder: Path, students: Path | None, out: Path | None, public: bool
-) -> Summary:
+def _grade_class(assignment: Assignment, folder: Path, students: Path | None, out: Path | None, how: How) -> Summary:
     """The grades are in `out` when this ends, and those that were finished when it does not."""
     from tcpclose.teaching.assignments.classes import grade_class, look_through
     from tcpclose.teaching.assignments.students import read_students
@@ -149,7 +167,7 @@ def _grade_class(
         fail(f"--out {place}: is in the class's folder, and would be taken for a submission", 2)
     with _problems_told(place):
         classroom = look_through(folder, assignment.file, read_students(students) if students else ())
-        found = grade_class(assignment, classroom.entries, place / "grades", public)
+        found = grade_class(assignment, classroom.entries, place / "grades", how)
         graded = {one.file: one for one in with_bar(found, len(classroom.entries), "grade")}
         ordered = [graded[entry.name] for entry in classroom.entries]
         summary = Summary(_title(assignment), ordered, classroom)

@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, SubmissionError
+from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, How, SubmissionError
 
 
-def grade(path: Path, student: str, public: bool) -> Grade:
+def grade(path: Path, student: str, how: How) -> Grade:
     text = path.read_text()
     match text.split():
         case ["killed"]:
@@ -25,7 +25,7 @@ def grade(path: Path, student: str, public: bool) -> Grade:
         case ["raises"]:
             raise KeyError("what?")
         case ["recurses"]:
-            return grade(path, student, public)
+            return grade(path, student, how)
         case ["sleeps"]:
             time.sleep(600)
         case ["refused"]:

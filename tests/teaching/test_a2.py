@@ -10,7 +10,9 @@ import types
 
 import a2_solutions
 import pytest
+from typer.testing import CliRunner
 
+from tcpclose.cli import app
 from tcpclose.teaching.assignments.a2 import ASSIGNMENT
 from tcpclose.teaching.assignments.a2.cases import HOME, figures, scripts
 from tcpclose.teaching.assignments.a2.comparing import difference, first_difference
@@ -19,7 +21,7 @@ from tcpclose.teaching.assignments.a2.right import Right
 from tcpclose.teaching.assignments.a2.variant import AMONG, chosen
 from tcpclose.teaching.assignments.alterations import combine
 from tcpclose.teaching.assignments.containment import containment
-from tcpclose.teaching.assignments.grades import SubmissionError
+from tcpclose.teaching.assignments.grades import How, SubmissionError
 
 #: Together they have every alteration.
 STUDENTS = ("s1", "s5", "s7", "s12")
@@ -30,10 +32,10 @@ pytestmark = pytest.mark.xdist_group("a2")
 contained = pytest.mark.skipif(not containment().works, reason=containment().found)
 
 
-def graded(tmp_path, text, student="s1", public=False):
+def graded(tmp_path, text, student="s1", **how):
     path = tmp_path / "release.py"
     path.write_text(text)
-    return ASSIGNMENT.grade(path, student, public)
+    return ASSIGNMENT.grade(path, student, How(**how))
 
 
 def points(grade):
@@ -168,7 +170,7 @@ def test_whose_variant_it_is_must_be_said(tmp_path):
     with pytest.raises(SubmissionError, match="whose variant"):
         graded(tmp_path, "", student="")
     with pytest.raises(SubmissionError, match="No such file"):
-        ASSIGNMENT.grade(tmp_path / "none.py", "s1", False)
+        ASSIGNMENT.grade(tmp_path / "none.py", "s1", How())
     with pytest.raises(SubmissionError, match="has more than 65536 octets"):
         graded(tmp_path, "#" * 70_000)
 
@@ -222,3 +224,44 @@ def test_a_template_is_whole_for_any_id():
     text = ASSIGNMENT.files('a"b\\é')["release.py"]
     assert ast.parse(text)
     assert 'STUDENT = "a\\"b' in text
+
+
+# Where nothing contains it
+
+
+def command(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def no_walls(monkeypatch, tmp_path):
+    """A machine without bubblewrap."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+
+def test_foreign_code_is_not_run_where_nothing_contains_it(no_walls, tmp_path):
+    path = tmp_path / "class" / "s1" / "release.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"open({str(tmp_path / 'was-here')!r}, 'w')\n")
+    for words in ([path, "--student", "s1"], ["--class", path.parents[1]]):
+        done = command("grade", "a2", *words)
+        assert done.exit_code == 2
+        assert "bubblewrap is missing: sudo apt-get install --no-install-recommends bubblewrap" in done.stderr
+        assert "--uncontained" in done.stderr
+    assert {one.name for one in tmp_path.iterdir()} == {"bin", "class"}
+
+
+def test_where_somebody_insists_it_is_graded_all_the_same(no_walls, tmp_path):
+    path = tmp_path / "release.py"
+    path.write_text(a2_solutions.right(chosen("s1"), "s1"))
+    done = command("grade", "a2", path, "--public", "--uncontained")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "22 of 22 points" in done.stdout
+
+
+def test_what_it_means_to_insist_is_said():
+    words = " ".join(command("grade", "--help").stdout.split())
+    assert "--uncontained" in words
+    assert "programs of strangers" in words
+    assert command("grade", "a1", "any.toml", "--uncontained").exit_code == 2

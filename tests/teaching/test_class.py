@@ -21,7 +21,7 @@ from benchmarks.grading import rows_of, write_class
 from tcpclose.cli import app
 from tcpclose.teaching.assignments import catalogue, classes
 from tcpclose.teaching.assignments.classes import file_name, grade_class, look_through
-from tcpclose.teaching.assignments.grades import SubmissionError
+from tcpclose.teaching.assignments.grades import How, SubmissionError
 from tcpclose.teaching.assignments.handed_in import MOST_FILES, MOST_OCTETS, files, locate
 from tcpclose.teaching.assignments.students import ClassError, Student, read_students
 from tcpclose.teaching.assignments.summary import Summary, histogram, write_summary
@@ -113,9 +113,11 @@ def test_a_second_run_grades_only_what_is_new_or_changed(tmp_path, monkeypatch):
     damaged = json.loads((out / "d.json").read_text())
     (out / "d.json").write_text(json.dumps(damaged | {"criteria": "none"}))
     assert again() == {"d"}
-    assert again(public=True) == {"a", "b", "c", "d", "e"}, "other criteria"
+    assert again(how=How(public=True)) == {"a", "b", "c", "d", "e"}, "other criteria"
+    assert again(how=How(uncontained=True)) == {"a", "b", "c", "d", "e"}, "by other means"
+    assert again(how=How(uncontained=True)) == set()
     monkeypatch.setattr(classes, "graders", lambda: "another version")
-    assert again(public=True) == {"a", "b", "c", "d", "e"}
+    assert again(how=How(public=True)) == {"a", "b", "c", "d", "e"}
 
 
 def test_the_version_of_the_graders_is_that_of_their_sources(monkeypatch, tmp_path):

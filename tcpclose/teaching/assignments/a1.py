@@ -11,7 +11,7 @@ from tcpclose.protocol.fsm import TABLE, Cause, Event
 from tcpclose.runs import LABS
 from tcpclose.teaching.assignments.alterations import DRAWN, Alteration, Pair, combine, drawn, told
 from tcpclose.teaching.assignments.catalogue import TITLES
-from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, SubmissionError
+from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, How, SubmissionError
 from tcpclose.teaching.assignments.rules import ASKED, ORDERS, Comparison, Submission, read
 from tcpclose.teaching.variation import normal_id
 
@@ -102,8 +102,8 @@ def _files(student: str) -> dict[str, str]:
     return {"README.md": handout(student), "a1.toml": template(student)}
 
 
-def _grade(path: Path, student: str, public: bool) -> Grade:
-    return grade(read(path), student, public)
+def _grade(path: Path, student: str, how: How) -> Grade:
+    return grade(read(path), student, how.public)
 
 
 ASSIGNMENT = Assignment(NAME, TITLES[NAME], "a1.toml", _files, _grade)

@@ -12,7 +12,7 @@ from tcpclose.protocol.fsm import Table
 from tcpclose.runs import LABS
 from tcpclose.teaching.assignments.alterations import combine, drawn, told
 from tcpclose.teaching.assignments.catalogue import TITLES
-from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, SubmissionError
+from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, How, SubmissionError
 from tcpclose.teaching.assignments.mutants import FIN, RESETS, TIME_WAIT, TIMEOUTS, VISIBLE, Mutant, maker, mutants_of
 from tcpclose.teaching.assignments.scripts import ScriptSet, play, read
 
@@ -126,8 +126,8 @@ def _files(student: str) -> dict[str, str]:
     return {"README.md": handout(student), **scripts}
 
 
-def _grade(path: Path, student: str, public: bool) -> Grade:
-    return grade(read(path), student, public)
+def _grade(path: Path, student: str, how: How) -> Grade:
+    return grade(read(path), student, how.public)
 
 
 ASSIGNMENT = Assignment(NAME, TITLES[NAME], "scripts", _files, _grade)

@@ -1,7 +1,7 @@
 """A class: one submission for each student in a folder, graded on all cores, each grade kept as soon as it is there.
 
-A kept grade counts as long as the submission, its variant and all that grades are the same. So a second run grades
-what is new, and one that was killed goes on.
+A kept grade counts as long as the submission, its variant, all that grades and how it does are the same. So a second
+run grades what is new, and one that was killed goes on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tcpclose.runs import LABS, write_whole
 from tcpclose.teaching.assignments.archives import KIND
-from tcpclose.teaching.assignments.grades import Assignment, Grade, SubmissionError, tidy
+from tcpclose.teaching.assignments.grades import USUAL, Assignment, Grade, How, SubmissionError, tidy
 from tcpclose.teaching.assignments.handed_in import digest, locate, nobodys, opened
 from tcpclose.teaching.assignments.students import ClassError, Student
 from tcpclose.teaching.assignments.workers import PATIENCE, Lost, run_all
@@ -107,7 +107,7 @@ def grade_class(
     assignment: Assignment,
     entries: Sequence[Entry],
     out: Path,
-    public: bool = False,
+    how: How = USUAL,
     jobs: int | None = None,
     patience: float = PATIENCE,
 ) -> Iterator[Graded]:
@@ -117,23 +117,23 @@ def grade_class(
     for entry in entries:
         if entry.problem:
             yield Graded(entry.name, problem=entry.problem)
-        elif kept := _load(out / file_name(entry.name, ".json"), _key(assignment, entry, public)):
+        elif kept := _load(out / file_name(entry.name, ".json"), _key(assignment, entry, how)):
             yield kept
         else:
             waiting.append(entry)
-    for entry, outcome in run_all(partial(_grade, assignment.grade, assignment.file, public), waiting, jobs, patience):
+    for entry, outcome in run_all(partial(_grade, assignment.grade, assignment.file, how), waiting, jobs, patience):
         if isinstance(outcome, Lost):  # not kept: another time may have more luck
             yield Graded(entry.name, problem=plain(f"{entry.name}: {outcome.reason}"))
             continue
-        record = {"key": _key(assignment, entry, public), **as_record(outcome)}
+        record = {"key": _key(assignment, entry, how), **as_record(outcome)}
         write_whole(out / file_name(entry.name, ".json"), json.dumps(record, indent=2) + "\n")
         yield outcome
 
 
-def _grade(grade: Callable[[Path, str, bool], Grade], file: str, public: bool, entry: Entry) -> Graded:
+def _grade(grade: Callable[[Path, str, How], Grade], file: str, how: How, entry: Entry) -> Graded:
     try:
         with opened(entry.path, file) as located:
-            return Graded(entry.name, tidy(grade(located, entry.student, public)))
+            return Graded(entry.name, tidy(grade(located, entry.student, how)))
     except SubmissionError as error:
         return Graded(entry.name, problem=plain(f"{entry.name}: {str(error).removeprefix(f'{entry.path}: ')}"))
 
@@ -144,8 +144,8 @@ def file_name(name: str, suffix: str) -> str:
     return (name if fit else hashlib.sha256(name.encode()).hexdigest()[:16]) + suffix
 
 
-def _key(assignment: Assignment, entry: Entry, public: bool) -> str:
-    parts = [assignment.name, normal_id(entry.student), public, entry.digest, graders()]
+def _key(assignment: Assignment, entry: Entry, how: How) -> str:
+    parts = [assignment.name, normal_id(entry.student), asdict(how), entry.digest, graders()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -81,16 +81,31 @@ def tidy(grade: Grade) -> Grade:
 
 
 @dataclass(frozen=True)
+class How:
+    """What is graded, and by which means: all of it and none, unless said otherwise.
+
+    `public`: only what students may see beforehand. `uncontained`: foreign code has limits, but no walls around it.
+    """
+
+    public: bool = False
+    uncontained: bool = False
+
+
+#: As instructors grade.
+USUAL = How()
+
+
+@dataclass(frozen=True)
 class Assignment:
     """`files(student)` are what a student is given, by name; none of them may say the solution.
 
-    `grade(path, student, public)` grades what was handed in: `student` is "" where the submission may say whose it
-    is, and with `public` only what students may see beforehand is graded. Raises `SubmissionError`; the same
-    submission has the same grade twice.
+    `grade(path, student, how)` grades what was handed in: `student` is "" where the submission may say whose it is.
+    Raises `SubmissionError`; the same submission has the same grade twice. `foreign`: what was handed in is run.
     """
 
     name: str
     title: str
     file: str
     files: Callable[[str], Mapping[str, str]]
-    grade: Callable[[Path, str, bool], Grade]
+    grade: Callable[[Path, str, How], Grade]
+    foreign: bool = False

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
 from tcpclose.teaching.assignments.archives import is_archive, unpack
-from tcpclose.teaching.assignments.grades import Assignment, SubmissionError, tidy
+from tcpclose.teaching.assignments.grades import USUAL, Assignment, How, SubmissionError, tidy
 from tcpclose.teaching.results import Graded, plain
 
 #: What a submission may hold at most.
@@ -23,11 +23,11 @@ MOST_OCTETS = 1 << 25
 _NOBODYS = {"__MACOSX", "__pycache__"}
 
 
-def grade_one(assignment: Assignment, path: Path, name: str, student: str = "", public: bool = False) -> Graded:
+def grade_one(assignment: Assignment, path: Path, name: str, student: str = "", how: How = USUAL) -> Graded:
     """Grade a submission, a file or a folder or archive that has it."""
     try:
         with opened(path, assignment.file) as located:
-            return Graded(name, tidy(assignment.grade(located, student, public)))
+            return Graded(name, tidy(assignment.grade(located, student, how)))
     except SubmissionError as error:
         return Graded(name, problem=plain(str(error)))
 

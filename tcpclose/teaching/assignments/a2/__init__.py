@@ -8,4 +8,4 @@ from tcpclose.teaching.assignments.a2.variant import NAME
 from tcpclose.teaching.assignments.catalogue import TITLES
 from tcpclose.teaching.assignments.grades import Assignment
 
-ASSIGNMENT = Assignment(NAME, TITLES[NAME], "release.py", files, grade)
+ASSIGNMENT = Assignment(NAME, TITLES[NAME], "release.py", files, grade, foreign=True)

@@ -26,7 +26,7 @@ from tcpclose.teaching.assignments.a2.variant import (
 from tcpclose.teaching.assignments.alterations import DRAWN, Alteration
 from tcpclose.teaching.assignments.cell import NoBox
 from tcpclose.teaching.assignments.containment import Misbehaved, Raised
-from tcpclose.teaching.assignments.grades import Criterion, Grade, SubmissionError
+from tcpclose.teaching.assignments.grades import Criterion, Grade, How, SubmissionError
 from tcpclose.teaching.assignments.handed_in import content
 
 MOST_OCTETS = 1 << 16
@@ -53,8 +53,8 @@ _STUDENT = re.compile(rb'^STUDENT = "([^"\n]*)"', re.MULTILINE)
 Attempt = tuple[str, Callable[[], str | None]]  # what is tried, and what is wrong with it
 
 
-def grade(path: Path, student: str, public: bool) -> Grade:
-    """Grade a submission. `public`: the figures and scripts, which students have.
+def grade(path: Path, student: str, how: How) -> Grade:
+    """Grade a submission. What is public are the figures and scripts, which students have.
 
     Raises `SubmissionError` for a file that is none, or when this machine cannot contain it.
     """
@@ -66,14 +66,14 @@ def grade(path: Path, student: str, public: bool) -> Grade:
     alterations = chosen(student)
     grader = _Grader(variant(alterations))
     try:
-        with boxed(program) as engine:
+        with boxed(program, how.uncontained) as engine:
             grader.engine = engine
-            criteria = grader.criteria(public)
+            criteria = grader.criteria(how.public)
     except NoBox as error:
         raise SubmissionError(f"{error}; `tcpclose doctor` says what is missing to run foreign code") from None
     except Misbehaved as error:
         grader.over = error
-        criteria = grader.criteria(public)
+        criteria = grader.criteria(how.public)
     remarks = (grader.over.reason,) if grader.over else ()
     return Grade(NAME, student, tuple(criteria), remarks)
 
