@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from tcpclose.cli import app
 from tcpclose.reference import REFERENCE, summarise
-from tcpclose.runs import LABS, execute
+from tcpclose.runs import LABS, draw, execute
 from tcpclose.scenario import Scenario
 from tcpclose.testbed.box import why_no_box
 from tcpclose.topology import load_network
@@ -162,6 +162,8 @@ def test_in_the_simulator(lab, overrides, tmp_path):
 def test_on_mininet(lab, overrides, on_mininet):
     run = on_mininet(lab, overrides)
     hold(lab, overrides, run)
+    if (lab, overrides) not in VIRTUAL:  # the simulator's tests draw the others
+        draw(run.trace, run.folder)
     if not overrides:
         kept = json.loads((REFERENCE / lab / "summary.json").read_text())
         scenario = Scenario.load(run.folder / "scenario.toml")
