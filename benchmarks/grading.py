@@ -15,7 +15,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import tomli_w
 from rich import box
@@ -24,8 +26,11 @@ from rich.table import Table
 
 from benchmarks.__main__ import machine
 from tcpclose.protocol import fsm
-from tcpclose.teaching.assignments import a1, catalogue
+from tcpclose.teaching.assignments import a1, a3
+from tcpclose.teaching.assignments.a2 import giving as a2
+from tcpclose.teaching.assignments.a2.variant import chosen
 from tcpclose.teaching.assignments.alterations import combine, drawn
+from tcpclose.teaching.assignments.mutants import VISIBLE
 from tcpclose.teaching.assignments.rules import right_moves
 
 AIM = 300.0  # seconds for 300
@@ -53,7 +58,11 @@ def _renamed(row: dict[str, object]) -> dict[str, object]:
     return row | ours
 
 
-def a1_submissions(size: int) -> Iterator[tuple[str, str]]:
+#: Files by name.
+HandedIn = dict[str, str]
+
+
+def a1_submissions(size: int) -> Iterator[tuple[str, HandedIn]]:
     """Students, and what they hand in."""
     for number in range(size):
         student = f"s{number}"
@@ -67,21 +76,59 @@ def a1_submissions(size: int) -> Iterator[tuple[str, str]]:
         )
         kind = number % (len(ways) + 2)
         if kind < len(ways):
-            yield student, tomli_w.dumps({"student": student, "row": ways[kind]})
+            yield student, {"a1.toml": tomli_w.dumps({"student": student, "row": ways[kind]})}
         else:
-            yield student, a1.template(student) if kind == len(ways) else "[[row]\n"
+            yield student, {"a1.toml": a1.template(student) if kind == len(ways) else "[[row]\n"}
+
+
+def a2_submissions(size: int) -> Iterator[tuple[str, HandedIn]]:
+    """Right, with mistakes, the RFC's machine, the template, one that goes on for ever, and one that cannot be read."""
+    solutions = _of_the_tests("a2_solutions")
+    mistakes = list(solutions.MISTAKES.values())
+    for number in range(size):
+        student = f"s{number}"
+        right = solutions.right(chosen(student), student)
+        old, new, _ = mistakes[number % len(mistakes)]
+        ways = (right, right.replace(old, new), right.replace(old, new), solutions.right((), student))
+        odd = (a2.files(student)["release.py"], f"{right}\nwhile True:\n    pass\n", "def close(:\n")
+        yield student, {"release.py": (*ways, odd[number // 5 % 3])[number % 5]}
+
+
+def a3_submissions(size: int) -> Iterator[tuple[str, HandedIn]]:
+    """All scripts of a right set, half of them, those of the RFC, what was given, and scripts that cannot be read."""
+    solution = _of_the_tests("a3_scripts").solution
+    for number in range(size):
+        student = f"s{number}"
+        right = solution({one.name for one in drawn("a3", student, VISIBLE)})
+        half = dict(list(right.items())[::2])
+        given = {name.removeprefix("scripts/"): text for name, text in a3.ASSIGNMENT.files(student).items()}
+        given.pop("README.md")
+        ways = (right, half, solution(set()), given, {name: text[:-20] for name, text in right.items()})
+        yield student, {f"scripts/{name}": text for name, text in ways[number % len(ways)].items()}
+
+
+def _of_the_tests(name: str) -> ModuleType:
+    """Solutions are in the tests only."""
+    path = Path(__file__).parents[1] / f"tests/teaching/{name}.py"
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 #: What a class hands in, by assignment.
-CLASSES = {"a1": a1_submissions}
+CLASSES = {"a1": a1_submissions, "a2": a2_submissions, "a3": a3_submissions}
 
 
 def write_class(assignment: str, folder: Path, size: int) -> None:
     """A folder for each student."""
-    file = catalogue.find(assignment).file
-    for student, text in CLASSES[assignment](size):
-        (folder / student).mkdir(parents=True)
-        (folder / student / file).write_text(text)
+    for student, files in CLASSES[assignment](size):
+        for name, text in files.items():
+            path = folder / student / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
 
 
 def measure(assignment: str, size: int) -> dict[str, object]:
@@ -107,9 +154,10 @@ def measure(assignment: str, size: int) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=300)
+    parser.add_argument("--only", choices=CLASSES)
     parser.add_argument("--json", type=Path, metavar="FILE")
     words = parser.parse_args()
-    record = {name: measure(name, words.size) for name in CLASSES}
+    record = {name: measure(name, words.size) for name in ([words.only] if words.only else CLASSES)}
     shown = Table("", "graded", "seconds", "of CPU", "ms of each", "again", "aim", box=box.SIMPLE_HEAD)
     for name, found in record.items():
         first, again = found["first"], found["again"]
