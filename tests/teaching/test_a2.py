@@ -81,6 +81,7 @@ def test_every_figure_and_script_holds_for_the_machine_of_the_rfc(case, tiny):
 
 
 @contained
+@pytest.mark.slow
 @pytest.mark.parametrize("student", STUDENTS)
 def test_the_right_machine_has_all_points_and_the_rfcs_none_for_the_changes(student, tmp_path):
     alterations = chosen(student)
