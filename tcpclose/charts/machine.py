@@ -85,7 +85,7 @@ ARROWS: dict[tuple[str, str], Place] = {
 }
 
 #: Rows that lead to CLOSED and are arrows of figure 5; all others that do are lines of the table.
-_ARROWS_TO_CLOSED = {Event.CLOSE: "CLOSED", Event.ACK_OF_FIN: END, Event.TIME_WAIT_TIMEOUT: END}
+_ARROWS_TO_CLOSED = {Event.CLOSE: State.CLOSED.value, Event.ACK_OF_FIN: END, Event.TIME_WAIT_TIMEOUT: END}
 _UNSEEN = {Do.SIGNAL_CONNECTED, Do.SIGNAL_EOF, Do.CLOSE_IF_DEFERRED}
 _RESETS = {do for do in Do if do.value.startswith("send RST")}
 

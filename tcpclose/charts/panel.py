@@ -90,7 +90,7 @@ class Widths:
                 for note in story.notes
                 if note.host == story.hosts[place]
             ]
-            return max([*words, measure("LISTEN", "state", **BOLD)]) + 0.14
+            return max([*words, measure(State.LISTEN.value, "state", **BOLD)]) + 0.14
 
         arrows = [arrow for story in told for arrow in story.arrows]
         whole = max((label_width(arrow) * 1.5 for arrow in arrows), default=0)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from tcpclose.charts.condense import Arrow, Elision, condense
 from tcpclose.protocol.fsm import Event, State
-from tcpclose.trace.events import Call, Change, Received, SegmentEvent, Trace
+from tcpclose.trace.events import Call, Received, SegmentEvent, Trace
 from tcpclose.trace.reading import (
     CRASH,
     Flight,
@@ -22,16 +22,35 @@ from tcpclose.trace.reading import (
     Outage,
     Release,
     connections,
-    first_releases,
     flights,
-    intervals,
-    outages,
 )
+from tcpclose.trace.readings import Readings
 
 #: Notes beside the lifelines of one panel, beyond which the earliest are left out.
 NOTES = 80
 
 NO_CONNECTION = "segments of no connection"
+
+#: How a release began; and how an attempt to open ended, in which there was no first and no second.
+_DONE = {
+    "close": "closed first",
+    "abort": "aborted",
+    "timeout": "timed out first",
+    "crash": "crashed",
+    "FIN": "sent the first FIN",
+    "RST": "sent a RST",
+}
+_GIVEN_UP = _DONE | {"close": "closed", "timeout": "timed out", "FIN": "sent a FIN"}
+
+#: In the words of the RFC's figures, the events of the table that no segment and no call made.
+_EXPIRED = {
+    Event.TIME_WAIT_TIMEOUT.name: "(2 MSL)",
+    Event.USER_TIMEOUT.name: "(User timeout)",
+    Event.KEEPALIVE_TIMEOUT.name: "(Keepalive timeout)",
+    Event.FIN_WAIT_2_TIMEOUT.name: "(FIN-WAIT-2 timeout)",
+    Event.LINGER_TIMEOUT.name: "(Linger timeout)",
+    Event.UNREACHABLE.name: "(Unreachable)",
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -91,16 +110,10 @@ def stories(trace: Trace, told: Sequence[str | None] | None = None) -> list[Stor
 
 
 class _Teller:
-    """The readings of a trace, by connection."""
+    """The readings of a trace, and what else a ladder shows."""
 
     def __init__(self, trace: Trace) -> None:
-        self.order = {id(event): place for place, event in enumerate(trace)}
-        self.flown: dict[str | None, list[Flight]] = defaultdict(list)
-        for flight in flights(trace):
-            self.flown[flight.connection].append(flight)
-        self.passed: dict[str | None, dict[str, list[Interval]]] = defaultdict(dict)
-        for (host, connection), states in intervals(trace).items():
-            self.passed[connection][host] = states
+        self.readings = Readings(trace)
         self.calls: dict[str | None, list[Call]] = defaultdict(list)
         for call in trace.of(Call):
             self.calls[call.connection].append(call)
@@ -108,38 +121,32 @@ class _Teller:
         for event in trace:
             if not isinstance(event, SegmentEvent) and (person := getattr(event, "host", None)):
                 self.people[getattr(event, "connection", None)].add(person)
-        self.releases = first_releases(trace)
-        self.outages = outages(trace)
         self.witnesses = frozenset(event.host for event in trace.of(Received))
-        #: Hosts whose states are known: without a connection they are CLOSED.
-        self.traced = {host for ends in self.passed.values() for host in ends}
 
     def story(self, name: str | None) -> Story:
-        flown, passed = self.flown[name], self.passed[name]
+        readings, order = self.readings, self.readings.place
+        flown, passed, release = readings.flights[name], readings.intervals[name], readings.release(name)
         calls = self.calls[name] if name else []
-        release = self.releases.get(name or "")
-        breaks = [t for fault in self.outages for t in (fault.start, fault.end) if t is not None]
+        breaks = [t for fault in readings.outages for t in (fault.start, fault.end) if t is not None]
         arrows, elisions = condense(flown, breaks)
         hidden = [arrow.flights for arrow in arrows if arrow.fat] + [elision.flights for elision in elisions]
-        notes = [*_state_notes(passed, release, self.order), *_call_notes(calls, flown, hidden, self.order)]
+        notes = [*_state_notes(passed, release, order), *_call_notes(calls, flown, hidden, order)]
         notes.sort(key=lambda note: (note.t, note.order))
         people = {host for flight in flown for host in (flight.source, flight.target)}
         people |= self.people[name] if name else set()
         hosts = tuple(sorted(people, key=natural))
-        before = {host: State.CLOSED.value for host in hosts if host in self.traced}
-        before |= {host: states[0].previous for host, states in passed.items()}
         return Story(
             connection=name,
             title=title(name, release),
             subtitle=subtitle(release),
             hosts=hosts,
-            endpoints=_endpoints(flown),
-            before=before if name else {},
+            endpoints=readings.endpoints(name),
+            before={host: state for host in hosts if (state := readings.before(name, host))},
             arrows=arrows,
             elisions=elisions,
             notes=notes[-NOTES:],
             outages=self._outages_during([t for f in flown for t in (f.start, f.finish)] + [note.t for note in notes]),
-            order=self.order,
+            order=order,
             witnesses=self.witnesses,
             omitted=max(0, len(notes) - NOTES),
         )
@@ -148,17 +155,11 @@ class _Teller:
         if not times:
             return []
         first, last = min(times), max(times)
-        return [fault for fault in self.outages if fault.start <= last and (fault.end is None or fault.end >= first)]
-
-
-def _endpoints(flown: list[Flight]) -> dict[str, str]:
-    """The address and port that each host used first, if they were its own."""
-    endpoints: dict[str, str] = {}
-    for flight in flown:
-        if not flight.forged:
-            endpoints.setdefault(flight.source, flight.segment.src)
-        endpoints.setdefault(flight.target, flight.segment.dst)
-    return endpoints
+        return [
+            fault
+            for fault in self.readings.outages
+            if fault.start <= last and (fault.end is None or fault.end >= first)
+        ]
 
 
 def title(name: str | None, release: Release | None) -> str:
@@ -175,12 +176,13 @@ def title(name: str | None, release: Release | None) -> str:
 
 
 def subtitle(release: Release | None) -> str:
-    """As "h1 closed first, released in 240 ms"; empty when nothing released the connection."""
+    """As "h1 closed first, released in 240 ms", or "never open: h1 timed out"; empty when nothing released it."""
     if release is None or release.first is None or release.action is None:
         return ""
-    done = {"close": "closed first", "abort": "aborted", "timeout": "timed out first", "crash": "crashed"}
-    done |= {"FIN": "sent the first FIN", "RST": "sent a RST"}
+    done = _DONE if release.opened else _GIVEN_UP
     begun = f"{release.first} {done.get(release.action, f'ended it ({release.action})')}"
+    if not release.opened:
+        return f"never open: {begun}"
     if release.duration is not None:
         begun += f", released in {duration(release.duration)}"
     return begun + (", one end is still open" if release.causes and release.open else "")
@@ -200,7 +202,7 @@ def _state_notes(passed: dict[str, list[Interval]], release: Release | None, ord
     for host, states in passed.items():
         for interval in states:
             place = order[id(interval.entered)]
-            expired = _expired(interval.entered)
+            expired = _EXPIRED.get(interval.entered.event)
             if expired:
                 yield Note(interval.start, host, expired, "call", (place, 0))
             yield Note(interval.start, host, interval.state, "state", (place, 1))
@@ -209,14 +211,6 @@ def _state_notes(passed: dict[str, list[Interval]], release: Release | None, ord
         cause = release.causes.get(host) if release else None
         if cause and states[-1].state == State.CLOSED.value:
             yield Note(states[-1].start, host, cause, "cause", (order[id(states[-1].entered)], 2))
-
-
-def _expired(change: Change) -> str | None:
-    """The words of the RFC's figures for a change that no segment and no call made."""
-    event = change.event.lower().replace("_", " ")
-    if "timeout" in event:
-        return "(2 MSL)" if change.event == Event.TIME_WAIT_TIMEOUT.name else "(User timeout)"
-    return "(Unreachable)" if "icmp" in event or "unreachable" in event else None
 
 
 def _call_notes(

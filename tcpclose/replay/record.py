@@ -33,7 +33,8 @@ from tcpclose.trace.events import (
     Trace,
     Variables,
 )
-from tcpclose.trace.reading import CRASH, Flight, Interval, flights, intervals, outages, releases
+from tcpclose.trace.reading import CRASH, Flight, outages
+from tcpclose.trace.readings import Readings
 
 #: Connections in one page, and segments of all of them together: what a browser draws at ease.
 CONNECTIONS, SEGMENTS = 200, 6_000
@@ -60,20 +61,12 @@ def outages_of(trace: Trace) -> list[dict[str, Any]]:
 
 
 class _Teller:
-    """The readings of a trace, by connection; `most` segments of each are shown."""
+    """The readings of a trace, and its events by connection; `most` segments of each are shown."""
 
     def __init__(self, trace: Trace, most: int) -> None:
         self.most = most
-        self.flown: dict[str | None, list[Flight]] = defaultdict(list)
-        for flight in flights(trace):
-            self.flown[flight.connection].append(flight)
-        self.passed: dict[str | None, dict[str, list[Interval]]] = defaultdict(dict)
-        for (host, connection), states in intervals(trace).items():
-            self.passed[connection][host] = states
-        self.releases = {release.connection: release for release in releases(trace)}
-        #: Hosts whose states are known: without a connection they are CLOSED.
-        self.traced = {host for ends in self.passed.values() for host in ends}
-        self.place = {id(event): place for place, event in enumerate(trace)}
+        self.readings = Readings(trace)
+        self.place = self.readings.place
         self.events: dict[str | None, list[Event]] = defaultdict(list)
         self.common: list[FaultTaken | Dropped] = []  # faults and drops are of no connection, or of all
         for event in trace:
@@ -84,14 +77,14 @@ class _Teller:
 
     def record(self, name: str | None) -> dict[str, Any]:
         """All that the page knows of one connection."""
-        flown, passed = self.flown[name], self.passed[name]
+        readings = self.readings
+        flown, passed, release = readings.flights[name], readings.intervals[name], readings.release(name)
         kept, hidden = _shorten(flown, self.most)
-        release = self.releases.get(name or "")
         people = {host for flight in flown for host in (flight.source, flight.target)} | passed.keys()
         people |= {event.host for event in self.events[name] if name and isinstance(event, Call)}
         hosts = sorted(people, key=natural)
-        endpoints = {host: _endpoint(host, flown) for host in hosts}
-        events = [*self.events[name], *self._listens(name, endpoints), *self._common_to(name, people)]
+        endpoints = readings.endpoints(name)
+        events = [*self.events[name], *readings.listens(name), *self._common_to(name, people)]
         events.sort(key=lambda event: self.place[id(event)])
         tells = {event.host for event in events if isinstance(event, Variables)}
         return {
@@ -102,8 +95,8 @@ class _Teller:
             "hosts": [
                 {
                     "name": host,
-                    "endpoint": endpoints[host],
-                    "before": self._before(host, name),
+                    "endpoint": endpoints.get(host, ""),
+                    "before": readings.before(name, host),
                     "end": release is not None and host in passed,
                     "tcb": host in tells,
                 }
@@ -113,23 +106,10 @@ class _Teller:
             "events": list(self._told(name, events, kept, hidden)),
         }
 
-    def _before(self, host: str, name: str | None) -> str:
-        """The state before the first change; "" where nobody knows."""
-        passed = self.passed[name].get(host)
-        if passed:
-            return passed[0].previous
-        return State.CLOSED.value if name and host in self.traced else ""
-
-    def _listens(self, name: str | None, endpoints: dict[str, str]) -> Iterator[Event]:
-        """Calls to listen at the port that this connection came to."""
-        for event in self.events[None] if name else ():
-            if isinstance(event, Call) and endpoints.get(event.host, "").endswith(f":{event.port}"):
-                yield event
-
     def _common_to(self, name: str | None, people: set[str]) -> Iterator[FaultTaken | Dropped]:
         """Faults and drops while the connection lasted; while an end is open it lasts."""
-        own, release = self.events[name], self.releases.get(name or "")
-        lasts = release is not None and release.open
+        own, lives = self.events[name], self.readings.releases[name]
+        lasts = bool(lives) and lives[-1].open
         for event in self.common if own else ():
             within = own[0].t <= event.t and (lasts or event.t <= own[-1].t)
             if within and (isinstance(event, FaultTaken) or event.host in people):
@@ -142,7 +122,7 @@ class _Teller:
         seen = {id(event): number for number, flight in enumerate(kept) for event in _events_of(flight)}
         places = [self.place[id(event)] for flight in hidden for event in _events_of(flight)]
         begin, finish = (min(places), max(places)) if places else (0, -1)
-        numbers = _Bases(self.flown[name], self.place)
+        numbers = _Bases(self.readings.flights[name], self.place)
         announced = False
         for event in events:
             within = begin <= self.place[id(event)] <= finish
@@ -179,7 +159,7 @@ class _Teller:
                 return {"k": "drop", "h": event.host, "text": f"{event.host} dropped a packet: {event.reason}"}
             case FaultTaken():
                 told = {"k": "fault", "text": " ".join(filter(None, (event.fault, event.target, event.detail)))}
-                passed = self.passed[name].get(event.target, ())
+                passed = self.readings.intervals[name].get(event.target, ())
                 crashed = any(interval.crashed and interval.end == event.t for interval in passed)
                 return told | ({"h": event.target, "new": CRASH} if crashed else {})
         return None
@@ -197,16 +177,6 @@ def _shorten(flown: list[Flight], most: int) -> tuple[list[Flight], list[Flight]
         return flown, []
     first, last = most // 3, len(flown) - (most - most // 3)
     return flown[:first] + flown[last:], flown[first:last]
-
-
-def _endpoint(host: str, flown: list[Flight]) -> str:
-    """The address and port that a host used first, if they were its own."""
-    for flight in flown:
-        if flight.source == host and not flight.forged:
-            return flight.segment.src
-        if flight.target == host:
-            return flight.segment.dst
-    return ""
 
 
 def _flight(flight: Flight) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class _Ladder:
         said = [[note.text for note in row.notes if note.host == host] for row in self.rows]
         lines = [" ".join(words) for words in said]
         lines = [line if len(line) <= BROAD else max(words, key=len) for line, words in zip(lines, said, strict=True)]
-        return max(len(line) for line in [*lines, "LISTEN"])
+        return max(len(line) for line in [*lines, State.LISTEN.value])
 
     def _rows(self) -> Iterator[_Row]:
         """Arrows with what they lead to; calls together with what they do; faults."""

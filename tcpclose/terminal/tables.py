@@ -24,7 +24,9 @@ def release_table(trace: Trace, title: str = "") -> Table:
         table.add_column(column, overflow="fold")
     for release in releases(trace):
         by = f"{release.first} ({release.action})" if release.first else "nobody"
-        if release.duration is not None:
+        if not release.opened:
+            by += ", never open"
+        elif release.duration is not None:
             by += f", {release.duration / 1e6:.3f} s"
         again = f" #{release.incarnation}" if release.incarnation > 1 else ""
         table.add_row(f"{release.connection}{again}", release.how or "open", by, style="bold")

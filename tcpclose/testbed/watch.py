@@ -75,7 +75,7 @@ class _Connection:
     def state(self) -> State:
         """As the kernel would say: a child that fell back to LISTEN does not exist for it."""
         state = self.observer.state
-        return State.CLOSED if state is State.LISTEN else state
+        return state if state.has_peer else State.CLOSED
 
     def collect(self, source: str) -> int:
         """Take the steps since the last time, and count them."""
@@ -129,13 +129,13 @@ class Watch:
     @property
     def next_look(self) -> int | None:
         """When to look again: as long as an end is alive, its state may change without a word on the wire."""
-        alive = any(connection.state is not State.CLOSED for connection in self._connections.values())
+        alive = any(connection.state.has_peer for connection in self._connections.values())
         return self._look_at if alive else None
 
     @property
     def quiet(self) -> bool:
         """No end has anything to send or to wait for; the kernel's TIME-WAIT of a minute is not waited for."""
-        return all(c.state in (State.CLOSED, State.TIME_WAIT) for c in self._connections.values())
+        return all(c.state.lingers or not c.state.has_peer for c in self._connections.values())
 
     def look(self, now: int) -> None:
         """Take what was on the wire, and compare with the kernel's own states."""
@@ -205,7 +205,7 @@ class Watch:
         fresh, connection.fresh = connection.fresh, []
         kernel = said[-1]
         for step, source in fresh:
-            seen = ", sock_diag" if step.new in said and step.new is not State.CLOSED else ""
+            seen = ", sock_diag" if step.new in said and step.new.has_peer else ""
             self._tell(connection, step, self._explained(pair, step, source), source + seen)
         if fresh or kernel is connection.state:
             connection.doubt = None

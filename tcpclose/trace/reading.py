@@ -29,6 +29,9 @@ from tcpclose.trace.events import (
 #: States in which an end has nothing left to do for its peer but to answer a repeated FIN (3.3.2).
 OVER = frozenset(state.value for state in State if state.lingers or not state.has_peer)
 
+_SYNCHRONIZED = frozenset(state.value for state in State if state.synchronized)
+_LINGERING = frozenset(state.value for state in State if state.lingers)
+
 #: What stands on a lifeline from where its host crashed: it is in no state any more.
 CRASH = "(Crash)"
 
@@ -139,22 +142,26 @@ def address(endpoint: str) -> str:
 def hosts(trace: Trace) -> dict[str, str]:
     """Address to host name.
 
-    Hosts that trace their segments tell both. One that traces only calls (a kernel's TCP) is the one host left
-    for the one address left of a connection.
+    Hosts that trace their segments tell both. One that traces only calls (a kernel's TCP, or nothing reached it) is the
+    one host left for the one address left of a connection; who listens at its port may be that one.
     """
     found = {address(event.dst): event.host for event in trace.of(Received)}
     for sent in trace.of(Sent):
         found.setdefault(address(sent.src), sent.host)
     named: dict[str, set[str]] = defaultdict(set)
     used: dict[str, set[str]] = defaultdict(set)
+    listening: dict[str, set[str]] = defaultdict(set)  # by port
     for event in trace:
         connection = getattr(event, "connection", None)
         if connection and isinstance(event, SegmentEvent):
-            used[connection] |= {address(event.src), address(event.dst)} - found.keys()
+            used[connection] |= {end for end in (event.src, event.dst) if address(end) not in found}
         if connection and hasattr(event, "host"):
             named[connection].add(event.host)
-    for connection, addresses in used.items():
-        left = named[connection] - set(found.values())
+        if isinstance(event, Call) and event.call == "listen":
+            listening[str(event.port)].add(event.host)
+    for connection, ends in used.items():
+        addresses = {address(end) for end in ends}
+        left = named[connection].union(*(listening[end.rpartition(":")[2]] for end in ends)) - set(found.values())
         if len(addresses) == len(left) == 1:
             found[addresses.pop()] = left.pop()
     return found
@@ -359,7 +366,7 @@ def intervals(trace: Trace) -> dict[tuple[str, str], list[Interval]]:
 def _intervals_of(steps: list[tuple[Change, Change]], until: int, crashes: list[int]) -> Iterator[Interval]:
     ends = [first.t for first, _ in steps[1:]] + [until + 1]
     for (first, last), end in zip(steps, ends, strict=True):
-        crash = next((t for t in crashes if first.t <= t < end and last.new != "CLOSED"), None)
+        crash = next((t for t in crashes if first.t <= t < end and last.new != State.CLOSED.value), None)
         end = min(end, until)
         yield Interval(last.new, first.t, end if crash is None else crash, first.old, last, crash is not None)
 
@@ -421,10 +428,12 @@ class Release:
     how: str | None = None
     causes: dict[str, str] = field(default_factory=dict)
     states: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    #: From `began` until the last end was in TIME-WAIT or CLOSED; None while one is in neither.
+    #: From `began` until the last end was in TIME-WAIT or CLOSED; None while one is in neither, or none was ever open.
     duration: int | None = None
     #: An end never ended.
     open: bool = True
+    #: There was something to release: an end was in a synchronized state, or nobody told its states.
+    opened: bool = True
 
     def outcome(self, host: str) -> str:
         """What became of one end: the cause of its end, "open", or "-" for one that was not opened."""
@@ -496,6 +505,8 @@ def _release(
     }
     began, first, action = begun or (None, None, None)
     is_open = not over or bool(ends.keys() - over.keys())
+    states = {host: tuple(interval.state for interval in passed) for host, passed in ends.items()}
+    opened = not states or any(state in _SYNCHRONIZED for passed in states.values() for state in passed)
     return Release(
         connection=name,
         first=first,
@@ -503,9 +514,10 @@ def _release(
         began=began,
         how=_how(set(causes.values())),
         causes=causes,
-        states={host: tuple(interval.state for interval in passed) for host, passed in ends.items()},
-        duration=None if began is None or is_open else max(0, max(over.values()) - began),
+        states=states,
+        duration=max(0, max(over.values()) - began) if began is not None and opened and not is_open else None,
         open=is_open,
+        opened=opened,
     )
 
 
@@ -531,21 +543,21 @@ def _crashed(passed: list[Interval]) -> bool:
 
 
 def _lingers(passed: list[Interval]) -> bool:
-    return passed[-1].state == "TIME-WAIT"
+    return passed[-1].state in _LINGERING
 
 
 def _beginnings(trace: Trace) -> dict[str, tuple[int, str, str]]:
     """Connection to (time, host, action) of the first event that released it.
 
-    A RST before both ends were ESTABLISHED may have answered an old duplicate (3.5, figure 8) and released nothing.
+    A RST before both ends were synchronized may have answered an old duplicate (3.5, figure 8) and released nothing.
     """
-    established: dict[str, int] = {}
+    synchronized: dict[str, int] = {}
     for event in trace.of(Change):
-        if event.new == "ESTABLISHED":
-            established[event.connection] = event.t
+        if event.new in _SYNCHRONIZED and event.old not in _SYNCHRONIZED:
+            synchronized[event.connection] = event.t
     begun: dict[str, tuple[int, str, str]] = {}
     for at, connection, host, action in _release_actions(trace):
-        if action != "RST" or at >= established.get(connection, 0):
+        if action != "RST" or at >= synchronized.get(connection, 0):
             begun.setdefault(connection, (at, host, action))
     return begun
 
@@ -565,7 +577,7 @@ def _release_actions(trace: Trace) -> Iterator[tuple[int, str, str, str]]:
             case FaultTaken(fault="crash"):
                 for name in crashes[event.target, event.t]:
                     yield event.t, name, event.target, "crash"
-            case Change(new="CLOSED") if event.old != "TIME-WAIT":
+            case Change(new=State.CLOSED.value) if event.old not in _LINGERING:
                 word = event.event.lower().replace("_", " ")
                 yield event.t, event.connection, event.host, "timeout" if "timeout" in word else word
             case SegmentEvent() if flight := flown.get(id(event)):
