@@ -99,6 +99,7 @@ def test_the_students_of_these_tests_have_every_alteration():
 
 
 @contained
+@pytest.mark.slow
 @pytest.mark.parametrize(("old", "new", "criterion"), a2_solutions.MISTAKES.values(), ids=a2_solutions.MISTAKES)
 def test_every_mistake_costs_points_where_it_is_seen(old, new, criterion, tmp_path):
     text = a2_solutions.right(chosen("s1"))
