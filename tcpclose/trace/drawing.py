@@ -155,9 +155,11 @@ class _Steps:
         if fault.target in self.names and fault.fault == "reboot":
             self._stir(fault, fault.target, "call", "reboot").state = State.CLOSED
             return
-        host = fault.target if fault.target in self.names else next(iter(self.names))
         outage = Outage(fault.fault, fault.target, fault.t, None)
-        self.steps.append(_Step(fault.t, self.names[host], "note", outage.name))
+        if fault.target in self.names:  # what follows may be its doing, as a RST is when room is taken away
+            self._stir(fault, fault.target, "note", outage.name)
+        else:
+            self.steps.append(_Step(fault.t, next(iter(self.names.values())), "note", outage.name))
 
     def _sent(self, event: Sent, flight: Flight) -> None:
         """A segment that follows from nothing that its sender met was sent by a timer."""
@@ -167,7 +169,7 @@ class _Steps:
         if change is not None and event.t - change.at <= MOMENT:
             change.kind, change.word = "call", self._timer(flight, peer)
             self.may_repeat[peer] = True
-        elif again or event.t - self.stirred[peer] > MOMENT:
+        elif "RST" not in flight.controls and (again or event.t - self.stirred[peer] > MOMENT):
             self._stir(event, flight.source, "call", self._timer(flight, peer))
             self.may_repeat[peer] = True
         self.steps.append(_Step(event.t, peer, "send", flight=flight))

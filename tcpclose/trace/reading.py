@@ -10,6 +10,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from tcpclose.protocol.fsm import Event as Happens
 from tcpclose.protocol.fsm import State
 from tcpclose.protocol.segment import seq_add, seq_diff
 from tcpclose.trace.events import (
@@ -30,6 +31,7 @@ from tcpclose.trace.events import (
 OVER = frozenset(state.value for state in State if state.lingers or not state.has_peer)
 
 _SYNCHRONIZED = frozenset(state.value for state in State if state.synchronized)
+_RST = Happens.RST.name
 _LINGERING = frozenset(state.value for state in State if state.lingers)
 
 #: What stands on a lifeline from where its host crashed: it is in no state any more.
@@ -578,7 +580,7 @@ def _release_actions(trace: Trace) -> Iterator[tuple[int, str, str, str]]:
                 for name in crashes[event.target, event.t]:
                     yield event.t, name, event.target, "crash"
             case Change(new=State.CLOSED.value) if event.old not in _LINGERING:
-                word = event.event.lower().replace("_", " ")
+                word = event.event if event.event == _RST else event.event.lower().replace("_", " ")
                 yield event.t, event.connection, event.host, "timeout" if "timeout" in word else word
             case SegmentEvent() if flight := flown.get(id(event)):
                 ending = next((bit for bit in ("RST", "FIN") if bit in flight.controls), None)
