@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tcpclose.links import ETHERNET_MTU, Parties
@@ -31,6 +31,9 @@ from tcpclose.trace.events import (
     segment_fields,
 )
 from tcpclose.wire import Malformed, decode_tcp
+
+#: Called as `Stack` is.
+MakesStack = Callable[..., Stack]
 
 
 class Names:
@@ -113,10 +116,13 @@ def call_event(step: Step, now: int, octets: int | None, error: str | None) -> C
 
 
 class Host:
-    """A host with our stack. `addresses` are those of all hosts, by name, as this one knows them."""
+    """A host with our stack, or one that `make` makes. `addresses` are those of all hosts, as this one knows them."""
 
-    def __init__(self, scenario: Scenario, name: str, addresses: Mapping[str, str], boot: int = 0) -> None:
+    def __init__(
+        self, scenario: Scenario, name: str, addresses: Mapping[str, str], boot: int = 0, make: MakesStack = Stack
+    ) -> None:
         self.name = name
+        self._make = make
         self.names = Names(scenario, name, addresses)
         self._config = scenario.tcp_config(name)
         self._seed = scenario.seed
@@ -130,7 +136,7 @@ class Host:
         life = f"{self.name}/boot {boot}" if boot else self.name
         secret = random.Random(f"{self._seed}/secret/{life}").randbytes(16)
         # As an Ethernet card has it: nobody tells a host what links take, they lose what is too long.
-        self.stack = Stack(self._config, secret, self.names.iss.get, lambda address: ETHERNET_MTU)
+        self.stack = self._make(self._config, secret, self.names.iss.get, lambda address: ETHERNET_MTU)
         self._ledgers: dict[str, Ledger] = {}
         self._variables: dict[Pair, tuple[int | None, ...]] = {}  # what the trace was told last of each TCB
         self._lingering: dict[Pair, int] = {}  # users who wait for their CLOSE to be completed, and until when

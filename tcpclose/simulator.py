@@ -7,7 +7,7 @@ made up. At one instant frames arrive first, then timers expire, then the scenar
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +15,11 @@ from tcpclose.fabric import Fabric, Way
 from tcpclose.forging import Forger
 from tcpclose.forwarding import Packet, Route
 from tcpclose.frailhost import FrailHost, SimulatedHands
-from tcpclose.host import call_event, name_of, parties
+from tcpclose.host import MakesStack, call_event, name_of, parties
 from tcpclose.hostfaults import OFF, Faults
 from tcpclose.links import Deed, FateBook, Line, Order, link_random
 from tcpclose.protocol.datagram import Datagram
-from tcpclose.protocol.stack import Pair
+from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Fault, Scenario, ScenarioError, Step
 from tcpclose.scenario.faults import Cut, HostFault, NetworkFault, Silent, Speaking
 from tcpclose.timeline import Timeline
@@ -98,14 +98,16 @@ def simulate(
     network: Network,
     captures: Path | None = None,
     watch: Callable[[Event], None] | None = None,
+    stacks: Mapping[str, MakesStack] | None = None,
 ) -> Trace:
     """Run `scenario` on `network` in virtual time.
 
     With `captures`, one pcap for each interface of a host or router is written into that folder. `watch` is called
-    with each event as it happens. Raises `ScenarioError` as `check_simulable` does.
+    with each event as it happens. `stacks` make the TCPs of hosts that shall not have ours. Raises `ScenarioError` as
+    `check_simulable` does.
     """
     check_simulable(scenario)
-    return _Simulation(scenario, network, captures, watch).run()
+    return _Simulation(scenario, network, captures, watch, stacks or {}).run()
 
 
 def check_simulable(scenario: Scenario) -> None:
@@ -119,7 +121,12 @@ def check_simulable(scenario: Scenario) -> None:
 
 class _Simulation:
     def __init__(
-        self, scenario: Scenario, network: Network, captures: Path | None, watch: Callable[[Event], None] | None
+        self,
+        scenario: Scenario,
+        network: Network,
+        captures: Path | None,
+        watch: Callable[[Event], None] | None,
+        stacks: Mapping[str, MakesStack],
     ) -> None:
         self.scenario = scenario
         self.network = network
@@ -128,7 +135,8 @@ class _Simulation:
         self.now = 0
         self.events: list[Event] = []
         self.hosts: dict[str, _Host] = {
-            name: FrailHost(scenario, name, network.addresses(name)) for name in network.hosts
+            name: FrailHost(scenario, name, network.addresses(name), make=stacks.get(name, Stack))
+            for name in network.hosts
         }
         self.names = {network.hosts[name].address: host.names for name, host in self.hosts.items()}
         self.lines: dict[tuple[str, str], Line[_Frame]] = {

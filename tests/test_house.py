@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "realdrill": "drill testbed",
     "classify": "aside protocol trace wire",
     "reference": "charts runs scenario simulator topology trace",
-    "teaching": "aside drill links protocol runs scenario simulator testbed timeline topology trace units verify",
+    "teaching": "aside drill links protocol runs scenario simulator testbed timeline topology trace units wire verify",
 }
 
 #: Foreign package -> where it may be imported; the tests may import anything, and make their bad packets with Scapy.

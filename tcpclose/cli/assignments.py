@@ -80,6 +80,7 @@ def grade(
     out: Annotated[
         Path | None, typer.Option(metavar="OUT", help="With --class: where grades go. By default DIR-grades.")
     ] = None,
+    mininet: Annotated[bool, typer.Option("--mininet", help="Programs also as the TCP of emulated hosts.")] = False,
     uncontained: Annotated[bool, typer.Option("--uncontained", help=_UNCONTAINED)] = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page, of one only.")] = None,
     gradescope: Gradescope = None,
@@ -90,7 +91,7 @@ def grade(
     """Grade what was handed in for an assignment, or a class: points for each criterion, and what was seen."""
     from tcpclose.teaching.assignments.grades import How
 
-    found, how = _find(name), How(public, uncontained)
+    found, how = _find(name), How(public, mininet, uncontained)
     if bool(files) == (folder is not None):
         fail("grade needs either what was handed in or --class DIR", 2)
     _check_means(found, how)
@@ -133,16 +134,21 @@ def _find(name: str) -> Assignment:
 
 
 def _check_means(assignment: Assignment, how: How) -> None:
-    """Refuse to run foreign code where it cannot be contained, before anything of it is run."""
+    """Refuse to run foreign code where it cannot be contained, or emulated, before anything of it is run."""
     from tcpclose.teaching.assignments.containment import containment
+    from tcpclose.testbed.box import why_no_box
 
     name = assignment.name
     if not assignment.foreign:
-        if how.uncontained:
-            fail(f"{name} runs nothing that was handed in: --uncontained is for assignments that are programs", 2)
+        if how.uncontained or how.emulate:
+            fail(f"{name} runs nothing that was handed in: --mininet and --uncontained are for programs", 2)
     elif not how.uncontained and not (here := containment()).works:
         lack = f"{name} runs programs of strangers, and nothing contains them here. {here.found}: {here.mend}"
         fail(f"{lack} (--uncontained runs them all the same, with limits only)", 2)
+    if how.emulate and how.uncontained:
+        fail("--mininet is for code that is contained: it takes no --uncontained", 2)
+    if how.emulate and (reason := why_no_box()):
+        fail(f"--mininet: {reason}", 2)
 
 
 def _title(assignment: Assignment) -> str:

@@ -30,8 +30,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from tcpclose.host import Host
-from tcpclose.protocol.stack import Pair
+from tcpclose.host import Host, MakesStack
+from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Scenario, Step
 from tcpclose.testbed.channel import Channel
 from tcpclose.timeline import Timeline
@@ -62,10 +62,12 @@ class Driver(Protocol):
 
 
 class OwnStack:
-    """Our TCP on this host: a packet socket, a `Host`, a raw socket."""
+    """Our TCP on this host, or one that `make` makes: a packet socket, a `Host`, a raw socket."""
 
-    def __init__(self, scenario: Scenario, name: str, addresses: Mapping[str, str], boot: int) -> None:
-        self.host = Host(scenario, name, addresses, boot)
+    def __init__(
+        self, scenario: Scenario, name: str, addresses: Mapping[str, str], boot: int, make: MakesStack
+    ) -> None:
+        self.host = Host(scenario, name, addresses, boot, make)
         self.perform, self.timeout = self.host.perform, self.host.timeout
         self.next_timeout, self.texts = self.host.next_timeout, self.host.texts
         self._name = name
@@ -132,13 +134,13 @@ class OwnStack:
 class Agent:
     """The loop: conductor, wire, timers, and out goes what came of it."""
 
-    def __init__(self, channel: Channel, hello: Mapping[str, Any]) -> None:
+    def __init__(self, channel: Channel, hello: Mapping[str, Any], make: MakesStack = Stack) -> None:
         scenario = Scenario.load(hello["scenario"])
         self._channel = channel
         self._steps = scenario.step
         self._timeline = Timeline(scenario)
         self._name = hello["host"]
-        self._driver = _driver(scenario, self._name, hello["addresses"], hello["boot"])
+        self._driver = _driver(scenario, self._name, hello["addresses"], hello["boot"], make)
         self._start = 0
         self._todo: deque[dict[str, Any]] = deque()
         self._stopping = False
@@ -267,7 +269,7 @@ def _raw_socket(family: socket.AddressFamily) -> socket.socket:
     return socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
 
 
-def _driver(scenario: Scenario, name: str, addresses: Mapping[str, str], boot: int) -> Driver:
+def _driver(scenario: Scenario, name: str, addresses: Mapping[str, str], boot: int, make: MakesStack) -> Driver:
     if scenario.settings(name).stack == "linux":
         from tcpclose.testbed.kernel import KernelError, KernelStack
 
@@ -275,18 +277,19 @@ def _driver(scenario: Scenario, name: str, addresses: Mapping[str, str], boot: i
             return KernelStack(scenario, name, addresses)
         except KernelError as error:
             sys.exit(str(error))
-    return OwnStack(scenario, name, addresses, boot)
+    return OwnStack(scenario, name, addresses, boot, make)
 
 
-def _main(descriptor: int) -> None:
+def main(descriptor: int, make: MakesStack = Stack) -> None:
+    """The whole life of an agent, which hears from the conductor through `descriptor`."""
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
     channel = Channel(socket.socket(fileno=descriptor))
     hello: list[dict[str, Any]] = []
     while not hello and not channel.closed:
         hello = channel.hear()
     if hello:
-        Agent(channel, hello[0]).run()
+        Agent(channel, hello[0], make).run()
 
 
 if __name__ == "__main__":
-    _main(int(sys.argv[1]))
+    main(int(sys.argv[1]))

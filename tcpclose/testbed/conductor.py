@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from tcpclose.testbed.channel import COMMAND_LINE
 from tcpclose.testbed.faults import ProcessHands
 from tcpclose.testbed.network import EmulatedNetwork, NetworkError
 from tcpclose.testbed.nodes import command_line
-from tcpclose.testbed.process import AgentError, AgentProcess
+from tcpclose.testbed.process import OURS, AgentError, AgentProcess
 from tcpclose.testbed.relay import FAULTS, RelayError, Report
 from tcpclose.testbed.routers import RouterHands
 from tcpclose.timeline import Timeline
@@ -49,11 +49,18 @@ _LULL = 250_000  # us of silence, beyond what a segment may still be on its way,
 class Conductor:
     """One run on a network that is up."""
 
-    def __init__(self, scenario: Scenario, path: Path, network: EmulatedNetwork) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        path: Path,
+        network: EmulatedNetwork,
+        programs: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.scenario = scenario
         self.network = network
         self.timeline = Timeline(scenario)
-        self.agents = {host: AgentProcess(network, host) for host in network.plan.hosts}
+        self._programs = programs or {}
+        self.agents = {host: self.agent(host) for host in network.plan.hosts}
         for agent in self.agents.values():
             agent.greet(path)
         self._forger = Forger(scenario, network.plan.own_addresses)
@@ -69,6 +76,10 @@ class Conductor:
         self._hands = RouterHands(network)
         self._waiting: deque[Step] = deque()
         self._striking = False
+
+    def agent(self, host: str) -> AgentProcess:
+        """A new one for a host, of the program that is to be its TCP."""
+        return AgentProcess(self.network, host, self._programs.get(host, OURS))
 
     def run(self, visit: Callable[[], None] | None = None) -> None:
         """From the first agent's "ready" to the last one's "stopped", with a `visit` after the end of the timeline."""
@@ -255,7 +266,7 @@ def _visit(net: Any, console: int) -> None:
     sys.stdout.flush()
 
 
-def _main(folder: Path, console: int | None) -> int:
+def _main(folder: Path, programs: Mapping[str, Sequence[str]], console: int | None) -> int:
     record, complaints = sys.stdout, sys.stderr
     if console is not None:  # where events and complaints go, whatever becomes of 1 and 2
         record, complaints = sys.stdout, sys.stderr = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(2), "w")
@@ -271,7 +282,7 @@ def _main(folder: Path, console: int | None) -> int:
         known = parties(scenario, network.own_addresses)
         tclink.check(network, (strike for strike in struck if strike[0] in (*FAULTS, "power_off", "power_on")))
         with EmulatedNetwork(network, scenario.seed, folder, ports, linux, known) as emulated:
-            conductor = Conductor(scenario, path, emulated)
+            conductor = Conductor(scenario, path, emulated, programs)
             conductor.run(None if console is None else partial(_visit, emulated.net, console))
             print(json.dumps({"zero": conductor.zero}), file=record, flush=True)
     except (NetworkError, TopologyError, RelayError, AgentError, ScenarioError, OSError) as error:
@@ -281,4 +292,4 @@ def _main(folder: Path, console: int | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_main(Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else None))
+    sys.exit(_main(Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3]) if sys.argv[3:] else None))

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,17 @@ class EmulationError(RuntimeError):
     """The run could not be made, or did not go as ordered; the message is for people."""
 
 
-def emulate(folder: Path, watch: Callable[[Event], None] | None = None, command_line: bool = False) -> Trace:
+def emulate(
+    folder: Path,
+    watch: Callable[[Event], None] | None = None,
+    command_line: bool = False,
+    programs: Mapping[str, Sequence[str]] | None = None,
+) -> Trace:
     """Run the resolved `folder`/scenario.toml on Mininet; captures of all host interfaces are left in `folder`.
 
     `watch` is called with each event as it becomes known. With `command_line`, the run goes on after its timeline for
-    as long as somebody stays in Mininet's CLI, which has our standard input and output. To be called from the main
+    as long as somebody stays in Mininet's CLI, which has our standard input and output. `programs` are those of
+    hosts whose agent shall not be ours: a module that calls `agent.main`, and its arguments. To be called from the main
     thread: when that dies, so does the box. Raises `EmulationError`.
     """
     reason = box.why_no_box()
@@ -34,7 +40,13 @@ def emulate(folder: Path, watch: Callable[[Event], None] | None = None, command_
         raise EmulationError(str(reason))
     events, zero = [], 0
     with tempfile.TemporaryFile("w+") as complaints, ExitStack() as leaving:
-        words = [sys.executable, "-m", "tcpclose.testbed.conductor", str(folder.resolve())]
+        words = [
+            sys.executable,
+            "-m",
+            "tcpclose.testbed.conductor",
+            str(folder.resolve()),
+            json.dumps(dict(programs or {})),
+        ]
         ours: dict[str, Any] = {"stdin": subprocess.DEVNULL}
         if command_line:
             console = leaving.enter_context(open(os.dup(1), "wb"))

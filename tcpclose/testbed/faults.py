@@ -43,7 +43,7 @@ class ProcessHands:
         """Python needs a while: the process that is to come up after a reboot is there before it is wanted."""
         if self._boots[host]:
             self._boots[host] -= 1
-            self._spares[host] = AgentProcess(self._conductor.network, host)
+            self._spares[host] = self._conductor.agent(host)
 
     def texts(self, host: str) -> Sequence[Event]:
         """The agent tells them itself; one that was paused stands still without being stopped."""

@@ -9,11 +9,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from tcpclose.testbed.channel import Channel
 from tcpclose.testbed.network import EmulatedNetwork
+
+#: The module that is an agent, and its arguments.
+OURS = ("tcpclose.testbed.agent",)
 
 
 class AgentError(RuntimeError):
@@ -23,14 +27,15 @@ class AgentError(RuntimeError):
 class AgentProcess:
     """The agent on one host, seen from the conductor. It waits to be greeted."""
 
-    def __init__(self, network: EmulatedNetwork, host: str) -> None:
+    def __init__(self, network: EmulatedNetwork, host: str, program: Sequence[str] = OURS) -> None:
         self.host = host
         self.still = False  # it does nothing until `go`
         self.stopped = False  # nor could it
         ours, theirs = socket.socketpair()
         self._complaints: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the agent
         with theirs:
-            argv = [sys.executable, "-m", "tcpclose.testbed.agent", str(theirs.fileno())]
+            module, *words = program
+            argv = [sys.executable, "-m", module, str(theirs.fileno()), *words]
             fds = [theirs.fileno()]
             self.process = network.popen(host, argv, pass_fds=fds, stdin=subprocess.DEVNULL, stderr=self._complaints)
         self.channel = Channel(ours)

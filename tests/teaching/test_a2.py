@@ -22,6 +22,7 @@ from tcpclose.teaching.assignments.a2.variant import AMONG, chosen
 from tcpclose.teaching.assignments.alterations import combine
 from tcpclose.teaching.assignments.containment import containment
 from tcpclose.teaching.assignments.grades import How, SubmissionError
+from tcpclose.testbed import box
 
 #: Together they have every alteration.
 STUDENTS = ("s1", "s5", "s7", "s12")
@@ -86,10 +87,10 @@ def test_every_figure_and_script_holds_for_the_machine_of_the_rfc(case, tiny):
 def test_the_right_machine_has_all_points_and_the_rfcs_none_for_the_changes(student, tmp_path):
     alterations = chosen(student)
     right = graded(tmp_path, a2_solutions.right(alterations, student), student="")
-    assert (right.student, right.score, right.points, right.remarks) == (student, 100, 100, ())
+    assert (right.student, right.score, right.points, right.remarks) == (student, 94, 94, ())
     rfc = graded(tmp_path, a2_solutions.right(), student)
     assert [points(rfc)[one.name] for one in alterations] == [0, 0, 0]
-    assert rfc.score <= 52
+    assert rfc.score <= 46
     template = graded(tmp_path, ASSIGNMENT.files(student)["release.py"], student="")
     assert 0 <= template.score < 8
 
@@ -108,7 +109,7 @@ def test_every_mistake_costs_points_where_it_is_seen(old, new, criterion, tmp_pa
     found = next(one for one in grade.criteria if one.name == criterion)
     assert not found.met
     assert found.notes
-    assert 0 < grade.score < 100
+    assert 0 < grade.score < 94
 
 
 @contained
@@ -135,7 +136,7 @@ def test_what_cannot_be_run_has_no_points(tmp_path):
         ("import socket\nsocket.socket()\n", "socket"),
     ):
         grade = graded(tmp_path, text)
-        assert (grade.score, grade.points) == (0, 100)
+        assert (grade.score, grade.points) == (0, 94)
         assert words in " ".join(grade.remarks)
 
 
@@ -146,8 +147,8 @@ def test_what_misbehaves_later_keeps_what_it_has(tmp_path):
         "    if _count > 50:\n        raise SystemExit\n    return _answer(segment)\n"
     )
     grade = graded(tmp_path, text)
-    assert points(grade)["figures"] == 12
-    assert 22 <= grade.score < 100
+    assert points(grade)["figures"] == 10
+    assert 18 <= grade.score < 94
 
 
 @contained
@@ -165,7 +166,7 @@ def test_who_answers_otherwise_the_second_time_is_told_so(tmp_path):
 @contained
 def test_public_are_the_figures_and_scripts(tmp_path):
     grade = graded(tmp_path, a2_solutions.right(chosen("s1")), public=True)
-    assert points(grade) == {"figures": 12, "scripts with exact times": 10}
+    assert points(grade) == {"figures": 10, "scripts with exact times": 8}
 
 
 def test_whose_variant_it_is_must_be_said(tmp_path):
@@ -259,7 +260,7 @@ def test_where_somebody_insists_it_is_graded_all_the_same(no_walls, tmp_path):
     path.write_text(a2_solutions.right(chosen("s1"), "s1"))
     done = command("grade", "a2", path, "--public", "--uncontained")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert "22 of 22 points" in done.stdout
+    assert "18 of 18 points" in done.stdout
 
 
 def test_what_it_means_to_insist_is_said():
@@ -267,3 +268,16 @@ def test_what_it_means_to_insist_is_said():
     assert "--uncontained" in words
     assert "programs of strangers" in words
     assert command("grade", "a1", "any.toml", "--uncontained").exit_code == 2
+
+
+def test_emulated_hosts_are_for_programs_that_are_contained(monkeypatch, tmp_path):
+    (tmp_path / "release.py").write_text("")
+    assert "are for programs" in command("grade", "a1", "any.toml", "--mininet").stderr
+    monkeypatch.setattr(box, "why_no_box", lambda: box.Lack("no namespaces", "get some"))
+    for words, reason in (
+        (("--uncontained",), "--mininet is for code that is contained"),
+        ((), "--mininet: no namespaces: get some" if containment().works else "nothing contains them here"),
+    ):
+        done = command("grade", "a2", tmp_path / "release.py", "--mininet", *words)
+        assert done.exit_code == 2
+        assert reason in done.stderr

@@ -116,6 +116,7 @@ def test_a_second_run_grades_only_what_is_new_or_changed(tmp_path, monkeypatch):
     assert again(how=How(public=True)) == {"a", "b", "c", "d", "e"}, "other criteria"
     assert again(how=How(uncontained=True)) == {"a", "b", "c", "d", "e"}, "by other means"
     assert again(how=How(uncontained=True)) == set()
+    assert again(how=How(emulate=True)) == {"a", "b", "c", "d", "e"}, "by other means"
     monkeypatch.setattr(classes, "graders", lambda: "another version")
     assert again(how=How(public=True)) == {"a", "b", "c", "d", "e"}
 

@@ -84,10 +84,12 @@ def tidy(grade: Grade) -> Grade:
 class How:
     """What is graded, and by which means: all of it and none, unless said otherwise.
 
-    `public`: only what students may see beforehand. `uncontained`: foreign code has limits, but no walls around it.
+    `public`: only what students may see beforehand. `emulate`: also on emulated hosts, which takes a while.
+    `uncontained`: foreign code has limits, but no walls around it.
     """
 
     public: bool = False
+    emulate: bool = False
     uncontained: bool = False
 
 

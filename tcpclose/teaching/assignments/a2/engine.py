@@ -26,7 +26,7 @@ class _Segment(TypedDict):
     ack: _Number | None
     ctl: Annotated[str, Field(pattern=r"^((SYN|FIN|RST|ACK)(,|$))*$", max_length=20)]
     wnd: Annotated[int, Field(ge=0, lt=1 << 16)]
-    text: _Octets
+    text: Annotated[_Octets, Field(max_length=1 << 15)]
 
 
 @with_config(_STRICT)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tcpclose.teaching.assignments.a2.cases import Case
 from tcpclose.teaching.assignments.a2.comparing import draw, first_difference
+from tcpclose.teaching.assignments.a2.emulated import EMULATED, fault
 from tcpclose.teaching.assignments.a2.engine import Boxed, boxed
 from tcpclose.teaching.assignments.a2.right import Reply, Request
 from tcpclose.teaching.assignments.a2.variant import (
@@ -31,9 +32,9 @@ from tcpclose.teaching.assignments.handed_in import content
 
 MOST_OCTETS = 1 << 16
 
-ALTERED, FIGURES, SCRIPTS, WALKS = 16, 12, 10, 6
+ALTERED, FIGURES, SCRIPTS, WALKS, EMULATE = 16, 10, 8, 4, 6
 _EXPLORED = {CALLS: 5, GRACEFUL: 9, ABRUPT: 5, STRANGERS: 5}
-assert DRAWN * ALTERED + FIGURES + SCRIPTS + WALKS + sum(_EXPLORED.values()) == 100
+assert DRAWN * ALTERED + FIGURES + SCRIPTS + WALKS + EMULATE + sum(_EXPLORED.values()) == 100
 
 _RFC = {
     CALLS: "3.10.4, 3.10.5",
@@ -68,12 +69,12 @@ def grade(path: Path, student: str, how: How) -> Grade:
     try:
         with boxed(program, how.uncontained) as engine:
             grader.engine = engine
-            criteria = grader.criteria(how.public)
+            criteria = grader.criteria(how)
     except NoBox as error:
         raise SubmissionError(f"{error}; `tcpclose doctor` says what is missing to run foreign code") from None
     except Misbehaved as error:
         grader.over = error
-        criteria = grader.criteria(how.public)
+        criteria = grader.criteria(how)
     remarks = (grader.over.reason,) if grader.over else ()
     return Grade(NAME, student, tuple(criteria), remarks)
 
@@ -92,13 +93,15 @@ class _Grader:
         self.variant = what
         self.over: Misbehaved | None = None
 
-    def criteria(self, public: bool) -> list[Criterion]:
+    def criteria(self, how: How) -> list[Criterion]:
         """All criteria, or those that are public."""
         found = [
             self._criterion("figures", FIGURES, "3.5, 3.6", self._cases(self.variant.figures)),
             self._criterion("scripts with exact times", SCRIPTS, "3.4.2, 3.10.8", self._cases(self.variant.scripts)),
         ]
-        if public:
+        if how.emulate:
+            found.append(self._criterion("on emulated hosts", EMULATE, "3.6, 3.5.2", self._emulated()))
+        if how.public:
             return found
         for topic, points in _EXPLORED.items():
             played = [one for one in self.variant.explored if one.topic == topic]
@@ -138,6 +141,9 @@ class _Grader:
 
     def _play(self, case: Case) -> str | None:
         return case.play(self.variant.table, self.engine.answer)
+
+    def _emulated(self) -> list[Attempt]:
+        return [(case.name, partial(fault, case, self.variant.table, self.engine.answer)) for case in EMULATED]
 
     def _explored(self, played: Sequence[Played]) -> list[Attempt]:
         """The shortest path that goes wrong is told first."""
