@@ -61,6 +61,8 @@ def find_scenario(name: str) -> Path:
     begun = [path for lab, path in labs.items() if name and lab.startswith(name)]
     if len(begun) == 1:
         return begun[0]
+    if begun:
+        raise ScenarioError([f"it may be any of {', '.join(path.parent.name for path in begun)}"], name)
     what = "this folder has no scenario.toml, and there is" if Path(name).is_dir() else "there is no such file, and"
     raise ScenarioError([f"{what} no such lab; the labs are {', '.join(labs)}"], name)
 

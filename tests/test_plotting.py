@@ -127,6 +127,14 @@ def test_a_damaged_trace_among_several_is_named(tmp_path):
     assert "one/trace.jsonl:1: not an event of a trace" in "".join(done.output.splitlines())
 
 
+def test_a_value_of_the_wrong_type_is_named(tmp_path):
+    (tmp_path / "trace.jsonl").write_text('{"t": "soon", "kind": "fault", "fault": "crash", "target": "h1"}\n')
+    done = tcpclose("plot", tmp_path / "trace.jsonl")
+    assert done.exit_code == 2
+    assert "trace.jsonl:1: not an event of a trace" in done.output
+    assert "t: expected int, not 'soon'" in done.output
+
+
 def test_a_comparison_of_nothing():
     for found in ({}, {"simulator": None}, {"simulator": Trace()}):
         assert "No end of a connection" in " ".join(text for text, _ in texts(comparison_figure(found)))

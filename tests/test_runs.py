@@ -176,6 +176,8 @@ def test_a_lab_is_found_by_enough_of_its_name():
         == runs.find_scenario("01-four-way-close")
         == runs.LABS / "01-four-way-close/scenario.toml"
     )
-    for name in ("0", "", "99"):
+    with pytest.raises(ScenarioError, match="it may be any of 01-four-way-close, 02-"):
+        runs.find_scenario("0")
+    for name in ("", "99"):
         with pytest.raises(ScenarioError, match="no such lab; the labs are 01-four-way-close, "):
             runs.find_scenario(name)

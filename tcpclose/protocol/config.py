@@ -69,7 +69,7 @@ class TcpConfig:
         False,
         "",
         "RFC 7661 4.3",
-        "in slow start, a congestion window of which less than half was used does not grow",
+        "in slow start, a congestion window of which no more than half was used does not grow (the RFC: less)",
     )
 
     option_layout: Literal["linux", "bsd"] = setting(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from tcpclose.aside import aside
 from tcpclose.protocol.datagram import Datagram
@@ -211,6 +211,8 @@ _KINDS: dict[str, type[Event]] = {
 #: What stands behind `t` and `kind` in the file, in this order.
 _FIELDS = {kind: tuple(field.name for field in fields(cls) if field.name != "t") for kind, cls in _KINDS.items()}
 
+_TYPES = {kind: get_type_hints(cls) for kind, cls in _KINDS.items()}
+
 
 #: Two sockets stand in the trace again and again.
 _text = lru_cache(maxsize=4096)(str)
@@ -259,7 +261,13 @@ def from_json(line: str) -> Event:
     """The inverse of `to_json`. Raises `ValueError` when the line is not an event."""
     try:
         record = json.loads(line)
-        return _KINDS[record.pop("kind")](**record)
+        kind = record.pop("kind")
+        event = _KINDS[kind](**record)
+        for name, value in record.items():
+            if not isinstance(value, expected := _TYPES[kind][name]):
+                words = getattr(expected, "__name__", expected)
+                raise ValueError(f"{name}: expected {words}, not {value!r}")
+        return event
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not an event of a trace: {line.strip()!r} ({error})") from None
 
@@ -288,13 +296,13 @@ class Trace:
     def save(self, path: Path) -> None:
         """Write `trace.jsonl`; the file appears whole or not at all."""
         with aside(path) as unfinished:
-            unfinished.write_text("".join(to_json(event) + "\n" for event in self.events))
+            unfinished.write_text("".join(to_json(event) + "\n" for event in self.events), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Trace:
         """Read `trace.jsonl`. Raises `ValueError` naming file and line where it is damaged."""
         events = []
-        with path.open() as lines:
+        with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 try:
                     events.append(from_json(line))
