@@ -19,8 +19,11 @@ from tcpclose.protocol.segment import ACK, PSH, Segment, format_ctl, parse_ctl
 Request = Mapping[str, Any]
 Reply = dict[str, Any]
 
-#: The tiny engine has neither options nor delays nor a congestion window, and its user reads at once.
+#: The tiny engine has neither options nor delays nor a congestion window, and its user reads at once. Where they differ
+#: all the same (text beyond a hole, what is sent again early, two full segments in flight, a closed window), `paths`
+#: does not go.
 CONFIG = TcpConfig(
+    challenge_ack_limit=1 << 30,
     delayed_ack=0,
     nagle=False,
     rto_initial=SECOND,
