@@ -59,8 +59,10 @@ def test_the_best_counts(monkeypatch) -> None:
     assert [result["value"] for result in results.values()] == list(range(3, 3 * len(BENCHMARKS) + 1, 3))
 
 
-@pytest.mark.parametrize("assignment", grading.CLASSES)
-def test_a_class_is_graded_and_all_kinds_are_in_it(assignment, tmp_path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(("assignment", "graded"), [("a1", 6), ("a2", 7), ("a3", 7)])
+def test_a_class_is_graded_and_all_kinds_are_in_it(assignment, graded) -> None:
+    """Of A1 one is no TOML; programs and scripts that cannot be read have points, or none."""
     figures = grading.measure(assignment, 7)
-    assert 0 < figures["graded"] < 7
+    assert figures["graded"] == graded
     assert all(figures[run]["seconds"] > 0 for run in ("first", "again"))

@@ -56,7 +56,7 @@ def on_mininet(request, tmp_path_factory):
     if reason := why_no_box():
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("mininet")
-    tests = [item for item in request.session.items if getattr(item, "originalname", "") == "test_on_mininet"]
+    tests = [item for item in request.session.items if getattr(item, "function", None) is test_on_mininet]
     keys = [(item.callspec.params["lab"], item.callspec.params["overrides"]) for item in tests]
     pool = ThreadPoolExecutor(TOGETHER)
     runs = {key: pool.submit(emulated, *key, folder / str(number)) for number, key in enumerate(keys)}

@@ -101,7 +101,6 @@ class Settings:
     window: int = 65535
     reset_ack: bool = True  # a RST that ends a connection carries ACK
     timeout_reset: bool = True  # the user timeout sends a RST
-    invalid_header_reset: bool = False  # a segment with an invalid header ends the connection
 
 
 class Tcb:

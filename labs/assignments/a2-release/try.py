@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+FUNCTIONS = (
+    *("close", "abort", "fin_leaves", "fin_arrives", "fin_acknowledged", "reset_arrives", "answer_closed"),
+    *("time_wait_timeout", "fin_wait_2_timeout", "user_timeout", "unreachable", "invalid_header"),
+)
 
 
 def main() -> int:
     """Play all; 1 when something is wrong."""
     import release
 
+    if missing := [name for name in FUNCTIONS if not hasattr(release, name)]:
+        print("release.py has no", ", ".join(missing))
+        return 1
     sys.modules["submission"] = release
     from serve import answer
 

@@ -37,9 +37,11 @@ def _public() -> str:
     shown: dict[str, Path] = {}
     for path in sorted(paths(TABLE), key=len):
         right = Right()
-        right.play(path)
+        last = right.play(path)[-1]
         for row in right.fired:
             shown.setdefault(f"{row.state}, {row.event}", path)
+        if not right.fired and last["state"] == "CLOSED":  # a stranger's segment, with its answer or without
+            shown.setdefault(f"CLOSED, {path[-1].get('ctl', path[-1]['do'])} arrives", path)
     return json.dumps([_entry(what, path) for what, path in shown.items() if _common(path)], indent=0) + "\n"
 
 

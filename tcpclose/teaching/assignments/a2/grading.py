@@ -75,8 +75,13 @@ def grade(path: Path, student: str, how: How) -> Grade:
     except Misbehaved as error:
         grader.over = error
         criteria = grader.criteria(how)
-    remarks = (grader.over.reason,) if grader.over else ()
+    remarks = (_reason(grader.over),) if grader.over else ()
     return Grade(NAME, student, tuple(criteria), remarks)
+
+
+def _reason(error: Misbehaved) -> str:
+    """With the file's name as its author knows it."""
+    return error.reason.replace("submission.py", "release.py").replace("module 'submission'", "release.py")
 
 
 def _rounded(score: float, points: int) -> float:
@@ -122,7 +127,8 @@ class _Grader:
         seen = [f"{what}:{'' if told[what].startswith(_FIGURE) else ' '}{told[what]}" for what in tried if what in told]
         seen = seen[:_TOLD]
         unseen = failed.total() - len(seen)
-        notes = (*seen, f"and {unseen} more of {len(results)}") if unseen else tuple(seen)
+        rest = f"and {unseen} more of {len(results)}" if seen else f"{unseen} of {len(results)}, none of them told"
+        notes = (*seen, rest) if unseen else tuple(seen)
         return Criterion(name, points, _rounded(score, points), rfc, notes)
 
     def _try(self, attempt: Callable[[], str | None]) -> str | None:
@@ -131,10 +137,10 @@ class _Grader:
         try:
             return attempt()
         except Raised as error:
-            return error.reason
+            return _reason(error)
         except Misbehaved as error:
             self.over = error
-            return error.reason
+            return _reason(error)
 
     def _cases(self, cases: Sequence[Case]) -> list[Attempt]:
         return [(case.name, partial(self._play, case)) for case in cases]
