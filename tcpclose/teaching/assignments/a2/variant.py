@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tcpclose.protocol.fsm import TABLE, Event, Row, Table, table_of
+from tcpclose.protocol.fsm import TABLE, Event, Row, State, Table, table_of
 from tcpclose.teaching.assignments.a2.cases import Case, figures, holding, scripts
 from tcpclose.teaching.assignments.a2.comparing import first_difference
 from tcpclose.teaching.assignments.a2.paths import Path, paths, walks
@@ -113,5 +113,6 @@ def _topic(path: Path, replies: list[Reply], rows: Iterable[Row]) -> str | None:
             return topic
     if path[-1]["do"] == "time" and not rows:
         return GRACEFUL  # a timer that should not run any more
-    stranger = path[-1]["do"] == "segment" and not rows and replies[-1]["state"] in ("CLOSED", "LISTEN", "SYN-SENT")
-    return STRANGERS if stranger else None
+    state = State(replies[-1]["state"])
+    known = state.synchronized or state.handshaking
+    return STRANGERS if path[-1]["do"] == "segment" and not rows and not known else None
