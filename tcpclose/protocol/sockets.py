@@ -449,7 +449,7 @@ class Socket:
         try:
             call()
         except TcpError as error:
-            raise SocketError(_REFUSALS[str(error)]) from None
+            raise SocketError(_REFUSALS.get(str(error), "EINVAL")) from None
 
     def _linger(self, now: int) -> None:
         """Until our FIN is acknowledged, or for as long as SO_LINGER says."""

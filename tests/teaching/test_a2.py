@@ -142,6 +142,23 @@ def test_what_cannot_be_run_has_no_points(tmp_path):
 
 
 @contained
+@pytest.mark.parametrize("function", ["close", "abort", "fin_arrives", "user_timeout", "answer_closed"])
+def test_whoever_refuses_loses_points_and_the_grader_goes_on(function, tmp_path):
+    text = a2_solutions.right(chosen("s1")).replace(f"def {function}(", f"def right_{function}(")
+    text += f'\ndef {function}(*given):\n    raise TcpError("nope")\n'
+    assert 0 < graded(tmp_path, text, public=True).score < 18
+
+
+@contained
+def test_so_it_is_when_the_engine_itself_refuses(tmp_path):
+    text = a2_solutions.right(chosen("s1")) + (
+        "\nimport tiny\ndef refuse(*given):\n    raise TcpError('nope')\n"
+        "tiny.Connection.open = tiny.Connection.send = refuse\n"
+    )
+    assert graded(tmp_path, text, public=True).score < 5
+
+
+@contained
 def test_what_misbehaves_later_keeps_what_it_has(tmp_path):
     text = a2_solutions.right(chosen("s1")) + (
         "\n_answer, _count = answer_closed, 0\ndef answer_closed(segment):\n    global _count\n    _count += 1\n"

@@ -11,6 +11,7 @@ from typing import Any
 from tcpclose.drill.runner import Wishes, run_text
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.fsm import Table
+from tcpclose.protocol.interface import TcpError
 from tcpclose.protocol.stack import Stack
 from tcpclose.runs import LABS
 from tcpclose.teaching.assignments.a2.foreign import Ask, ForeignStack
@@ -71,6 +72,8 @@ def _play_figure(text: str, foreign: str, table: Table, ask: Ask | None) -> str 
         play_figure(text, CONFIG, make)
     except FigureError as error:
         return str(error)
+    except TcpError as error:  # where nobody has called
+        return f"the TCP answers {error}"
     return None
 
 
@@ -78,5 +81,8 @@ def _play_script(text: str, name: str, table: Table, ask: Ask | None) -> str | N
     def make(config: TcpConfig, *of: Any, **named: Any) -> Stack:
         return ForeignStack(ask, config, *of, **named) if ask else Stack(config, *of, **named, table=table)
 
-    verdict = run_text(text, name, Wishes(profile="rfc9293"), make)
+    try:
+        verdict = run_text(text, name, Wishes(profile="rfc9293"), make)
+    except TcpError as error:
+        return f"the TCP answers {error}"
     return None if verdict.outcome == "passed" else verdict.message
