@@ -133,6 +133,10 @@ def _simulated(case: Emulated, table: Table) -> Seen:
         return Seen.of(trace, Path(name), network)
 
 
+#: What nobody has called.
+_NOBODYS = ("new", "segment", "time", "unreachable", "invalid_header")
+
+
 class _Answers:
     """Answers the agent on the host by `ask`, until the run is over. `fault` is why it stopped before that."""
 
@@ -167,7 +171,10 @@ class _Answers:
                     asked += 1
                     if asked > _MOST_REQUESTS:
                         raise Raised("has always something to do: does a timer expire again and again?")
-                    channel.tell(**self._ask(request))
+                    reply = self._ask(request)
+                    if reply["refused"] is not None and request["do"] in _NOBODYS:
+                        raise Raised(f"refuses what is no call of its user: {reply['refused']}")
+                    channel.tell(**reply)
         except Misbehaved as error:
             self.fault = error
 
