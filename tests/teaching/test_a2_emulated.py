@@ -10,11 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from tcpclose.cli import app
+from tcpclose.protocol.config import TcpConfig
 from tcpclose.teaching.assignments.a2 import emulated
 from tcpclose.teaching.assignments.a2.agent import Asker
 from tcpclose.teaching.assignments.a2.emulated import EMULATED, Seen, fault
 from tcpclose.teaching.assignments.a2.engine import boxed
 from tcpclose.teaching.assignments.a2.grading import EMULATE
+from tcpclose.teaching.assignments.a2.right import Right, new
 from tcpclose.teaching.assignments.a2.variant import chosen
 from tcpclose.teaching.assignments.alterations import combine
 from tcpclose.teaching.assignments.containment import Misbehaved, containment
@@ -66,11 +68,11 @@ WRONG = {
 
 @mininet
 def test_what_is_wrong_is_seen_and_told():
-    for old, new, case, words in WRONG.values():
+    for old, other, case, words in WRONG.values():
         text = a2_solutions.right()
         assert old in text
         try:
-            found = str(fault_of(text.replace(old, new), case))
+            found = str(fault_of(text.replace(old, other), case))
         except Misbehaved as error:
             found = error.reason
         assert words in found
@@ -122,17 +124,27 @@ def test_what_the_machine_fails_is_tried_again_and_costs_nobody(failing):
     assert not any(folder.exists() for folder in calls)
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [({"state": "CLOSED"}, "has always something to do"), (Misbehaved("ended by itself"), "ended by itself")],
-    ids=["asks for ever", "misbehaves"],
-)
-def test_what_the_submission_fails_is_its_fault(failing, answer, words):
-    def ask(request):
-        if isinstance(answer, Misbehaved):
-            raise answer
-        return answer
+def for_ever(request):
+    return Right(combine()).answer(new(0, TcpConfig()))
 
+
+def refuses(request):
+    return for_ever(request) | {"refused": "no time for that"}
+
+
+def misbehaves(request):
+    raise Misbehaved("ended by itself")
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (for_ever, "has always something to do"),
+        (refuses, "refuses what is no call of its user: no time for that"),
+        (misbehaves, "ended by itself"),
+    ],
+)
+def test_what_the_submission_fails_is_its_fault(failing, ask, words):
     def do(path):
         asker = Asker(path)
         with pytest.raises((SystemExit, OSError)):
