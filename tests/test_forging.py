@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scapy.layers.inet import IP, TCP
 
-from tcpclose.forging import Forger, packet_octets
+from tcpclose.host.forging import Forger, packet_octets
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.segment import ACK, PSH, Segment
 from tcpclose.scenario import Scenario, ScenarioError

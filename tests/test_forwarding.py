@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tcpclose.forwarding import Complaint, Forwarder, Packet, Refusal, Route
+from tcpclose.network.forwarding import Complaint, Forwarder, Packet, Refusal, Route
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.segment import ACK, SYN, Segment
 from tcpclose.wire import decode_icmp, decode_tcp, encode_tcp

@@ -20,23 +20,14 @@ MAY_IMPORT = {
     "aside": "",
     "wire": "aside protocol",
     "trace": "aside protocol",
-    "addressing": "forwarding",
-    "forwarding": "protocol wire",
     "links": "protocol units",
-    "middlebox": "protocol wire",
     "scenario": "links protocol units",
-    "topology": "addressing forwarding links middlebox protocol scenario units",
+    "network": "protocol wire",
+    "topology": "links network protocol scenario units",
     "timeline": "protocol scenario trace",
-    "host": "links protocol scenario trace wire",
-    "forging": "host protocol scenario trace wire",
-    "hostfaults": "forging scenario timeline trace",
-    "frailhost": "forging host links protocol scenario trace",
-    "carriers": "scenario topology",
-    "fabric": "carriers forwarding protocol scenario topology wire",
-    "simulator": "fabric forging forwarding frailhost host hostfaults links protocol scenario timeline topology trace "
-    "wire",
-    "testbed": "aside carriers forging forwarding host hostfaults links middlebox protocol scenario timeline "
-    "topology trace wire",
+    "host": "links protocol scenario timeline trace wire",
+    "simulator": "host links network protocol scenario timeline topology trace wire",
+    "testbed": "aside host links network protocol scenario timeline topology trace wire",
     "charts": "aside protocol trace units",
     "replay": "aside charts protocol trace",
     "plotting": "charts runs trace",
@@ -91,7 +82,7 @@ def read_imports(path: Path) -> set[str]:
 
 
 def part_of(path: Path) -> str:
-    """`tcpclose/wire/tcp.py` belongs to the part `wire`, `tcpclose/host.py` to `host`."""
+    """`tcpclose/wire/tcp.py` belongs to the part `wire`, `tcpclose/runs.py` to `runs`."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 

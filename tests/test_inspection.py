@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from tcpclose.middlebox import MiddleboxSettings
+from tcpclose.network.middlebox import MiddleboxSettings
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.segment import ACK, RST, SYN, Segment
 from tcpclose.testbed.inspection import Box, FrameBox

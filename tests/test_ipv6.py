@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from scenarios import talk
 
-from tcpclose.addressing import embed, embed_route
-from tcpclose.forwarding import Credit, Route
+from tcpclose.network.addressing import embed, embed_route
+from tcpclose.network.forwarding import Credit, Route
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.datagram import Datagram, Endpoint, Pair
 from tcpclose.protocol.segment import ACK, SYN, Segment

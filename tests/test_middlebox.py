@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tcpclose.middlebox import Middlebox, MiddleboxSettings, Verdict
+from tcpclose.network.middlebox import Middlebox, MiddleboxSettings, Verdict
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.segment import ACK, ECE, FIN, RST, SYN, Segment
 from tcpclose.wire import Malformed, decode_icmp, decode_tcp, encode_icmp_error, encode_tcp

@@ -16,7 +16,8 @@ from tcpclose.protocol.config import PROFILES
 from tcpclose.protocol.segment import SYN, seq_add, seq_diff
 from tcpclose.runs import LABS
 from tcpclose.scenario import Scenario, ScenarioError
-from tcpclose.simulator import _Agenda, _Frame, simulate
+from tcpclose.simulator import simulate
+from tcpclose.simulator.simulator import _Agenda, _Frame
 from tcpclose.timeline import Timeline
 from tcpclose.topology import load_network, read_topo
 from tcpclose.trace.events import (

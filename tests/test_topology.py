@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from mininet.topo import LinearTopo, Topo
 
-from tcpclose.forwarding import Route
 from tcpclose.links import LinkSettings, read_fate
+from tcpclose.network.forwarding import Route
 from tcpclose.topology import TOPOLOGIES, Interface, TopologyError, load_topology, read_topo
 
 

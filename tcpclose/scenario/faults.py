@@ -1,6 +1,6 @@
 """What can befall a network: one model for each kind of fault. In the file, its keys stand beside those of the step.
 
-What a fault does is told where it strikes: `simulator.py` and `testbed/` each know every kind, or refuse it before the
+What a fault does is told where it strikes: `simulator/` and `testbed/` each know every kind, or refuse it before the
 run starts.
 """
 

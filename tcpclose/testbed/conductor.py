@@ -21,9 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tcpclose.forging import Forger
 from tcpclose.host import Names, call_event, name_of, parties
-from tcpclose.hostfaults import OFF, Faults
+from tcpclose.host.faults import OFF, Faults
+from tcpclose.host.forging import Forger
 from tcpclose.scenario import Fault, Scenario, ScenarioError, Step
 from tcpclose.scenario.faults import Crash, HostFault, NetworkFault, Reboot, Silent
 from tcpclose.testbed import tclink

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tcpclose.forging import Forged
+from tcpclose.host.forging import Forged
 from tcpclose.scenario.faults import Reboot
 from tcpclose.testbed.process import AgentProcess
 from tcpclose.trace.events import Event

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tcpclose.middlebox import Middlebox, MiddleboxSettings
+from tcpclose.network.middlebox import Middlebox, MiddleboxSettings
 from tcpclose.wire import (
     ETHERTYPE_IPV4,
     ETHERTYPE_IPV6,

@@ -22,8 +22,8 @@ from mininet.link import TCLink
 from mininet.net import Mininet
 
 from tcpclose.aside import aside, part
-from tcpclose.forwarding import Route
 from tcpclose.links import ETHERNET_MTU, Parties
+from tcpclose.network.forwarding import Route
 from tcpclose.protocol.addresses import is_ipv6
 from tcpclose.testbed import tclink
 from tcpclose.testbed.inspection import Box

@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import time
 
-from tcpclose.carriers import Carriers
 from tcpclose.protocol.addresses import is_ipv6
 from tcpclose.scenario.faults import Carrier, Forgetting, Narrowing, NetworkFault, Power, Return, Withdrawal
 from tcpclose.testbed.network import EmulatedNetwork, NetworkError
+from tcpclose.topology.carriers import Carriers
 
 #: What Linux calls a route that leads nowhere, by what its router says of it.
 _ROUTES = {"net": "throw", "host": "unreachable", "admin": "prohibit", "silent": "blackhole"}

@@ -9,7 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from tcpclose.middlebox import MiddleboxSettings
+from tcpclose.network.middlebox import MiddleboxSettings
 from tcpclose.scenario import Scenario
 from tcpclose.scenario.faults import Forgetting, Narrowing
 from tcpclose.topology.plan import (

@@ -8,10 +8,10 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_interface
 from typing import Any, Literal
 
-from tcpclose.addressing import EMBEDDED, embed, embed_route
-from tcpclose.forwarding import Forwarder, Refusal, Route
 from tcpclose.links import Fate, LinkSettings, direction
-from tcpclose.middlebox import Middlebox, MiddleboxSettings
+from tcpclose.network.addressing import EMBEDDED, embed, embed_route
+from tcpclose.network.forwarding import Forwarder, Refusal, Route
+from tcpclose.network.middlebox import Middlebox, MiddleboxSettings
 from tcpclose.protocol.addresses import NARROWEST, is_ipv6
 
 
@@ -214,7 +214,7 @@ class Network:
             return []
 
     def in_ipv6(self) -> Network:
-        """The same network with the IPv6 addresses that stand for its own (`addressing.py`).
+        """The same network with the IPv6 addresses that stand for its own (`network/addressing.py`).
 
         Raises `TopologyError` for a link that cannot carry IPv6.
         """

@@ -12,8 +12,8 @@ from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Any, Literal
 
-from tcpclose.forwarding import Route
 from tcpclose.links import LinkSettings
+from tcpclose.network.forwarding import Route
 from tcpclose.topology.plan import (
     Interface,
     LinkPlan,

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tcpclose.fabric import Fabric, Way
-from tcpclose.forging import Forger
-from tcpclose.forwarding import Packet, Route
-from tcpclose.frailhost import FrailHost, SimulatedHands
 from tcpclose.host import MakesStack, call_event, name_of, parties
-from tcpclose.hostfaults import OFF, Faults
+from tcpclose.host.faults import OFF, Faults
+from tcpclose.host.forging import Forger
 from tcpclose.links import Deed, FateBook, Line, Order, link_random
+from tcpclose.network.forwarding import Packet, Route
 from tcpclose.protocol.datagram import Datagram
 from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Fault, Scenario, ScenarioError, Step
 from tcpclose.scenario.faults import Cut, HostFault, NetworkFault, Silent, Speaking
+from tcpclose.simulator.fabric import Fabric, Way
+from tcpclose.simulator.frailhost import FrailHost, SimulatedHands
 from tcpclose.timeline import Timeline
 from tcpclose.topology import Interface, Network
 from tcpclose.trace.events import Disturbed, Event, FaultTaken, Lost, Trace, segment_fields

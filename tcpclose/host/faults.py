@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from tcpclose.forging import Forged, Forger
+from tcpclose.host.forging import Forged, Forger
 from tcpclose.scenario import Fault, ScenarioError, Step
 from tcpclose.scenario.faults import Crash, HostFault, Injection, Limit, Pause, Reboot
 from tcpclose.timeline import Timeline

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tcpclose.scenario.faults import Carrier, Power
-from tcpclose.topology import LinkPlan
+from tcpclose.topology.plan import LinkPlan
 
 
 class Carriers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
-from tcpclose.forwarding import Route
+from tcpclose.network.forwarding import Route
 
 #: The bits before the IPv4 address: those of a network of one's own (RFC 4193).
 EMBEDDED = 96

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tcpclose.host import Names
+from tcpclose.host.names import Names
 from tcpclose.protocol.addresses import is_ipv6
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.segment import ACK, FIN, SYN, Segment, parse_ctl, seq_add, seq_diff

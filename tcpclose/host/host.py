@@ -6,25 +6,24 @@ other from a packet socket. Times are microseconds from the start of the run.
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tcpclose.links import ETHERNET_MTU, Parties
+from tcpclose.host.names import Names
+from tcpclose.host.users import Ledger, call_event
+from tcpclose.links import ETHERNET_MTU
 from tcpclose.protocol.addresses import is_ipv6
 from tcpclose.protocol.connection import Notice, Signal, TcpError
-from tcpclose.protocol.datagram import Datagram, Endpoint
+from tcpclose.protocol.datagram import Datagram
 from tcpclose.protocol.fsm import Row
 from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Scenario, Step, payload
 from tcpclose.trace.events import (
-    Call,
     Dropped,
     Event,
     Received,
     Sent,
-    Text,
     Told,
     Variables,
     row_events,
@@ -34,85 +33,6 @@ from tcpclose.wire import Malformed, decode_tcp
 
 #: Called as `Stack` is.
 MakesStack = Callable[..., Stack]
-
-
-class Names:
-    """The scenario's names of connections, by the sockets at one host's ends."""
-
-    def __init__(self, scenario: Scenario, host: str, addresses: Mapping[str, str]) -> None:
-        self.pairs: dict[str, Pair] = {}
-        self.iss: dict[Pair, int | None] = {}
-        for name, connection in scenario.connection.items():
-            client = Endpoint(addresses[connection.client], connection.client_port)
-            server = Endpoint(addresses[connection.server], connection.port)
-            if host == connection.client:
-                self.pairs[name] = Pair(client, server)
-                self.iss[self.pairs[name]] = connection.client_iss
-            elif host == connection.server:
-                self.pairs[name] = Pair(server, client)
-                self.iss[self.pairs[name]] = connection.server_iss
-        self._names: dict[tuple[Endpoint, Endpoint], str] = {pair: name for name, pair in self.pairs.items()}
-
-    def of(self, pair: tuple[Endpoint, Endpoint]) -> str:
-        """The name of a connection; for one that the scenario does not name its sockets, the same at both ends."""
-        return self._names.get(pair) or " ".join(sorted(map(str, pair)))
-
-
-def parties(scenario: Scenario, addresses: Mapping[str, str]) -> Parties:
-    """Hosts and connections as the fates of links know them; `addresses` are those of all hosts, by name."""
-    connections = {}
-    for name, connection in scenario.connection.items():
-        ends = (Endpoint(addresses[host], port) for host, port in connection.ends)
-        connections[frozenset(ends)] = name
-    return Parties({address: host for host, address in addresses.items()}, connections)
-
-
-def name_of(datagram: Datagram, names: Mapping[str, Names]) -> str | None:
-    """The name of the connection of a segment seen between hosts; `names` are theirs, by address.
-
-    One end may be unknown, where addresses are translated on the way.
-    """
-    src, dst, _ = datagram
-    if src.address in names:
-        return names[src.address].of(Pair(src, dst))
-    return names[dst.address].of(Pair(dst, src)) if dst.address in names else None
-
-
-class Ledger:
-    """The text that one user has given and got, as octet counts and digests."""
-
-    def __init__(self) -> None:
-        self._texts = {side: hashlib.sha256() for side in ("sent", "received")}
-        self._octets = {"sent": 0, "received": 0}
-
-    def add(self, side: str, text: bytes) -> None:
-        self._texts[side].update(text)
-        self._octets[side] += len(text)
-
-    def event(self, now: int, host: str, connection: str) -> Text:
-        sent, received = (self._texts[side].hexdigest() for side in ("sent", "received"))
-        return Text(
-            t=now,
-            host=host,
-            connection=connection,
-            sent=self._octets["sent"],
-            sent_sha256=sent,
-            received=self._octets["received"],
-            received_sha256=received,
-        )
-
-
-def call_event(step: Step, now: int, octets: int | None, error: str | None) -> Call:
-    """That the user made the call of a step; `octets` of text were moved, or the TCP refused with `error`."""
-    return Call(
-        t=now,
-        host=step.host,
-        connection=step.connection or None,
-        call=str(step.call),
-        port=step.port or None,
-        octets=octets,
-        error=error,
-    )
 
 
 class Host:

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, Literal, TypeVar
 
-from tcpclose.forging import Forged
 from tcpclose.host import Host
+from tcpclose.host.forging import Forged
 from tcpclose.links import Line
 from tcpclose.protocol.datagram import Datagram
 from tcpclose.scenario import Step

@@ -1,6 +1,6 @@
 """The network between the hosts of the simulator: routers, middleboxes, carriers, and what befalls them.
 
-What it decides is pure (`forwarding.py`, `middlebox.py`); what carries frames is in `links/`. This joins them.
+What it decides is pure (`network/`); what carries frames is in `links/`. This joins them.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from tcpclose.carriers import Carriers
-from tcpclose.forwarding import Complaint, Forwarder, Packet, Refusal, Route
+from tcpclose.network.forwarding import Complaint, Forwarder, Packet, Refusal, Route
 from tcpclose.protocol.datagram import Datagram
 from tcpclose.scenario.faults import Carrier, Forgetting, Narrowing, NetworkFault, Power, Return, Withdrawal
 from tcpclose.topology import Hops, Interface, Network
+from tcpclose.topology.carriers import Carriers
 from tcpclose.wire import ethernet_header
 from tcpclose.wire.ip import ethertype
 from tcpclose.wire.translate import translate

@@ -1,0 +1,1 @@
+"""What stands between hosts, without links: routers (`forwarding.py`), middleboxes, addresses."""
