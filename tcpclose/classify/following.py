@@ -15,7 +15,7 @@ from . import table as t
 from .compiled import inner, kernel, ready
 from .dialects import Damage
 from .noting import BROKEN, FROM_B, HARD, ICMP, describe, note, of_reset, record
-from .packets import CHECK_BAD, Block, IcmpErrors, Packets
+from .packets import Block, IcmpErrors, Packets
 from .rules import (
     AT_END,
     BY_REUSE,
@@ -109,7 +109,7 @@ def take(table: Table, packets: Packets, i: int, hashed: int, clock: Any, later:
             rows[row, CHECK], rows[row, DELETE], rows[row, ATTEMPT]
         ):
             why = overdue(rows, row, clock, later, i, now)
-        if why == AT_END and flags & SYN and not packets.broken[i] and check != CHECK_BAD:
+        if why == AT_END and flags & SYN:
             why = BY_REUSE if is_reuse(rows, row, side_of(rows, row, packets, i), flags, seq) else AT_END
         if why != AT_END:
             close_row(table, row, why)

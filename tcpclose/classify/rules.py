@@ -30,6 +30,9 @@ from .table import (
     ESTABLISHED_ONCE,
     FIN_END,
     FINS,
+    FIRST_FIN,
+    FIRST_RST,
+    FIRST_SYN,
     FORMER,
     FREE_BLOCKS,
     FREE_CHUNKS,
@@ -38,9 +41,6 @@ from .table import (
     HIGH,
     IDLE,
     LAST,
-    LAST_FIN,
-    LAST_RST,
-    LAST_SYN,
     LETTER_COUNT,
     LETTERS,
     NEVER,
@@ -80,8 +80,8 @@ _ABOVE_HOLE, _MOST_BLOCKS = 16_384, 1024
 ALPHABET = "SHFRDAIQCTWG^"
 L_S, L_H, L_F, L_R, L_D, L_A, L_I, L_Q, L_C, L_T, L_W, L_G, L_FLIP = range(13)
 _BITS = 5
-#: A word has room for 12; one packet writes 5 at most.
-_FULL = 7
+#: A word has room for 12; one packet writes 8 at most, when it acknowledges a thousand holes.
+_FULL = 4
 #: The automaton that finds "^?S" and an R with none of HAFGIQ before it.
 SYN_FIRST, SYN_RESET, NO_SYN_RESET = 2, 3, 4
 
@@ -134,11 +134,12 @@ def write_once(rows: Any, row: int, e: int, letter: int, slot: int, responder: i
 
 
 @kernel
-def write_numbered(rows: Any, row: int, e: int, letter: int, slot: int, last: int, number: int, who: int) -> None:
-    """A letter that is written again when its number is not that of the one before."""
-    if not write_once(rows, row, e, letter, slot, who) and rows[row, e + last] != number:
+def write_numbered(rows: Any, row: int, e: int, letter: int, slot: int, first: int, number: int, who: int) -> None:
+    """A letter that is written again when its number is not that of the first one."""
+    if write_once(rows, row, e, letter, slot, who):
+        rows[row, e + first] = number
+    elif rows[row, e + first] != number:
         write(rows, row, letter, who)
-    rows[row, e + last] = number
 
 
 @kernel
@@ -164,10 +165,10 @@ def history(rows: Any, row: int, e: int, p: int, flags: int, seq: int, length: i
         letter = L_I if fin and rst else L_Q
         write_once(rows, row, e, letter, letter, who)
     elif syn:
-        write_numbered(rows, row, e, L_H if flags & ACK else L_S, L_S, LAST_SYN, seq, who)
+        write_numbered(rows, row, e, L_H if flags & ACK else L_S, L_S, FIRST_SYN, seq, who)
     else:
-        letter, last = (L_F, LAST_FIN) if fin else (L_R, LAST_RST)
-        write_numbered(rows, row, e, letter, letter, last, seq + length if fin else seq, who)
+        letter, first = (L_F, FIRST_FIN) if fin else (L_R, FIRST_RST)
+        write_numbered(rows, row, e, letter, letter, first, seq + length if fin else seq, who)
     if window == 0 and not rst and rows[row, e + STATE] != RESET and rows[row, p + STATE] != CLOSED:
         write_counted(rows, row, e, L_W, COUNT_W, who)
 
@@ -225,8 +226,9 @@ def advance(rows: Any, row: int, e: int, flags: int, end: int, length: int, who:
 
 
 @inner
-def acknowledged(rows: Any, row: int, e: int, p: int, ack: int, absolute: int, sender: int) -> None:
-    """`e` acknowledged `ack` of `p`. What was never seen before it is a gap."""
+def acknowledged(table: Table, row: int, e: int, p: int, ack: int, absolute: int, sender: int) -> None:
+    """`e` acknowledged `ack` of `p`. What was never seen before it is a gap, or several."""
+    rows, blocks = table.rows, table.blocks
     ahead = ack - rows[row, p + ACKED]
     if ahead > 0 and not (absolute == 0 and ahead > _TOO_FAR):
         rows[row, p + ACKED] = ack
@@ -240,9 +242,13 @@ def acknowledged(rows: Any, row: int, e: int, p: int, ack: int, absolute: int, s
     filtered = rows[row, p + REASSEMBLED] == 1 and (
         rows[row, p + FINS] or rows[row, p + RSTS] or rows[row, e + FINS] or rows[row, e + RSTS]
     )
-    if not filtered and has_stream(rows, row, e) and has_stream(rows, row, p):
-        write_counted(rows, row, p, L_G, COUNT_G, 1 - sender)
-    rows[row, p + REASSEMBLED] = ack
+    told = not filtered and has_stream(rows, row, e) and has_stream(rows, row, p)
+    while ack > rows[row, p + REASSEMBLED]:
+        if told:
+            write_counted(rows, row, p, L_G, COUNT_G, 1 - sender)
+        block = rows[row, p + BLOCKS]
+        rows[row, p + REASSEMBLED] = ack if block < 0 else min(ack, blocks[block, 0])
+        deliver(table, row, p)
 
 
 @inner
@@ -503,9 +509,7 @@ def hear_ack(table: Table, row: int, e: int, p: int, ack: int) -> None:
     if not rows[row, p + BEGUN]:
         begin(rows, row, p, ack - 1, 0)
     relative = rows[row, p + ACKED] + signed(ack - rows[row, p + START_SEQ] - rows[row, p + ACKED])
-    acknowledged(rows, row, e, p, relative, ack, int(e != ENDS + END * rows[row, ORIGINATOR]))
-    if rows[row, p + BLOCKS] >= 0:
-        deliver(table, row, p)
+    acknowledged(table, row, e, p, relative, ack, int(e != ENDS + END * rows[row, ORIGINATOR]))
 
 
 @inner

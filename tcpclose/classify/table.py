@@ -37,7 +37,7 @@ STATE, BEFORE, CLOSED_SEEN = range(3)
 #: Sequence numbers, counted from START_SEQ, which is None until BEGUN.
 BEGUN, START_SEQ, HIGH, ACKED, FIN_END, FINS, RSTS = range(3, 10)
 #: History: letters that were written, and the numbers of the last SYN, FIN and RST.
-ONCE, LAST_SYN, LAST_FIN, LAST_RST = range(10, 14)
+ONCE, FIRST_SYN, FIRST_FIN, FIRST_RST = range(10, 14)
 #: Events that are counted: bad checksums, retransmissions, zero windows, gaps.
 COUNT_C, COUNT_T, COUNT_W, COUNT_G = range(14, 18)
 #: Reassembly: all before REASSEMBLED is there, or given up; a chain of blocks beyond it, their octets and number.

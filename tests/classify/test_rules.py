@@ -71,7 +71,7 @@ def test_more_connections_are_open_than_the_table_has_room_for(mode: None, tmp_p
 
 def test_text_beyond_holes_needs_more_room_than_there_is_at_first(mode: None, tmp_path: Path) -> None:
     packets = script(OPEN + "<. " + "(>P9.) >P9. " * 200 + "<.")
-    assert told(packets, tmp_path) == "S1 ShAaDG 3600/0"
+    assert told(packets, tmp_path) == "S1 ShAaDGGG 3600/0"
 
 
 def test_a_stream_tells_of_connections_when_they_are_over(

@@ -107,7 +107,7 @@ class Endpoint:
     contiguous: int = 1  # everything before was seen, or acknowledged
     seen: list[tuple[int, int]] = field(default_factory=list)  # text beyond that, from and to
     skips: bool = False  # too much stood beyond a hole of which nothing was ever acknowledged
-    letters: dict[str, int | None] = field(default_factory=dict)  # slot of history -> the last relative sequence number
+    letters: dict[str, int | None] = field(default_factory=dict)  # slot of history -> the first relative number
     counts: dict[str, int] = field(default_factory=dict)  # letter that counts events -> how many
 
     def enter(self, state: State) -> None:
@@ -182,7 +182,7 @@ class Connection:
 
     def is_reused_by(self, packet: Packet) -> bool:
         """Does this packet of the same tuple begin a new connection (2, "Reuse")?"""
-        if packet.bad or packet.broken or not packet.flags & SYN or self.is_reversed_handshake(packet):
+        if not packet.flags & SYN or self.is_reversed_handshake(packet):
             return False
         if packet.flags & ACK and self.orig.state is not INACTIVE:
             return False
@@ -260,11 +260,11 @@ class Connection:
         self.history += letter if sender is self.orig else letter.lower()
 
     def once(self, letter: str, sender: Endpoint, slot: str = "", relative: int | None = None) -> None:
-        """The first time; and again when the relative sequence number differs from the one before."""
+        """The first time; and again when the relative sequence number differs from that of the first time."""
         slot = slot or letter
         if slot not in sender.letters or sender.letters[slot] != relative:
             self.letter(letter, sender)
-        sender.letters[slot] = relative
+        sender.letters.setdefault(slot, relative)
 
     def count(self, letter: str, sender: Endpoint) -> None:
         """At the 1st, 10th, 100th ... event."""
@@ -326,10 +326,11 @@ class Connection:
         # Where only SYN, FIN and RST are captured there is no text, and no gap.
         over = any(end.fin is not None or end.resets for end in (sender, peer))
         filtered = peer.contiguous == 1 and over
-        if sender.has_stream and peer.has_stream and not filtered:
-            self.count("G", peer)
-        peer.contiguous = ack
-        peer.advance()
+        while peer.contiguous < ack:
+            if sender.has_stream and peer.has_stream and not filtered:
+                self.count("G", peer)
+            peer.contiguous = min([ack, *(begin for begin, _ in peer.seen)])
+            peer.advance()
 
     # ---- states (4)
 
