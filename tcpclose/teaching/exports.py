@@ -15,7 +15,7 @@ from tcpclose.teaching.sheets import cited, points
 
 def as_record(graded: Graded) -> dict[str, Any]:
     """For programs."""
-    record: dict[str, Any] = {"file": graded.file, "problem": graded.problem}
+    record: dict[str, Any] = {"file": graded.file, "problem": graded.problem, "student": graded.student}
     if result := graded.result:
         assert is_dataclass(result)
         record |= asdict(result) | {"score": result.score, "points": result.points, "by_hand": result.by_hand}
@@ -97,7 +97,7 @@ def as_csv(graded: Iterable[Graded]) -> str:
     table = csv.writer(out, lineterminator="\n")
     table.writerow(["file", "student", "score", "points", *map(_cell, names), "remarks"])
     for one in graded:
-        line: list[object] = [one.file, "", "", "", *("" for _ in names), one.problem]
+        line: list[object] = [one.file, one.student, "", "", *("" for _ in names), one.problem]
         if result := one.result:
             brought = {item.name: item.cell for item in result.items}
             cells = (brought.get(name, "") for name in names)

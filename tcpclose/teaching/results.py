@@ -78,16 +78,17 @@ class Result(Protocol):
 
 @dataclass(frozen=True)
 class Graded:
-    """What became of one file: it has a result, or `problem` says why not."""
+    """What became of one file: it has a result, or `problem` says why not. `whose` is known without looking into it."""
 
     file: str
     result: Result | None = None
     problem: str = ""
+    whose: str = ""
 
     @property
     def student(self) -> str:
         """Whose it is, as far as that is known."""
-        return self.result.student if self.result else ""
+        return self.result.student if self.result else self.whose
 
     @property
     def score(self) -> float:

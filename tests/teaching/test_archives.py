@@ -129,8 +129,13 @@ def test_packed_submissions_of_a_class_are_graded_as_plain_ones(tmp_path: Path) 
     text = b'student = "s1"\n'
     (folder / "s1.zip").write_bytes(packed(("work/a1.toml", text)))
     (folder / "s2.zip").write_bytes(packed(("../a1.toml", text)))
+    (folder / "s5.zip").write_bytes(b"broken off")
     (tmp_path / "a1.toml").write_bytes(text)
     found = {one.file: one for one in grade_class(a1, look_through(folder, a1.file).entries, tmp_path / "out", jobs=1)}
     assert found["s1.zip"].result == grade_one(a1, tmp_path / "a1.toml", "a1.toml").result
     assert found["s1.zip"].result is not None
     assert found["s2.zip"].problem == "s2.zip: ../a1.toml would be unpacked to somewhere else"
+    assert found["s5.zip"].problem == "s5.zip: cannot be read as .zip: File is not a zip file"
+    assert [found[name].student for name in ("s1.zip", "s2.zip", "s5.zip")] == ["s1", "s2", "s5"]
+    again = grade_class(a1, look_through(folder, a1.file).entries, tmp_path / "out", jobs=1)
+    assert {one.file: one for one in again} == found, "what is kept says it too"

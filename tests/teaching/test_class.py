@@ -22,7 +22,7 @@ from tcpclose.cli import app
 from tcpclose.teaching.assignments import catalogue, classes
 from tcpclose.teaching.assignments.classes import file_name, grade_class, look_through
 from tcpclose.teaching.assignments.grades import How, SubmissionError
-from tcpclose.teaching.assignments.handed_in import MOST_FILES, MOST_OCTETS, files, locate
+from tcpclose.teaching.assignments.handed_in import MOST_FILES, MOST_OCTETS, digest, files, locate
 from tcpclose.teaching.assignments.students import ClassError, Student, read_students
 from tcpclose.teaching.assignments.summary import Summary, histogram, write_summary
 from tcpclose.teaching.results import Graded
@@ -67,7 +67,7 @@ def test_a_submission_that_ends_its_process_costs_itself_only(tmp_path, jobs):
     assert found.keys() == good.keys() | FATES.keys()
     assert {name: found[name].score for name in good} == {name: float(text) for name, text in good.items()}
     for fate, reason in FATES.items():
-        assert found[fate].problem.startswith(f"{fate}: {reason}")
+        assert re.sub(r"/odd\.txt", "", found[fate].problem).startswith(f"{fate}: {reason}")
     kept = {path.stem for path in (tmp_path / "out").iterdir()}
     assert kept == good.keys() | {"refused"}, "what was bad luck is tried again"
 
@@ -194,7 +194,7 @@ def test_submissions_are_folders_and_files_that_are_named_by_their_students(tmp_
         "s5": "s5",
         "s6": "s6",
     }
-    assert found["s4"].path == tmp_path / "s4/deep/er/a1.toml"
+    assert found["s4"].digest == digest(tmp_path / "s4/deep/er/a1.toml")
     assert found["s5"].problem == "s5: which file is it? None is named a1.toml: a.toml, b.toml"
     assert found["s6"].problem == "s6: has no a1.toml in it"
 
@@ -362,7 +362,7 @@ def test_what_a_class_has_reached_is_told(tmp_path):
     assert summary.distribution[-1][0] == "90 to 100 %"
     assert summary.figures == {"mean": 5.3, "median": 5.0}
     assert summary.missed == [("one", pytest.approx(36.89 / 70))]
-    assert summary.problems == ["g: is nothing"]
+    assert summary.problems == ["g/odd.txt: is nothing"]
     assert summary.notices == ["more than one of a: A, a", "the same, octet for octet: A, f"]
     lines = histogram(summary.distribution, 9)
     assert lines[0].split() == ["0", "to", "9", "%", "2", "█" * 6]
@@ -431,7 +431,9 @@ def test_one_that_cannot_be_graded_makes_the_status_1(tmp_path):
     assert done.exit_code == 1
     assert "1 of 2 graded, mean 100, median 100" in done.stdout
     assert "not graded: s9.toml: octet 11 is not UTF-8" in done.stdout
-    assert str(tmp_path) not in (tmp_path / "new" / "out" / "pages" / "s9.toml.html").read_text()
+    shown = (tmp_path / "new" / "out" / "pages" / "s9.toml.html").read_text()
+    assert "<title>s9, " in shown
+    assert str(tmp_path) not in shown
 
 
 def test_assignments_are_listed():

@@ -44,6 +44,10 @@ class Entry:
     digest: str = ""
     problem: str = ""
 
+    def refused(self, problem: str) -> Graded:
+        """What is told of one that has no grade."""
+        return Graded(self.name, problem=problem, whose=self.student)
+
 
 @dataclass(frozen=True)
 class Classroom:
@@ -98,7 +102,7 @@ def _entry(path: Path, file: str, listed: Mapping[str, str]) -> Entry:
         if path.is_symlink():
             raise SubmissionError(f"{path}: is a symbolic link; hand in the file itself")
         located = path if path.suffix == KIND and not path.is_dir() else locate(path, file)
-        return Entry(name, student, located, digest(located))
+        return Entry(name, student, path, digest(located))
     except SubmissionError as error:
         return Entry(name, student, problem=plain(str(error).replace(str(path), path.name)))
 
@@ -116,14 +120,14 @@ def grade_class(
     waiting = []
     for entry in entries:
         if entry.problem:
-            yield Graded(entry.name, problem=entry.problem)
+            yield entry.refused(entry.problem)
         elif kept := _load(out / file_name(entry.name, ".json"), _key(assignment, entry, how)):
             yield kept
         else:
             waiting.append(entry)
     for entry, outcome in run_all(partial(_grade, assignment.grade, assignment.file, how), waiting, jobs, patience):
         if isinstance(outcome, Lost):  # not kept: another time may have more luck
-            yield Graded(entry.name, problem=plain(f"{entry.name}: {outcome.reason}"))
+            yield entry.refused(plain(f"{entry.name}: {outcome.reason}"))
             continue
         record = {"key": _key(assignment, entry, how), **as_record(outcome)}
         write_whole(out / file_name(entry.name, ".json"), json.dumps(record, indent=2) + "\n")
@@ -135,7 +139,8 @@ def _grade(grade: Callable[[Path, str, How], Grade], file: str, how: How, entry:
         with opened(entry.path, file) as located:
             return Graded(entry.name, tidy(grade(located, entry.student, how)))
     except SubmissionError as error:
-        return Graded(entry.name, problem=plain(f"{entry.name}: {str(error).removeprefix(f'{entry.path}: ')}"))
+        told, where = str(error), str(entry.path)
+        return entry.refused(plain(told.replace(where, entry.name) if where in told else f"{entry.name}: {told}"))
 
 
 def file_name(name: str, suffix: str) -> str:
@@ -166,7 +171,7 @@ def _load(path: Path, key: str) -> Graded | None:
         if record["key"] != key:
             return None
         if record["problem"]:
-            return Graded(record["file"], problem=record["problem"])
+            return Graded(record["file"], problem=record["problem"], whose=record["student"])
         return Graded(record["file"], _GRADE.validate_python(record))
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return None

@@ -59,7 +59,7 @@ def grade(path: Path, student: str, how: How) -> Grade:
 
     Raises `SubmissionError` for a file that is none, or when this machine cannot contain it.
     """
-    program = content(path, MOST_OCTETS)
+    program = _source(path)
     said = _STUDENT.search(program)
     student = student or (said[1].decode(errors="replace") if said else "")
     if not student.strip():
@@ -77,6 +77,17 @@ def grade(path: Path, student: str, how: How) -> Grade:
         criteria = grader.criteria(how)
     remarks = (_reason(grader.over),) if grader.over else ()
     return Grade(NAME, student, tuple(criteria), remarks)
+
+
+def _source(path: Path) -> bytes:
+    program = content(path, MOST_OCTETS)
+    try:
+        zero = program.decode().find("\0")
+    except UnicodeDecodeError as error:
+        raise SubmissionError(f"{path}: is no Python source: octet {error.start} is not UTF-8; save it so") from None
+    if zero >= 0:
+        raise SubmissionError(f"{path}: is no Python source but a binary file; hand in the program that you wrote")
+    return program
 
 
 def _reason(error: Misbehaved) -> str:
