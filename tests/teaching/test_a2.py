@@ -21,6 +21,7 @@ from tcpclose.teaching.assignments.a2.paths import paths, walks
 from tcpclose.teaching.assignments.a2.right import Right
 from tcpclose.teaching.assignments.a2.variant import AMONG, chosen
 from tcpclose.teaching.assignments.alterations import combine
+from tcpclose.teaching.assignments.classes import grade_class, look_through
 from tcpclose.teaching.assignments.containment import containment
 from tcpclose.teaching.assignments.grades import How, SubmissionError
 from tcpclose.testbed import box
@@ -114,6 +115,16 @@ def test_every_mistake_costs_points_where_it_is_seen(old, new, criterion, tmp_pa
 
 
 @contained
+@pytest.mark.parametrize("slip", ["tcb.rcvnxt", "Segment(0).flags", "tcb.settings.ms1"])
+def test_a_name_that_is_misspelt_is_told_with_its_line(slip, tmp_path):
+    text = a2_solutions.right(chosen("s1")).replace("tcb.rcv_nxt = add(tcb.rcv_nxt, 1)", f"{slip} = 1")
+    line = 1 + text.splitlines().index(f"    {slip} = 1")
+    notes = next(one for one in graded(tmp_path, text, public=True).criteria if one.name == "figures").notes
+    attribute = slip.rpartition(".")[2]
+    assert re.search(rf"raised \w+: .*'{attribute}'.* \(line {line}\)", notes[0])
+
+
+@contained
 def test_the_same_submission_has_the_same_points_twice(tmp_path):
     text = a2_solutions.right(chosen("s1")).replace("tcb.snd_nxt = segment.end", "pass")
     assert graded(tmp_path, text) == graded(tmp_path, text)
@@ -194,6 +205,25 @@ def test_whose_variant_it_is_must_be_said(tmp_path):
         ASSIGNMENT.grade(tmp_path / "none.py", "s1", How())
     with pytest.raises(SubmissionError, match="has more than 65536 octets"):
         graded(tmp_path, "#" * 70_000)
+
+
+@pytest.mark.parametrize(
+    ("octets", "words"),
+    [
+        (b"\x7fELF\0\0", "is no Python source but a binary file"),
+        ("# \ufeffas Windows saves it".encode("utf-16"), "is no Python source: octet 0 is not UTF-8"),
+        (b"# f\xfcr mich", "is no Python source: octet 3 is not UTF-8"),
+    ],
+)
+def test_what_is_no_python_source_is_named_and_not_run(octets, words, tmp_path):
+    path = tmp_path / "class" / "s1" / "mine.py"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(octets)
+    with pytest.raises(SubmissionError, match=re.escape(f"{path}: {words}")):
+        ASSIGNMENT.grade(path, "s1", How(uncontained=True))
+    (entry,) = look_through(path.parents[1], ASSIGNMENT.file).entries
+    (one,) = grade_class(ASSIGNMENT, [entry], tmp_path / "out")
+    assert one.problem.startswith(f"s1/mine.py: {words}")
 
 
 def test_every_part_of_a_reply_counts():

@@ -10,7 +10,7 @@ trips, and text beyond a hole, which the peer sends again. Times are whole micro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import ModuleType
 
@@ -67,7 +67,7 @@ class TcpError(Exception):
     """A call of the user is refused, in the words of 3.10."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Segment:
     """SEG.SEQ, SEG.ACK (it means nothing without the bit ACK), the control bits, SEG.WND and the text."""
 
@@ -103,32 +103,42 @@ class Settings:
     timeout_reset: bool = True  # the user timeout sends a RST
 
 
+@dataclass(slots=True, eq=False)
 class Tcb:
-    """The Transmission Control Block (3.3.1), and what your functions may do with it."""
+    """The Transmission Control Block (3.3.1), and what your functions may do with it. It has no other attributes."""
 
-    def __init__(self, settings: Settings, iss: int) -> None:
-        self.settings = settings
-        self.state = State.CLOSED
-        self.iss = self.snd_una = self.snd_nxt = iss
-        self.snd_wnd = self.max_snd_wnd = self.snd_wl1 = self.snd_wl2 = 0
-        self.irs: int | None = None  # until the peer's SYN comes
-        self.rcv_nxt = 0
-        # The timers: when they expire, or None.
-        self.retransmit_at: int | None = None
-        self.user_timeout_at: int | None = None
-        self.fin_wait_2_at: int | None = None
-        self.time_wait_at: int | None = None
-        self.ack_due = False  # an ACK leaves when all is done, alone or with what leaves anyway
-        # What follows is for this file.
-        self.text = b""  # of the user, not acknowledged or not sent yet
-        self.text_seq = add(iss, 1)  # where it begins
-        self.next_seq = iss  # what is to be sent next: SND.NXT, or less after a timeout
-        self.fin_queued = False
-        self.close_waits = False  # for ESTABLISHED
-        self.passive = False  # it came from LISTEN
-        self.rto = settings.rto_initial
-        self.segments: list[Segment] = []  # that leave
-        self.told: list[tuple[str, str]] = []  # the user, what and the detail
+    settings: Settings
+    iss: int
+    state: State = State.CLOSED
+    snd_una: int = 0
+    snd_nxt: int = 0
+    snd_wnd: int = 0
+    max_snd_wnd: int = 0
+    snd_wl1: int = 0
+    snd_wl2: int = 0
+    irs: int | None = None  # until the peer's SYN comes
+    rcv_nxt: int = 0
+    # The timers: when they expire, or None.
+    retransmit_at: int | None = None
+    user_timeout_at: int | None = None
+    fin_wait_2_at: int | None = None
+    time_wait_at: int | None = None
+    ack_due: bool = False  # an ACK leaves when all is done, alone or with what leaves anyway
+    # What follows is for this file.
+    text: bytes = b""  # of the user, not acknowledged or not sent yet
+    text_seq: int = 0  # where it begins
+    next_seq: int = 0  # what is to be sent next: SND.NXT, or less after a timeout
+    fin_queued: bool = False
+    close_waits: bool = False  # for ESTABLISHED
+    passive: bool = False  # it came from LISTEN
+    rto: int = 0
+    segments: list[Segment] = field(default_factory=list)  # that leave
+    told: list[tuple[str, str]] = field(default_factory=list)  # the user, what and the detail
+
+    def __post_init__(self) -> None:
+        self.snd_una = self.snd_nxt = self.next_seq = self.iss
+        self.text_seq = add(self.iss, 1)
+        self.rto = self.settings.rto_initial
 
     def queue_fin(self) -> None:
         """Our FIN is to go out behind the text of the user. When it does, `fin_leaves` is called."""
@@ -156,6 +166,8 @@ class Tcb:
 
 class Connection:
     """One connection of a TCP. `release` is your module."""
+
+    __slots__ = ("release", "tcb")
 
     def __init__(self, settings: Settings, iss: int, release: ModuleType) -> None:
         self.release = release
