@@ -13,7 +13,7 @@ import typer
 from tcpclose.cli.common import fail, print_table
 
 if TYPE_CHECKING:
-    from tcpclose.teaching.results import Graded, Result
+    from tcpclose.teaching.results import Graded, Result, Share
 
 Gradescope = Annotated[Path | None, typer.Option(metavar="FILE", help="Write Gradescope's results.json, of one only.")]
 Inginious = Annotated[Path | None, typer.Option(metavar="FILE", help="Write INGInious's feedback, of one only.")]
@@ -64,6 +64,7 @@ def print_result(result: Result) -> None:
     console.print(f"{result.score:g} of {result.points} points{apart}", style="bold")
 
 
-def print_shares(column: str, shares: Iterable[tuple[str, float]]) -> None:
-    """Which part of its points each question or criterion has brought."""
-    print_table((column, "reached"), [(name, f"{share:.0%}") for name, share in shares])
+def print_shares(column: str, shares: Iterable[Share]) -> None:
+    """Which part of its points each question or criterion has brought, and how many had it."""
+    rows = [(one.name, f"{one.reached:.0%}", str(one.submissions)) for one in shares]
+    print_table((column, "reached", "submissions"), rows)

@@ -164,7 +164,7 @@ def _problems_told() -> Iterator[None]:
 def _print_class(graded: Sequence[Graded]) -> None:
     from tcpclose.teaching.results import doubles, shares
 
-    print_shares("question", shares(graded).items())
+    print_shares("question", shares(graded))
     marked = [one.result for one in graded if one.result]
     if marked:
         mean = sum(one.score for one in marked) / len(marked)

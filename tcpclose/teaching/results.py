@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tcpclose.teaching.variation import normal_id
 
@@ -129,11 +129,22 @@ def doubles(graded: Iterable[Graded]) -> list[str]:
     return [f"more than one of {who}: {', '.join(names)}" for who, names in files.items() if len(names) > 1]
 
 
-def shares(graded: Iterable[Graded]) -> dict[str, float]:
-    """Of each question or criterion that is not marked by hand, which share of its points the class has reached."""
+class Share(NamedTuple):
+    """Which share of its points a question or criterion has brought to so many: variants do not all have the same."""
+
+    name: str
+    reached: float
+    submissions: int
+
+
+def shares(graded: Iterable[Graded]) -> list[Share]:
+    """What a class has reached of each question or criterion that is not marked by hand."""
     found: dict[str, list[Item]] = {}
     for one in graded:
         for item in one.result.items if one.result else ():
             if item.points and not item.by_hand:
                 found.setdefault(item.name, []).append(item)
-    return {name: sum(i.score for i in items) / sum(i.points for i in items) for name, items in found.items()}
+    return [
+        Share(name, sum(item.score for item in items) / sum(item.points for item in items), len(items))
+        for name, items in found.items()
+    ]

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 from benchmarks.grading import rows_of, write_class
 from tcpclose.cli import app
 from tcpclose.teaching.assignments import catalogue, classes
+from tcpclose.teaching.assignments.alterations import drawn
 from tcpclose.teaching.assignments.classes import file_name, grade_class, look_through
 from tcpclose.teaching.assignments.grades import How, SubmissionError
 from tcpclose.teaching.assignments.handed_in import MOST_FILES, MOST_OCTETS, digest, files, locate
@@ -361,7 +364,7 @@ def test_what_a_class_has_reached_is_told(tmp_path):
     assert summary.distribution[0][0] == "0 to 9 %"
     assert summary.distribution[-1][0] == "90 to 100 %"
     assert summary.figures == {"mean": 5.3, "median": 5.0}
-    assert summary.missed == [("one", pytest.approx(36.89 / 70))]
+    assert summary.missed == [("one", pytest.approx(36.89 / 70), 7)]
     assert summary.problems == ["g/odd.txt: is nothing"]
     assert summary.notices == ["more than one of a: A, a", "the same, octet for octet: A, f"]
     lines = histogram(summary.distribution, 9)
@@ -370,10 +373,25 @@ def test_what_a_class_has_reached_is_told(tmp_path):
     write_summary(tmp_path / "told", summary)
     record = json.loads((tmp_path / "told" / "summary.json").read_text())
     assert record["graded"] == 7
+    assert record["reached"] == {"one": {"share": 0.527, "submissions": 7}}
     assert record["distribution"]["90 to 100 %"] == 3
     assert [one["file"] for one in record["submissions"]] == [entry.name for entry in room.entries]
     rows = list(csv.DictReader((tmp_path / "told" / "class.csv").open()))
     assert {row["file"]: row["one"] for row in rows} == {**scores, "g": ""}
+
+
+def test_what_was_missed_says_how_many_had_it(tmp_path):
+    """Not everybody has each alteration: of one that two have had, 50 % says little."""
+    write_class("a1", tmp_path / "class", 6)
+    had = Counter(one.name for number in range(6) for one in drawn("a1", f"s{number}"))
+    assert len(set(had.values())) > 1
+    done = tcpclose("grade", "a1", "--class", tmp_path / "class")
+    record = json.loads((tmp_path / "class-grades" / "summary.json").read_text())["reached"]
+    page = (tmp_path / "class-grades" / "index.html").read_text()
+    for name, submissions in (had | Counter({"the user's calls": 6})).items():
+        assert record[name]["submissions"] == submissions
+        assert re.search(rf"^ {name} +\d+% +{submissions} *$", done.stdout, re.MULTILINE)
+        assert re.search(rf"<td>{escape(name)}</td><td>\d+%</td><td>{submissions}</td>", page)
 
 
 def test_nobody_could_be_graded(tmp_path):

@@ -18,7 +18,7 @@ from tcpclose.teaching import exports
 from tcpclose.teaching.grading import find_sheets, grade
 from tcpclose.teaching.labs import find_lab
 from tcpclose.teaching.marking import mark_sheet
-from tcpclose.teaching.results import Graded, doubles, shares
+from tcpclose.teaching.results import Graded, Share, doubles, shares
 from tcpclose.teaching.sheets import SheetError, blank, read_sheet, right, write_sheet
 
 FOUR = find_lab("01-four-way-close")
@@ -118,7 +118,7 @@ def test_a_sheet_of_another_lab_is_named(room):
 
 
 def test_shares_and_doubles():
-    assert shares([FULL, EMPTY, BROKEN])["figure"] == 0.5
+    assert Share("figure", 0.5, 2) in shares([FULL, EMPTY, BROKEN])
     assert doubles([FULL, EMPTY]) == []
 
 

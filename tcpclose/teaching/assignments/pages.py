@@ -107,12 +107,16 @@ def index(summary: Summary, links: Mapping[str, str]) -> str:
     head = f"<h1>{len(results)} of {len(summary.graded)} graded</h1>\n<p>{told}</p>"
     most = max([1, *(count for _, count in summary.distribution)])
     distribution = [[name, str(count), _bar(count, most)] for name, count in summary.distribution]
-    missed = [[escape(name), f"{share:.0%}", _bar(share, 1)] for name, share in summary.missed]
+    missed = [
+        [escape(one.name), f"{one.reached:.0%}", str(one.submissions), _bar(one.reached, 1)] for one in summary.missed
+    ]
     lines = [_line(one, links[one.file]) for one in summary.graded]
     parts = [
         head,
         _table("Distribution", ("of the points", "submissions", ""), distribution),
-        _table("Criteria, what was missed most first", ("criterion", "reached", ""), missed) if missed else "",
+        _table("Criteria, what was missed most first", ("criterion", "reached", "submissions", ""), missed)
+        if missed
+        else "",
         _list("Not graded", summary.problems),
         _list("To look at", summary.notices),
         _table("Submissions", ("student", "points", "", "file"), lines),

@@ -14,7 +14,7 @@ from tcpclose.runs import write_whole
 from tcpclose.teaching.assignments.classes import Classroom, file_name
 from tcpclose.teaching.assignments.pages import index, page
 from tcpclose.teaching.exports import as_csv, as_record
-from tcpclose.teaching.results import Graded, Result, doubles, shares
+from tcpclose.teaching.results import Graded, Result, Share, doubles, shares
 
 #: The distribution has a bar for each tenth of the points; the last has those with all of them in it.
 BINS = 10
@@ -57,9 +57,9 @@ class Summary:
         ]
 
     @property
-    def missed(self) -> list[tuple[str, float]]:
+    def missed(self) -> list[Share]:
         """The share of its points that each criterion has brought, the least first."""
-        return sorted(shares(self.graded).items(), key=lambda pair: pair[1])
+        return sorted(shares(self.graded), key=lambda share: share.reached)
 
     @property
     def notices(self) -> list[str]:
@@ -77,7 +77,9 @@ class Summary:
             "graded": len(self.results),
             **self.figures,
             "distribution": dict(self.distribution),
-            "reached": {name: round(share, 4) for name, share in self.missed},
+            "reached": {
+                one.name: {"share": round(one.reached, 4), "submissions": one.submissions} for one in self.missed
+            },
             "not graded": self.problems,
             "notices": self.notices,
             "submissions": [as_record(one) for one in self.graded],
