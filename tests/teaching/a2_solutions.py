@@ -180,4 +180,52 @@ MISTAKES = {
     "no CLOSING": ("else S.CLOSING", "else S.FIN_WAIT_1", "figures"),
     "deaf to ICMP": ("tcb.end(Cause.UNREACHABLE)", "pass", "RST, timeouts, ICMP and invalid headers"),
     "a close waits for ever": ("tcb.fin_wait_2_at = now +", "nothing = now +", "the graceful release"),
+    "text beside a FIN counts as one": (
+        "= segment.end",
+        "= add(segment.seq, 1 + bool(segment.text))",
+        "long paths, drawn",
+    ),
+    "longer text of strangers": ("segment.ctl & RST:", "segment.ctl & RST or len(segment.text) > 2:", "figures"),
+    "a late FIN of strangers": (
+        "segment.ctl & RST:",
+        "segment.ctl & RST or (segment.ctl & FIN and (segment.end, segment.ack) == (303, 102)):",
+        "no such connection",
+    ),
+    "an ABORT that is a FIN": ("tcb.rcv_nxt, RST | ACK", "tcb.rcv_nxt, FIN | ACK", "figures"),
+    "a RST with text": ("tcb.rcv_nxt, RST | ACK", 'tcb.rcv_nxt, RST | ACK, text=b"bye"', "the user's calls"),
+    "LAST-ACK has another name": (
+        "        tcb.state = S.LAST_ACK\n\n",
+        "        tcb.state = S.CLOSING\n\n",
+        "the user's calls",
+    ),
 }
+
+#: Mistakes that are seen in one criterion only: was that blind, they would pass.
+ONLY_THERE = {
+    "figures": "longer text of strangers",
+    "scripts with exact times": "TIME-WAIT does not begin anew",
+    "the user's calls": "CLOSE is never refused",
+    "the graceful release": "FIN-WAIT-2 is left too early",
+    "RST, timeouts, ICMP and invalid headers": "deaf to ICMP",
+    "no such connection": "a late FIN of strangers",
+    "long paths, drawn": "text beside a FIN counts as one",
+}
+
+#: Mistakes that paths show in one part of a reply only.
+ONLY_BY = {
+    "seq": "a RST with another SEQ",
+    "ack": "a RST with another ACK",
+    "ctl": "an ABORT that is a FIN",
+    "text": "a RST with text",
+    "told": "another cause",
+    "refused": "CLOSE is never refused",
+    "state": "LAST-ACK has another name",
+}
+
+
+def mistaken(name: str, alterations: Iterable[Alteration], student: str = "") -> str:
+    """Right but for one of the `MISTAKES`."""
+    old, new, _ = MISTAKES[name]
+    text = right(alterations, student)
+    assert old in text
+    return text.replace(old, new)

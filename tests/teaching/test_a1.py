@@ -126,6 +126,22 @@ def test_every_fault_costs_something_and_no_other_pair(student):
     assert faults > 100  # the others are in states that this student's machine never comes to
 
 
+def test_whatever_a_grader_overlooked_some_submission_would_show_it():
+    """For each criterion and each part of a row there is a fault that costs points nowhere else."""
+    changes = {"next": "ESTABLISHED", "do": ["START_FIN_WAIT_2", "SEND_RESET"], "cause": "refused"}
+    alone, criteria = set(), set()
+    for student in ("s0", "s2", "s5", "s7", "s10", "s13"):  # together they have every alteration
+        rows = solution(student)
+        for index, part in itertools.product(range(len(rows)), changes):
+            row = {**rows[index], part: changes[part]}
+            found = graded([*rows[:index], row, *rows[index + 1 :]], student)
+            criteria |= found.keys()
+            lost = [one.name for one in found.values() if not one.met]
+            alone |= {(lost[0], part)} if len(lost) == 1 else set()
+    assert len(criteria) == 3 + len(ALTERATIONS)
+    assert alone == set(itertools.product(criteria, changes))
+
+
 def test_a_wrong_state_is_known_by_what_it_does():
     """CLOSING may be called LAST-ACK only where nobody can tell them apart."""
     merging = {"passive-closer-waits"}

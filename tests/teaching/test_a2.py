@@ -14,9 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tcpclose.cli import app
-from tcpclose.teaching.assignments.a2 import ASSIGNMENT
+from tcpclose.teaching.assignments.a2 import ASSIGNMENT, comparing
 from tcpclose.teaching.assignments.a2.cases import HOME, figures, scripts
-from tcpclose.teaching.assignments.a2.comparing import difference, first_difference
+from tcpclose.teaching.assignments.a2.comparing import difference, first_difference, visible
 from tcpclose.teaching.assignments.a2.paths import paths, walks
 from tcpclose.teaching.assignments.a2.right import Right
 from tcpclose.teaching.assignments.a2.variant import AMONG, chosen
@@ -103,15 +103,57 @@ def test_the_students_of_these_tests_have_every_alteration():
 
 @contained
 @pytest.mark.slow
-@pytest.mark.parametrize(("old", "new", "criterion"), a2_solutions.MISTAKES.values(), ids=a2_solutions.MISTAKES)
-def test_every_mistake_costs_points_where_it_is_seen(old, new, criterion, tmp_path):
-    text = a2_solutions.right(chosen("s1"))
-    assert old in text
-    grade = graded(tmp_path, text.replace(old, new))
-    found = next(one for one in grade.criteria if one.name == criterion)
+@pytest.mark.parametrize("mistake", a2_solutions.MISTAKES)
+def test_every_mistake_costs_points_where_it_is_seen(mistake, tmp_path):
+    grade = graded(tmp_path, a2_solutions.mistaken(mistake, chosen("s1")))
+    found = next(one for one in grade.criteria if one.name == a2_solutions.MISTAKES[mistake][2])
     assert not found.met
     assert found.notes
     assert 0 < grade.score < 94
+
+
+# A grader that overlooked something would be noticed
+
+
+@contained
+@pytest.mark.slow
+def test_each_criterion_sees_what_no_other_does(tmp_path):
+    seen = {}
+    for mistake in a2_solutions.ONLY_THERE.values():
+        grade = graded(tmp_path, a2_solutions.mistaken(mistake, chosen("s1")))
+        (criterion,) = (one.name for one in grade.criteria if not one.met)
+        seen[criterion] = mistake
+    assert seen == a2_solutions.ONLY_THERE
+    assert {one.name for one in grade.criteria} == {*seen, *(one.name for one in chosen("s1"))}
+
+
+@contained
+@pytest.mark.slow
+@pytest.mark.parametrize("student", STUDENTS)
+def test_an_alteration_that_is_forgotten_costs_more_there_than_elsewhere(student, tmp_path):
+    alterations = chosen(student)
+    for forgotten in alterations:
+        grade = graded(tmp_path, a2_solutions.right(one for one in alterations if one is not forgotten), student)
+        lost = {one.name: one.points - one.score for one in grade.criteria}
+        assert 2 * lost[forgotten.name] > sum(lost.values())
+
+
+@contained
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "mistake"), a2_solutions.ONLY_BY.items(), ids=a2_solutions.ONLY_BY)
+def test_each_part_of_a_reply_shows_what_no_other_does(part, mistake, tmp_path, monkeypatch):
+    def met():
+        grade = graded(tmp_path, a2_solutions.mistaken(mistake, chosen("s1")))
+        return all(one.met for one in grade.criteria if one.name not in ("figures", "scripts with exact times"))
+
+    def without(reply):
+        seen = visible(reply)
+        segments = [{name: segment[name] for name in segment.keys() - {part}} for segment in seen["segments"]]
+        return {**seen, "segments": segments, part: None}
+
+    assert not met()
+    monkeypatch.setattr(comparing, "visible", without)
+    assert met(), "it is seen in another part as well"
 
 
 @contained
