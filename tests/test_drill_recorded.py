@@ -24,6 +24,7 @@ from tcpclose.scenario import Scenario
 from tcpclose.simulator import simulate
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Received, Sent
+from tcpclose.wire import PcapWriter, decode_ethernet, icmp, read_pcap
 
 SHORT = """
 [host.h1.tcp]
@@ -197,6 +198,21 @@ def test_what_a_script_cannot_say_is_told(record, name):
     with pytest.raises(Unsayable) as refused:
         record(name).script(host)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("type_", [icmp.UNREACHABLE, icmp.SOURCE_QUENCH, icmp.TIME_EXCEEDED, icmp.PARAMETER_PROBLEM])
+def test_every_error_that_a_capture_can_have_has_a_name_in_scripts(record, tmp_path, type_):
+    """One that was about the SYN, in the capture of its sender."""
+    recording = record("client closes first")
+    (path,) = recording.folder.glob("h1-*.pcap")
+    (at, syn), *_ = capture = list(read_pcap(path))
+    packet = bytes(decode_ethernet(syn).payload)
+    told = icmp.encode_icmp_error(type_, 1, "10.0.0.2", packet, ident=1)
+    with PcapWriter(tmp_path / path.name) as writer:
+        for time, frame in [*capture, (at + 1_000_000, syn[: -len(packet)] + told)]:
+            writer.write(time, frame)
+    script = replace(recording, folder=tmp_path).script("h1")
+    assert "icmp " in script
 
 
 def test_what_would_not_pass_is_no_script(record):

@@ -39,8 +39,6 @@ def numbers_of(icmp: Icmp) -> tuple[int, int]:
 
 
 def names_of(type: int, code: int) -> tuple[str, str]:
-    """The inverse: a type by its name, and a code by its number, or nothing for 0."""
-    name = next((name for name, (number, _) in _TYPES.items() if number == type), None)
-    if name is None:
-        raise Unsupported(f"ICMP of type {type}")
+    """The inverse, for every error that can be read: a type by its name, a code by its number, or nothing for 0."""
+    name = next(name for name, (number, _) in _TYPES.items() if number == type)
     return name, f"code_{code}" if code else ""

@@ -126,7 +126,7 @@ def refusal(settings: Path = Path("/proc/sys")) -> Lack | None:
     """The kernel's setting that refuses private namespaces to ordinary users, if one does."""
     for name, refuses, mends in _SETTINGS:
         file = settings / name
-        if file.is_file() and file.read_text().strip() == refuses:
+        if file.is_file() and file.read_text("utf-8").strip() == refuses:
             setting = name.replace("/", ".")
             return Lack(f"{setting}={refuses} refuses private namespaces", f"sudo sysctl {setting}={mends}")
     return None
@@ -152,9 +152,9 @@ def _enter(parent: int, argv: list[str]) -> int:
     user, group = os.geteuid(), os.getegid()
     _system_call("unshare", _NEWNS | _NEWUTS | _NEWIPC | _NEWPID | _NEWNET | (_NEWUSER if user else 0))
     if user:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+        Path("/proc/self/setgroups").write_text("deny", "utf-8")
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1", "utf-8")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1", "utf-8")
     _die_with_parent()
     if os.getppid() != parent:
         return _REFUSED
@@ -199,7 +199,7 @@ def _furnish() -> None:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", _IFF_UP))
     # Where bridges call netfilter, its rules would apply to frames that only cross a switch.
     for switch in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
-        switch.write_text("0")
+        switch.write_text("0", "utf-8")
 
 
 def _mount(source: bytes, place: bytes, kind: bytes | None, flags: int) -> None:

@@ -156,7 +156,7 @@ def _clock() -> str | Lack:
     readings = [time.monotonic_ns() for _ in range(10_000)]
     cost = median(later - earlier for earlier, later in pairwise(readings))  # whatever else the machine does meanwhile
     file = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
-    source = file.read_text().strip() if file.exists() else "unknown source"
+    source = file.read_text("utf-8").strip() if file.exists() else "unknown source"
     found = f"{source}, {cost:.0f} ns a reading"
     return (
         found if cost < _SLOW else Lack(found, f"cat {file.with_name('available_clocksource')}: boot with tsc=reliable")

@@ -39,7 +39,7 @@ def emulate(
     if reason is not None:
         raise EmulationError(str(reason))
     events, zero = [], 0
-    with tempfile.TemporaryFile("w+") as complaints, ExitStack() as leaving:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints, ExitStack() as leaving:
         words = [
             sys.executable,
             "-m",

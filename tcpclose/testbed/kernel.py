@@ -56,8 +56,8 @@ def _set_sysctls(settings: Host) -> None:
     for name, value in {**values, **settings.sysctl}.items():
         path = _SYSCTLS / name
         try:
-            path.write_text(str(value))
-            found = path.read_text().split()
+            path.write_text(str(value), "utf-8")
+            found = path.read_text("utf-8").split()
         except FileNotFoundError:
             raise KernelError(f"this kernel, or a namespace of it, has no {SYSCTL}{name}") from None
         except OSError as error:
@@ -121,7 +121,7 @@ class KernelStack:
         self._listeners: list[socket.socket] = []
         self._events: list[Event] = []
         # What its packets leave open is asked of the kernel: a sysctl may have been set by either table.
-        ignores = (_SYSCTLS / "tcp_rfc1337").read_text().strip() != "0"
+        ignores = (_SYSCTLS / "tcp_rfc1337").read_text("utf-8").strip() != "0"
         config = replace(settings.tcp, time_wait_rst="ignore" if ignores else "close")
         self._watch = Watch(name, self._names, self._address, config, self._why)
 

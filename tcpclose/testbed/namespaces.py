@@ -50,7 +50,7 @@ def switch_offloads_off(interfaces: Mapping[int, Sequence[str]]) -> None:
     def work() -> None:
         try:
             for pid, names in interfaces.items():
-                with open(f"/proc/{pid}/ns/net") as namespace:
+                with open(f"/proc/{pid}/ns/net", "rb") as namespace:
                     _call("setns", namespace.fileno(), _NEWNET)
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
                     for name in names:
@@ -113,7 +113,7 @@ def _main(count: int) -> None:
         if pids[-1] == 0:
             os.close(ready)
             _hold()
-            Path("/proc/self/comm").write_text("namespace")
+            Path("/proc/self/comm").write_text("namespace", "utf-8")
             with open(os.devnull, "r+b") as nothing:  # whoever reads what we print waits for its end
                 for descriptor in range(3):
                     os.dup2(nothing.fileno(), descriptor)

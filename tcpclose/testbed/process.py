@@ -32,7 +32,7 @@ class AgentProcess:
         self.still = False  # it does nothing until `go`
         self.stopped = False  # nor could it
         ours, theirs = socket.socketpair()
-        self._complaints: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the agent
+        self._complaints: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - lives as long as the agent
         with theirs:
             module, *words = program
             argv = [sys.executable, "-m", module, str(theirs.fileno()), *words]

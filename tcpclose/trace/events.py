@@ -7,16 +7,18 @@ lines, one event each, times in microseconds from the start of the run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from tcpclose.aside import aside
 from tcpclose.protocol.datagram import Datagram
-from tcpclose.protocol.fsm import Row
+from tcpclose.protocol.fsm import Row, State
+from tcpclose.protocol.interface import Notice
 from tcpclose.protocol.segment import format_ctl
 
 E = TypeVar("E", bound="Event")
@@ -213,6 +215,20 @@ _FIELDS = {kind: tuple(field.name for field in fields(cls) if field.name != "t")
 
 _TYPES = {kind: get_type_hints(cls) for kind, cls in _KINDS.items()}
 
+_NUMBER = range(2**32)
+_STATE = [state.value for state in State]
+#: Field -> the values that it can have, where its type says too little.
+_VALUES: dict[str, Collection[Any]] = {
+    "t": range(2**63),
+    "seq": _NUMBER,
+    "ack": _NUMBER,
+    "len": range(2**16),
+    "old": _STATE,
+    "new": _STATE,
+    "signal": [notice.value for notice in Notice],
+}
+
+_NOT_AN_EVENT = "not an event of a trace"
 
 #: Two sockets stand in the trace again and again.
 _text = lru_cache(maxsize=4096)(str)
@@ -261,15 +277,21 @@ def from_json(line: str) -> Event:
     """The inverse of `to_json`. Raises `ValueError` when the line is not an event."""
     try:
         record = json.loads(line)
-        kind = record.pop("kind")
+        kind = record.pop("kind", None)
         event = _KINDS[kind](**record)
         for name, value in record.items():
-            if not isinstance(value, expected := _TYPES[kind][name]):
-                words = getattr(expected, "__name__", expected)
+            if not isinstance(value, expected := _TYPES[kind][name]) or value not in _VALUES.get(name, (value,)):
+                words = _VALUES.get(name) or getattr(expected, "__name__", expected)
                 raise ValueError(f"{name}: expected {words}, not {value!r}")
         return event
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"not an event of a trace: {line.strip()!r} ({error})") from None
+    except KeyError:
+        raise _no_event(line, f"kind: expected {', '.join(_KINDS)}, not {kind!r}") from None
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise _no_event(line, error) from None
+
+
+def _no_event(line: str, why: object) -> ValueError:
+    return ValueError(f"{_NOT_AN_EVENT}, which is a JSON object: {shorten(line, 120)!r} ({why})")
 
 
 class Trace:
@@ -302,10 +324,12 @@ class Trace:
     def load(cls, path: Path) -> Trace:
         """Read `trace.jsonl`. Raises `ValueError` naming file and line where it is damaged."""
         events = []
-        with path.open(encoding="utf-8") as lines:
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    events.append(from_json(line))
+                    events.append(from_json(line.decode()))
+                except UnicodeDecodeError:
+                    raise ValueError(f"{path}:{number}: {_NOT_AN_EVENT}, which is UTF-8: {line[:40]!r}") from None
                 except ValueError as error:
                     raise ValueError(f"{path}:{number}: {error}") from None
         return cls(events)

@@ -80,7 +80,7 @@ def handout(student: str) -> str:
     """README.md of the assignment, with the student's alterations and the words of the table."""
     words = "\n".join(f'* `"{do.name}"`: {do}' for do in ORDERS)
     causes = ", ".join(f'`"{cause}"`' for cause in Cause)
-    text = (HOME / "README.md").read_text()
+    text = (HOME / "README.md").read_text("utf-8")
     for name, value in {
         "student": student,
         "alterations": told(drawn(NAME, student)),

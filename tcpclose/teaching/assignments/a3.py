@@ -115,14 +115,15 @@ def _peace(played: Played, killed: float) -> Criterion:
 
 def handout(student: str) -> str:
     """README.md of the assignment, with the student's alterations."""
-    text = (HOME / "README.md").read_text()
+    text = (HOME / "README.md").read_text("utf-8")
     return text.replace("{student}", student).replace("{alterations}", told(drawn(NAME, student, VISIBLE)))
 
 
 def _files(student: str) -> dict[str, str]:
     """The handout, and scripts that only open a connection."""
     head = f"// student: {' '.join(student.split())}\n"
-    scripts = {f"scripts/{path.name}": head + path.read_text() for path in sorted((HOME / "scripts").glob("*.pkt"))}
+    paths = sorted((HOME / "scripts").glob("*.pkt"))
+    scripts = {f"scripts/{path.name}": head + path.read_text("utf-8") for path in paths}
     return {"README.md": handout(student), **scripts}
 
 

@@ -122,7 +122,8 @@ class Cell:
 
 def _is_anybody(user: int) -> bool:
     """Not where an ordinary user is root, in a namespace that has no other users."""
-    spans = [[int(number) for number in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    lines = Path("/proc/self/uid_map").read_text("utf-8").splitlines()
+    spans = [[int(number) for number in line.split()] for line in lines]
     return any(first <= user < first + count for first, _, count in spans)
 
 

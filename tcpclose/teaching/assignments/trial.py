@@ -21,7 +21,7 @@ def _fork() -> None:
 ATTEMPTS: dict[str, Callable[[], object]] = {
     "open a socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
     "start a process": _fork,
-    "write a file": lambda: open("leak", "w").close(),
+    "write a file": lambda: open("leak", "xb").close(),
     "read the machine's files": lambda: 1 / len(OUTSIDE.intersection(os.listdir("/"))),
     "see the environment": lambda: 1 / len(os.environ.keys() - {"PWD", "LC_CTYPE", "PYTHONHASHSEED"}),
     "signal other processes": lambda: 1 / (os.getpid() - 2),

@@ -110,7 +110,7 @@ def _emulated(case: Emulated, ask: Ask) -> Seen:
     scenario = case.scenario(simulated=False)
     with tempfile.TemporaryDirectory(prefix="tcpclose-") as name:
         folder = Path(name)
-        (folder / "scenario.toml").write_text(scenario.dump())
+        (folder / "scenario.toml").write_text(scenario.dump(), "utf-8")
         engine = _Answers(folder / "engine", ask)
         programs = {"h1": ("tcpclose.teaching.assignments.a2.agent", str(folder / "engine"))}
         try:
