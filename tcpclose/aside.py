@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,14 @@ def part(path: Path) -> Path:
 
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """Gives the block a path to write to; `path` appears when the block ends, and not when it is left by an error."""
+    """Gives the block a path to write to; `path` appears when the block ends, and not when it is left by an error.
+
+    What is there and no file, as /dev/stdout or a pipe, is written to at once. A link goes on leading to its file.
+    """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    path = Path(os.path.realpath(path))
     unfinished = part(path)
     try:
         yield unfinished

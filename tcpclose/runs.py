@@ -28,6 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tcpclose import __version__
 from tcpclose.aside import SUFFIX, aside
+from tcpclose.command import COMMAND
 from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.timeline import Timeline
 from tcpclose.topology import Network
@@ -107,13 +108,13 @@ def run_folders(place: Path) -> Iterator[Path]:
 
 
 def find_run(name: str) -> Path:
-    """The folder of a run: a path, or its name in `results/runs` as `tcpclose runs` lists it. Raises `FolderError`."""
+    """The folder of a run: a path, or its name in `results/runs` as `runs` lists it. Raises `FolderError`."""
     for folder in (Path(name), RUNS / name):
         if (folder / "run.json").exists():
             return folder
     if Path(name).is_dir():
         raise FolderError(f"{name} is no run's folder: it has no run.json")
-    raise FolderError(f"there is no run {name!r}, neither as a folder nor in {RUNS}; `tcpclose runs` lists them")
+    raise FolderError(f"there is no run {name!r}, neither as a folder nor in {RUNS}; `{COMMAND} runs` lists them")
 
 
 def load_trace(folder: Path) -> Trace:

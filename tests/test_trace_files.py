@@ -22,10 +22,10 @@ CHANGE = b'{"t": 0, "kind": "state", "host": "h1", "connection": "c1", "event": 
         (b"[]", "which is a JSON object: '[]' ("),
         (b"7", "which is a JSON object: '7' ("),
         (b'{"t": 0}', "(kind: expected call, state, send, "),
-        (CALL.replace(b"0", b"-1"), "(t: expected range(0, 9223372036854775808), not -1)"),
+        (CALL.replace(b"0", b"-1"), "(t: expected one of range(0, 9223372036854775808), not -1)"),
         (CALL.replace(b'"h1"', b"1"), "(host: expected str, not 1)"),
-        (TOLD, "(signal: expected ['CONNECTED', 'TEXT', "),
-        (CHANGE, "(old: expected ['"),
+        (TOLD, "(signal: expected one of ['CONNECTED', 'TEXT', "),
+        (CHANGE, "(old: expected one of ['"),
     ],
 )
 def test_what_is_no_event_is_told_with_its_line(tmp_path, line, words):

@@ -24,7 +24,7 @@ app.add_typer(assignment, name="assignment")
 _UNCONTAINED = """Run the programs of strangers on this machine with limits on time, memory and output only: they can
 read and change your files, use the network, and write their own grades."""
 
-Name = Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="a1, say; `tcpclose assignment list` tells all.")]
+Name = Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="a1, say; `assignment list` tells all.")]
 
 
 @assignment.command(name="list")

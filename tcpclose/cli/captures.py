@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from tcpclose.cli.common import app, fail
+from tcpclose.cli.common import app, complain, fail
 
 if TYPE_CHECKING:
     from tcpclose.classify import Releases
@@ -48,7 +47,7 @@ def classify(
 ) -> None:
     """Say how every connection in a capture was released, by whom, and why."""
     _refuse_what_does_not_go_together(form, out, summary, chosen, connection, chart)
-    with _quiet_pipe(), _rare_collector():
+    with _rare_collector():
         _say_what_takes_long()
         wanted, ports = _filter(chosen), _ports(server_ports)
         if connection is not None:
@@ -86,34 +85,30 @@ def _all_connections(
 
     results = [(name, _classified(name, ignore, ports)) for name in files]
     chosen = [(name, releases.where(wanted) if wanted else releases) for name, releases in results]
-    try:
-        if summary:
-            _tell_summaries(chosen, form, out)
-        elif form == "parquet":
-            assert out is not None
+    if summary:
+        _tell_summaries(chosen, form, out)
+    elif form == "parquet":
+        assert out is not None
+        with _told(out):
             telling.write_parquet(out, [releases for _, releases in chosen])
-        else:
-            with _output(out) as file:
-                for place, (name, releases) in enumerate(chosen):
-                    if form == "table":
-                        if len(chosen) > 1:
-                            file.write(f"{name}\n")
-                        telling.write_table(file, releases)
-                    elif form == "json":
-                        telling.write_json(file, releases)
-                    else:
-                        telling.write_csv(file, releases, head=place == 0)
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        fail(f"{out or 'standard output'}: {error.strerror}", 2)
+    else:
+        with _output(out) as file:
+            for place, (name, releases) in enumerate(chosen):
+                if form == "table":
+                    if len(chosen) > 1:
+                        file.write(f"{name}\n")
+                    telling.write_table(file, releases)
+                elif form == "json":
+                    telling.write_json(file, releases)
+                else:
+                    telling.write_csv(file, releases, head=place == 0)
     return int(any(_warned(name, releases) for name, releases in results))
 
 
 def _warned(name: str, releases: Releases) -> bool:
     if releases.damage is None:
         return False
-    typer.echo(f"tcpclose: {_called(name)}: {releases.damage}", err=True)
+    complain(f"{_called(name)}: {releases.damage}")
     return True
 
 
@@ -192,11 +187,10 @@ def _one_connection(files: list[str], number: int, chart: Path | None, ignore: b
         from tcpclose.charts import draw_ladder
 
         try:
-            draw_ladder(trace, chart)
+            with _told(chart):
+                draw_ladder(trace, chart)
         except ValueError as error:
             fail(error, 2)
-        except OSError as error:
-            fail(f"{chart}: {error.strerror}", 2)
         typer.echo(chart)
     return int(_warned(files[0], releases))
 
@@ -226,16 +220,13 @@ def _output(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    with path.open("w", encoding="utf-8") as file:
+    with _told(path), path.open("w", encoding="utf-8") as file:
         yield file
 
 
 @contextmanager
-def _quiet_pipe() -> Iterator[None]:
-    """Who reads us may have seen enough, as `head` does."""
+def _told(path: Path) -> Iterator[None]:
     try:
         yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", 2)

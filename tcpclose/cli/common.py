@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import typer
+from typer.core import TyperGroup
+
+from tcpclose.command import COMMAND
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+
+
+class _Program(TyperGroup):
+    """All commands, by the name that the user typed. What is wrong with the output ends any of them in one way."""
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # the caller may have closed them
+        try:
+            try:
+                return super().main(*args, **{"prog_name": COMMAND, **more})
+            finally:
+                sys.stdout.flush()
+        except OSError as error:
+            # What is still in the buffer goes nowhere, or Python would try again at its end.
+            with _nowhere() as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            if error.errno == errno.EPIPE:  # who reads us has seen enough, as `head` does
+                sys.exit(1)
+            complain(f"{error.filename or 'output'}: {error.strerror}")
+            sys.exit(2)
+
 
 app = typer.Typer(
+    cls=_Program,
     help="A network lab about one thing: how TCP connections end.",
     no_args_is_help=True,
     add_completion=False,
@@ -19,8 +50,13 @@ app = typer.Typer(
 _T = TypeVar("_T")
 
 
+def complain(about: object) -> None:
+    """Say what is wrong, on standard error."""
+    typer.echo(f"tcpclose: {about}", err=True)
+
+
 def fail(error: object, status: int) -> NoReturn:
-    typer.echo(f"tcpclose: {error}", err=True)
+    complain(error)
     raise typer.Exit(status)
 
 

@@ -18,7 +18,7 @@ _WORLDS = {"sim": "in the simulator", "mininet": "on Mininet"}
 
 @app.command()
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name as `tcpclose runs` tells it.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name as `runs` tells it.")],
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the page there, instead of report.html in the folder.")
     ] = None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from tcpclose.cli.common import app, fail, print_json, print_table
+from tcpclose.command import COMMAND
 
 if TYPE_CHECKING:
     from tcpclose.runs import World
@@ -48,12 +49,11 @@ def _variation(scenario: str, student: str) -> tuple[str, ...]:
     """What of a lab is otherwise for a student."""
     if not student:
         return ()
-    from tcpclose.runs import find_scenario
     from tcpclose.scenario import ScenarioError
-    from tcpclose.teaching.labs import Lab
+    from tcpclose.teaching.labs import find_lab
 
     try:
-        return Lab(find_scenario(scenario).resolve().parent).overrides(student)
+        return find_lab(scenario).overrides(student)
     except ScenarioError as error:
         fail(error, 2)
 
@@ -161,8 +161,6 @@ def _run(
         fail(error, 1)
     except KeyboardInterrupt as error:
         fail("interrupted", 128 + (error.args[0] if error.args else signal.SIGINT))
-    except OSError as error:  # of standard output
-        fail(error.strerror, 1)
 
 
 @contextmanager
@@ -210,5 +208,5 @@ def _report(scenario: Scenario, trace: Trace, folder: Path, charts: list[Path]) 
     console.print(f"  {'  '.join(files)}", soft_wrap=True, highlight=False)
     name = folder.name if folder.parent == runs.RUNS else folder
     console.print(
-        f"  tcpclose report {name}  makes a page that plays it", soft_wrap=True, highlight=False, markup=False
+        f"  {COMMAND} report {name}  makes a page that plays it", soft_wrap=True, highlight=False, markup=False
     )

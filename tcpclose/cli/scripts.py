@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tcpclose.cli.common import app, fail, print_table, with_bar
+from tcpclose.cli.results import write
 
 if TYPE_CHECKING:
     from tcpclose.drill.runner import Verdict, Wishes
@@ -61,14 +63,12 @@ def drill(
     wishes = Wishes(None if profile == "auto" else profile, tolerance_usecs, symbols)  # type: ignore[arg-type]
     try:
         scripts = collection.find_scripts(paths)
-        verdicts = list(_played(scripts, wishes, jobs, trace))
-        for file, form in ((as_json, "json"), (tap, "tap"), (junit, "junit")):
-            if file is not None:
-                file.write_text(collection.FORMATS[form](verdicts), "utf-8")
     except collection.CollectionError as error:
         fail(error, 2)
-    except OSError as error:
-        fail(f"{error.filename}: {error.strerror}", 2)
+    verdicts = list(_played(scripts, wishes, jobs, trace))
+    for file, form in ((as_json, "json"), (tap, "tap"), (junit, "junit")):
+        if file is not None:
+            write(file, partial(collection.FORMATS[form], verdicts))
     if unknown := dict.fromkeys(name for verdict in verdicts for name in verdict.unknown):
         typer.echo(f"sysctls that mean nothing here: {', '.join(unknown)}", err=True)
     if against_kernel:
@@ -127,8 +127,6 @@ def _print_recorded(run: str, host: str | None, connection: str | None) -> None:
         typer.echo(recording.script(host, connection), nl=False)
     except (runs.FolderError, ScenarioError, Unsayable) as error:
         fail(error, 2)
-    except OSError as error:
-        fail(f"{error.filename}: {error.strerror}", 2)
 
 
 def _definition(word: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tcpclose.cli.common import app, fail, print_json, print_table, with_bar
+from tcpclose.cli.common import app, complain, fail, print_json, print_table, with_bar
 from tcpclose.cli.results import AsJson, Csv, Gradescope, Inginious, print_result, print_shares, write_exports
 
 if TYPE_CHECKING:
@@ -26,17 +26,25 @@ Student = Annotated[str, typer.Option("--student", metavar="ID", help="Whose num
 def labs(student: Student = "") -> None:
     """List the labs: how long they take, and how far you are."""
     from tcpclose.teaching import labs as known
-    from tcpclose.teaching.progress import attempts
 
     rows = []
     with _problems_told():
         for lab in known.labs():
-            ids = [question.id for question in lab.questions.question]
-            tried = sum(1 for name in attempts(lab.name, student) if name in ids)
             total = sum(question.points for question in lab.questions.question if not question.by_hand)
             minutes = f"{lab.minutes} min" if lab.minutes else ""
-            rows.append((lab.name, minutes, f"{total} points", f"{tried} of {len(ids)}", lab.title))
+            rows.append((lab.name, minutes, f"{total} points", _tried(lab, student), lab.title))
     print_table(("lab", "time", "score", "tried", "title"), rows)
+
+
+def _tried(lab: Lab, student: str) -> str:
+    from tcpclose.teaching.progress import ProgressError, attempts
+
+    ids = {question.id for question in lab.questions.question}
+    try:
+        return f"{len(ids & attempts(lab.name, student).keys())} of {len(ids)}"
+    except ProgressError as error:
+        complain(error)
+        return "damaged"
 
 
 @app.command()
@@ -86,7 +94,7 @@ def sheet(
     mine: Annotated[bool, typer.Option("--quiz", help="With what was answered in the quiz.")] = False,
     answers: Annotated[bool, typer.Option("--answers", help="With the right answers, for instructors.")] = False,
 ) -> None:
-    """Print an answer sheet: `./lab sheet 01 > answers.toml`."""
+    """Print an answer sheet, to be filled in: `sheet 01 > answers.toml`."""
     from tcpclose.teaching.labs import find_lab
     from tcpclose.teaching.progress import attempts
     from tcpclose.teaching.sheets import blank, filled, right, write_sheet

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from tcpclose.command import COMMAND
 from tcpclose.drill.scanner import Unsupported
 from tcpclose.protocol.config import MILLISECOND, SECOND, TcpConfig
 
@@ -234,7 +235,7 @@ def _our_change(name: str, value: str) -> Changes:
     field = name.removeprefix(OURS)
     kind = _TYPES.get(field)
     if kind is None:
-        raise CommandError(f"sysctl {name}: there is no such setting; `tcpclose config` lists them")
+        raise CommandError(f"sysctl {name}: there is no such setting; `{COMMAND} config` lists them")
     if kind in (int, bool) and not value.isdecimal():
         raise CommandError(f"sysctl {name}: expected a number, found {value!r}")
     if get_origin(kind) is Literal and value not in get_args(kind):

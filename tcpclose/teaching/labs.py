@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from tcpclose.runs import LABS
+from tcpclose.runs import LABS, find_scenario
 from tcpclose.scenario import Scenario, ScenarioError
-from tcpclose.scenario.errors import guess
 from tcpclose.simulator import simulate
 from tcpclose.teaching.asking import Asked, Run, ask
 from tcpclose.teaching.quantities import NotInRun
@@ -81,15 +80,16 @@ def _run(path: Path, overrides: tuple[str, ...]) -> Run:
     return Run(scenario, simulate(scenario, load_network(scenario, str(path))))
 
 
-def labs(place: Path = LABS) -> Iterator[Lab]:
+def labs() -> Iterator[Lab]:
     """All of them, by number; a scenario that asks nothing is none."""
-    return (Lab(path.parent) for path in sorted(place.glob("[0-9]*/questions.toml")))
+    return (Lab(path.parent) for path in sorted(LABS.glob("[0-9]*/questions.toml")))
 
 
-def find_lab(name: str, place: Path = LABS) -> Lab:
-    """A lab by its name, or as much of its beginning as is enough. Raises `ScenarioError`."""
-    known = {lab.name: lab for lab in labs(place)}
-    found = [known[name]] if name in known else [lab for lab in known.values() if lab.name.startswith(name)]
-    if len(found) != 1:
-        raise ScenarioError([f"there is no such lab; {guess(name, known, 'labs')}"], name)
-    return found[0]
+def find_lab(name: str) -> Lab:
+    """A lab as `find_scenario` finds it. Raises `ScenarioError`, also when its scenario asks nothing."""
+    lab = Lab(find_scenario(name).resolve().parent)
+    if not (lab.folder / "questions.toml").is_file():
+        raise ScenarioError(
+            [f"it asks no questions; the labs that do are {', '.join(one.name for one in labs())}"], name
+        )
+    return lab

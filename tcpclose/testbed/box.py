@@ -112,14 +112,16 @@ def lack_of_namespaces() -> Lack | None:
 def diagnose(complaint: str, root: bool, settings: Path = Path("/proc/sys")) -> Lack:
     """Why namespaces were refused with these words, to root or to an ordinary user."""
     words = " ".join(complaint.split()) or "the trial failed without a word"
-    sudo = shlex.join(["sudo", *sys.orig_argv])  # the fallback: this very command, as root
+    from tcpclose.command import COMMAND, this_command  # not where this file is a script
+
+    sudo = shlex.join(["sudo", *this_command()])  # the fallback
     if not root and (setting := refusal(settings)):
         what, mend = setting
         return Lack(f"{what} ({words})", f"{mend}, or {sudo}")
     if "not permitted" in words or "denied" in words:
         mend = "a container needs --privileged" if root else f"{sudo}; a container needs --privileged"
         return Lack(f"private namespaces are refused here ({words})", mend)
-    return Lack(f"private namespaces cannot be had ({words})", "tcpclose doctor tells more" if root else sudo)
+    return Lack(f"private namespaces cannot be had ({words})", f"{COMMAND} doctor tells more" if root else sudo)
 
 
 def refusal(settings: Path = Path("/proc/sys")) -> Lack | None:

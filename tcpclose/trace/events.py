@@ -280,9 +280,10 @@ def from_json(line: str) -> Event:
         kind = record.pop("kind", None)
         event = _KINDS[kind](**record)
         for name, value in record.items():
-            if not isinstance(value, expected := _TYPES[kind][name]) or value not in _VALUES.get(name, (value,)):
-                words = _VALUES.get(name) or getattr(expected, "__name__", expected)
-                raise ValueError(f"{name}: expected {words}, not {value!r}")
+            if not isinstance(value, expected := _TYPES[kind][name]):
+                raise ValueError(f"{name}: expected {getattr(expected, '__name__', expected)}, not {value!r}")
+            if name in _VALUES and value not in _VALUES[name]:
+                raise ValueError(f"{name}: expected one of {_VALUES[name]}, not {value!r}")
         return event
     except KeyError:
         raise _no_event(line, f"kind: expected {', '.join(_KINDS)}, not {kind!r}") from None

@@ -102,6 +102,17 @@ def test_damaged_progress_is_told(place):
     assert "01-four-way-close.json cannot be read: it is damaged; remove it to begin anew" in done.output
 
 
+def test_damaged_progress_does_not_hide_the_labs(place):
+    (place / "01-four-way-close.json").write_bytes(b"\xff")
+    done = CliRunner().invoke(app, ["labs"])
+    assert done.exit_code == 0
+    path = place / "01-four-way-close.json"
+    assert done.stderr == f"tcpclose: {path} cannot be read: it is damaged; remove it to begin anew\n"
+    table = " ".join(done.stdout.split())
+    assert "01-four-way-close 30 min 19 points damaged four-way close " in table
+    assert "02-half-close 30 min" in table
+
+
 def test_progress_that_cannot_be_kept_is_told(place, monkeypatch):
     def full(path, text):
         raise OSError(errno.ENOSPC, "No space left on device")
