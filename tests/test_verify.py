@@ -290,7 +290,7 @@ def close_wait_on_simultaneous_close(patch):
 
 def every_ack_is_acknowledged(patch):
     def step(self, segment, now, original=Connection._ack_step):
-        self._ack_due = True
+        self.acknowledger.due = True
         return original(self, segment, now)
 
     patch.setattr(Connection, "_ack_step", step)

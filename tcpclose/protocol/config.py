@@ -98,10 +98,19 @@ class TcpConfig:
         most=SECOND // 2 - 1,
     )
     quick_acks: int = setting(
-        0, "segments", "3.8.6.3", "how many segments with text, the first ones, delayed_ack leaves alone"
+        0,
+        "segments",
+        "3.8.6.3",
+        "how many segments with text delayed_ack leaves alone: first ones, after a pause or a repetition",
+    )
+    interactive_acks: bool = setting(
+        False,
+        "",
+        "3.8.6.3",
+        "despite quick_acks, who has answered soon will do so again; other text is acknowledged once read",
     )
     delayed_fin_ack: bool = setting(
-        False, "", "3.8.6.3", "delayed_ack waits with the ACK of a FIN too: the user may be about to close (Linux)"
+        False, "", "3.8.6.3", "where text has come, delayed_ack waits with the ACK of a FIN too: a CLOSE may follow"
     )
     nagle: bool = setting(
         False, "", "3.7.4", "a small segment waits while others are unacknowledged, unless the user objects"
@@ -355,6 +364,8 @@ PROFILES: dict[str, TcpConfig] = {
         missing_timestamps="accept",
         delayed_ack=40 * MILLISECOND,
         quick_acks=16,
+        interactive_acks=True,
+        delayed_fin_ack=True,
         sack=True,
         duplicate_sack=True,
         push="burst",

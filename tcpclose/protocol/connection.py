@@ -71,8 +71,11 @@ class Connection(Machine):
     def receive(self, now: int, octets: int | None = None) -> bytes:
         """RECEIVE: up to `octets` octets (all, when None) that have arrived in order; empty when there are none."""
         text = self.receiver.read(octets)
+        if text:
+            self.acknowledger.read(everything=not self.receiver.text)
         if self.state.accepts_text and self.receiver.offered << self.tcb.rcv_shift < self.config.mss:
-            self._ack_due = self.receiver.open_window()  # the peer may be waiting for this news
+            self.acknowledger.due |= self.receiver.open_window()  # the peer may be waiting for this news
+        if self.acknowledger.due:
             self._transmit(now)
         return text
 
@@ -141,7 +144,7 @@ class Connection(Machine):
     def configure(self, now: int, **changes: object) -> None:
         """Other settings for this connection alone: the parameters of OPEN (3.9.1.1), changed at any time."""
         old, new = self.config, replace(self.config, **changes)  # type: ignore[arg-type]
-        self.config = self.sender.config = new
+        self.config = self.sender.config = self.acknowledger.config = new
         self.receiver.configure(new)
         if new.user_timeout != old.user_timeout:
             self.sender.set_user_timeout(new.user_timeout)
@@ -172,7 +175,7 @@ class Connection(Machine):
             sender.probe_at,
             self.time_wait_at,
             self.fin_wait_2_at,
-            self._ack_at,
+            self.acknowledger.at,
         )
         earliest = None if self.keepalive is None else self.keepalive.at
         for at in timers:
@@ -207,8 +210,8 @@ class Connection(Machine):
         if self.sender.override_at is not None and self.sender.override_at <= now:
             self.sender.push()
             self._override(now)
-        if self._ack_at is not None and self._ack_at <= now:
-            self._ack_due = True
+        if self.acknowledger.at is not None and self.acknowledger.at <= now:
+            self.acknowledger.expire()
             self._transmit(now)
         if self.keepalive is not None and self.keepalive.at <= now:
             self._keepalive_timeout(now)
@@ -389,9 +392,12 @@ class Connection(Machine):
         if self.state.lingers and segment.ctl & (SYN | FIN) == FIN and segment.end == self.tcb.rcv_nxt:
             self._post(Event.FIN, now)  # the peer repeats its FIN: our last ACK was lost
         elif segment.len and not segment.ctl & SYN:
-            self._ack_due = True
+            self.acknowledger.due = True
             self._note_repeated(segment)
-            if segment.ctl & ACK and self.receiver.repeats(segment) and not self.state.handshaking:
+            repeats = self.receiver.repeats(segment)
+            if repeats:
+                self.acknowledger.repeated()
+            if repeats and segment.ctl & ACK and not self.state.handshaking:
                 # What is old here is the text. Its ACK must be heard, or else two peers that both repeat
                 # something would never learn of each other's progress (draft-gont-tcpm-tcp-seq-validation).
                 self._ack_step(segment, now)
@@ -410,7 +416,7 @@ class Connection(Machine):
         if not self.timestamps.old(segment.timestamps[0], now):
             return True
         if segment.data:
-            self._ack_due = True
+            self.acknowledger.due = True
         else:
             self._challenge(now)  # two ends that find each other old must not go on for ever
         return False
@@ -527,29 +533,20 @@ class Connection(Machine):
             receiver.read()
         elif octets:
             self._tell(Notice.TEXT, str(octets))
+        if octets:
+            self.acknowledger.text_comes(self.sender.rto, now)
         length = segment.len
         last = receiver.finished and segment.ctl & FIN  # nothing was missing before it
-        if self.config.delayed_ack and orderly and 0 < octets == length and not receiver.finished:
-            self._delay_ack(octets, now)
-        elif length and not (orderly and last and self._fin_ack_may_wait):
-            self._ack_due = True  # at once for a FIN, beyond a hole, and when one is filled (RFC 5681, 4.2)
+        if orderly and 0 < octets == length and not receiver.finished:
+            self.acknowledger.acknowledge_text(octets, now)
+        elif length and not (orderly and last and self.acknowledger.fin_may_wait):
+            self.acknowledger.due = True  # at once for a FIN, beyond a hole, and when one is filled (RFC 5681, 4.2)
         if receiver.finished:
             self._post(Event.FIN, now)
 
     def _note_repeated(self, segment: Segment) -> None:
         if self.config.duplicate_sack and self.sender.board is not None:
             self.receiver.note_repeated(segment)
-
-    def _delay_ack(self, octets: int, now: int) -> None:
-        """3.8.6.3: acknowledge every second full segment at once (SHLD-19), others a little later (SHLD-18)."""
-        self.receiver.largest = full = max(self.receiver.largest, octets)
-        if self._quick_acks:
-            self._quick_acks -= 1
-            self._ack_due = True
-        elif seq_diff(self.tcb.rcv_nxt, self.tcb.last_ack_sent) >= 2 * full:
-            self._ack_due = True
-        elif self._ack_at is None:
-            self._ack_at = now + self.config.delayed_ack
 
 
 #: 3.10.7 has four procedures; all other states share the fourth.

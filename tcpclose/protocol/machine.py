@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from tcpclose.protocol.acknowledging import Acknowledger
 from tcpclose.protocol.addresses import IPV4_MSS
 from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State, Table
@@ -25,18 +26,16 @@ class Machine:
     """A TCB, the state that it is in, and what the rows of the table do to both."""
 
     __slots__ = (
-        "_ack_at",
-        "_ack_due",
         "_came_from_listen",
         "_close_deferred",
         "_news",
         "_peer",
-        "_quick_acks",
         "_reads",
         "_refuses",
         "_segments",
         "_tells_user_timeout",
         "_unwanted_ack",
+        "acknowledger",
         "cause",
         "challenges",
         "config",
@@ -86,6 +85,7 @@ class Machine:
         self.tcb = Tcb(self.iss)
         self.sender = Sender(self.tcb, self.config, self.default_mss)
         self.receiver = Receiver(self.tcb, self.config)
+        self.acknowledger = Acknowledger(self.tcb, self.config)
         self.timestamps: Timestamps | None = None  # agreed upon by both SYNs
         self.time_wait_at: int | None = None
         self._peer: Segment | None = None  # the peer's SYN
@@ -97,9 +97,6 @@ class Machine:
         self._unwanted_ack = 0  # SEG.ACK of text that nobody will read
         self.retransmissions = 0  # of the earliest unacknowledged segment, and nobody answered
         self._came_from_listen = False
-        self._ack_due = False
-        self._ack_at: int | None = None  # when a delayed acknowledgment is due
-        self._quick_acks = self.config.quick_acks
         self._tells_user_timeout = False  # the peer shall know it, by the next segment that has room
         self._close_deferred = False
         self.challenges: tuple[int, int] = (0, 0)  # (end of the interval, challenge ACKs sent in it)
@@ -117,8 +114,8 @@ class Machine:
             ACTIONS[do](self, now)
         if row.cause is not None:
             self.sender.stop()
-            self.time_wait_at = self.fin_wait_2_at = self.keepalive = self._ack_at = None
-            self._ack_due = False
+            self.time_wait_at = self.fin_wait_2_at = self.keepalive = self.acknowledger.at = None
+            self.acknowledger.due = False
             self.cause = row.cause
             self._tell(Notice.CLOSED, row.cause.value)
 
@@ -128,7 +125,7 @@ class Machine:
         if (sender.text or sender.fin_queued) and self.state.sends_text:
             while (segment := sender.next_segment(now)) is not None:
                 self._send(segment, now)
-        if self._ack_due:
+        if self.acknowledger.due:
             self._send(Segment(self.tcb.snd_nxt, ctl=ACK), now)
 
     def _retransmit(self, now: int) -> None:
@@ -143,6 +140,7 @@ class Machine:
         """Complete a segment that carries ACK, and pass it on."""
         self.receiver.open_window(self.config.window_steps)
         tcb = self.tcb
+        self.acknowledger.sent(segment, now)
         segment.ack = tcb.last_ack_sent = tcb.rcv_nxt
         segment.wnd = self.receiver.offered
         if self.timestamps is not None:
@@ -155,8 +153,6 @@ class Machine:
         if self._tells_user_timeout and not segment.sack and len(segment.data) + USER_TIMEOUT_LENGTH <= self.sender.mss:
             segment.user_timeout = self.config.user_timeout // SECOND or None
             self._tells_user_timeout = False
-        self._ack_due = False
-        self._ack_at = None
         self._segments.append(segment)
         if segment.ctl & FIN:
             self._post(Event.FIN_SENT, now)
@@ -168,7 +164,7 @@ class Machine:
             until, sent = now + self.config.challenge_ack_interval, 0
         if sent < self.config.challenge_ack_limit:
             self.counters["challenge ACKs"] += 1
-            self._ack_due = True
+            self.acknowledger.due = True
             sent += 1
         else:
             self.counters["challenge ACKs withheld"] += 1
@@ -204,7 +200,7 @@ class Machine:
         self.sender.sent(segment, now)
 
     def _send_ack(self, now: int) -> None:
-        self._ack_due = True
+        self.acknowledger.due = True
 
     def _send_reset(self, now: int) -> None:
         """A RST of an existing connection: SEQ=SND.NXT, ACK=RCV.NXT (`reset_ack`)."""
@@ -239,15 +235,7 @@ class Machine:
             self.fin_wait_2_at = now + self.config.fin_wait_2_timeout
 
     def _send_ack_of_fin(self, now: int) -> None:
-        """The user may be about to CLOSE: then our FIN can carry the ACK (3.8.6.3)."""
-        if self._fin_ack_may_wait and not self._ack_due:
-            self._ack_at = self._ack_at or now + self.config.delayed_ack
-        else:
-            self._ack_due = True
-
-    @property
-    def _fin_ack_may_wait(self) -> bool:
-        return self.config.delayed_fin_ack and self.config.delayed_ack > 0
+        self.acknowledger.acknowledge_fin(now)
 
     def _queue_fin(self, now: int) -> None:
         self.sender.fin_queued = True

@@ -6,7 +6,7 @@ from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.segment import FIN, MODULUS, RST, Segment, seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
-_LEAST_MSS = 536  # 3.7.1: what everyone may send; smaller segments are not taken for full ones
+_LEAST_MSS = 536  # 3.7.1: what everyone may send
 
 
 class Receiver:
@@ -21,7 +21,6 @@ class Receiver:
         self.ahead: list[tuple[int, bytes]] = []  # text beyond a hole, by sequence number
         self.repeated: tuple[int, int] | None = None  # text that came twice, and was not reported yet
         self._newest: list[int] = []  # where the pieces of `ahead` start, the one that grew last first
-        self.largest = _LEAST_MSS  # text of a full segment, as far as the peer has shown one
         self.fin_seq: int | None = None  # where the peer's FIN stands, once seen
         self.finished = False  # the FIN has been reached: nothing more will come
 

@@ -116,7 +116,7 @@ def a_syn_in_the_window_resets(patch: Patch) -> None:
 def challenges_have_no_limit(patch: Patch) -> None:
     @instead(patch, Connection, "_challenge")
     def always(original, self, now):
-        self._ack_due = True
+        self.acknowledger.due = True
 
 
 @mutant("an attacker's RST on a half-open connection closes the listener")

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import test_acceptability
+import test_acknowledging
 import test_closing
 import test_figures
 import test_keepalive
@@ -45,6 +46,7 @@ MODULES = (
     test_time_wait,
     test_keepalive,
     test_sending,
+    test_acknowledging,
     test_options,
     test_sack,
     test_limits,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mutants.mutant import Patch, instead, mutant
+from tcpclose.protocol.acknowledging import Acknowledger
 from tcpclose.protocol.connection import ACTIONS, Connection
 from tcpclose.protocol.fsm import Do, Event
 from tcpclose.protocol.keepalive import Keepalive
@@ -75,10 +76,10 @@ def r2_counts_answered_probes(patch: Patch) -> None:
 
 @mutant("an acknowledgment that waits for company waits for ever: the peer repeats what has arrived")
 def a_delayed_ack_never_fires(patch: Patch) -> None:
-    @instead(patch, Connection, "_delay_ack")
+    @instead(patch, Acknowledger, "acknowledge_text")
     def asleep(original, self, octets, now):
         original(self, octets, now)
-        self._ack_at = None
+        self.at = None
 
 
 @mutant("a FIN is acknowledged only if the user closes: a peer that is half-closed repeats it for ever")
@@ -87,7 +88,7 @@ def a_delayed_ack_of_a_fin_never_fires(patch: Patch) -> None:
 
     def asleep(self, now):
         send(self, now)
-        self._ack_at = None
+        self.acknowledger.at = None
 
     patch.setitem(ACTIONS, Do.SEND_ACK_OF_FIN, asleep)
 

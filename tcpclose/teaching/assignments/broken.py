@@ -19,7 +19,7 @@ class FinNotAcknowledged(Connection):
     def _text_and_fin(self, segment: Segment, now: int) -> None:
         super()._text_and_fin(segment, now)
         if self.receiver.finished:
-            self._ack_due = False
+            self.acknowledger.due = False
 
 
 class FinWithoutNumber(Connection):
