@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tcpclose.protocol.config import PROFILES, SECOND, TcpConfig
-from tcpclose.protocol.connection import Connection, Notice, Signal, TcpError
+from tcpclose.protocol.connection import Connection, Notice, Signal, TcpError, Timer
 from tcpclose.protocol.fsm import Cause, Row, State
 from tcpclose.protocol.segment import ACK, PSH, Segment, format_segment, parse_segment, seq_add
 
@@ -41,6 +41,7 @@ class Played:
         self.timestamps: tuple[int, int] | None = None
         self.rows: list[Row] = []
         self.signals: list[Signal] = []
+        self.timers: list[Timer] = []
         self.last = Segment(0)
 
     # What the peer does
@@ -74,7 +75,7 @@ class Played:
 
     def news(self) -> None:
         for what in self.connection.news():
-            (self.rows if isinstance(what, Row) else self.signals).append(what)
+            {Row: self.rows, Signal: self.signals, Timer: self.timers}[type(what)].append(what)
 
     def told(self, *expected: str) -> None:
         """Exactly these messages went to the user since the last look, as "TEXT 3", "EOF"."""
@@ -210,7 +211,7 @@ class World:
         for what in end.connection.news():
             if isinstance(what, Signal):
                 end.connected |= what.notice is Notice.CONNECTED
-            elif what.cause is not None:
+            elif isinstance(what, Row) and what.cause is not None:
                 end.cause = what.cause
         return segments
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tcpclose.trace.events import Call, Change, End, Event, FaultTaken, Lost, Received, Sent, Trace
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tcpclose.trace.events import Call, Change, End, Event, Expired, FaultTaken, Lost, Received, Sent, Trace
 
 ADDRESSES = {"h1": "10.0.0.1:40001", "h2": "10.0.0.2:80", "h3": "10.0.0.3:5000"}
 ISS = {"h1": 1_000, "h2": 4_294_967_000, "h3": 77}  # h2's numbers wrap
@@ -32,6 +35,10 @@ class Tale:
         old, self.states[host] = self.states[host], state
         fields = {"old": old, "new": state, "event": event, "rfc": "3.10"}
         self.events.append(Change(t=self.now, host=host, connection=self.connection, **fields))
+        return self
+
+    def expire(self, host: str, timer: str = "rto") -> Tale:
+        self.events.append(Expired(t=self.now, host=host, connection=self.connection, timer=timer))
         return self
 
     def end(self, host: str, cause: str) -> Tale:
@@ -106,3 +113,21 @@ class Tale:
 
     def trace(self, *others: Tale) -> Trace:
         return Trace([event for tale in (self, *others) for event in tale.events])
+
+
+def late(trace: Trace, delay: int = 30_000) -> Trace:
+    """The same on busy hosts: each segment leaves `delay` after what led to it, and the rest follows."""
+
+    def events() -> Iterator[Event]:
+        behind = 0
+        for event in trace:
+            behind += delay if isinstance(event, Sent) else 0
+            yield replace(event, t=event.t + behind)
+
+    return Trace(events())
+
+
+def seen_from_outside(trace: Trace) -> Trace:
+    """As of a kernel's TCP: its states are inferred, and nobody tells of timers."""
+    told = [replace(event, source="packets") if isinstance(event, Change) else event for event in trace]
+    return Trace(event for event in told if not isinstance(event, Expired))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from scenarios import scenario, talk
-from tale import Tale
+from tale import Tale, late, seen_from_outside
 
 from tcpclose.protocol.fsm import State
 from tcpclose.simulator import simulate
@@ -91,6 +91,23 @@ def test_what_a_timer_sends_is_told_from_what_an_arrival_causes(settings, steps,
     assert spaced(word) in figure_of(trace)
 
 
+def test_an_answer_that_comes_late_is_sent_by_no_timer():
+    steps = ("1s: h2 send 10", "2s: h1 send 3000", "4s: h1 close", "5s: h2 close")
+    trace = traced(LISTEN, OPEN, *steps, tables="[host.h1.tcp]\ndelayed_ack = '40ms'", duration="300s")
+    drawn = figure_of(late(trace))
+    assert drawn == figure_of(trace)
+    assert set(re.findall(r"\([A-Z0-9].*?\)", drawn)) == {"(Send 3000)", "(Close)", "(Delayed ACK)", "(2 MSL)"}
+
+
+def test_of_a_kernel_only_such_timers_are_named_as_a_segment_shows():
+    tables = "[host.h1.tcp]\nkeepalive = true\nkeepalive_idle = '3s'\ndelayed_ack = '40ms'"
+    trace = traced(LISTEN, OPEN, "1s: h2 send 10", "5s: silent h2", "6s: h1 close", tables=tables, duration="8s")
+    drawn = figure_of(trace)
+    assert [drawn.count(word) for word in ("(Delayed ACK)", "(Keepalive)", "(RTO)")] == [1, 1, 1]
+    for seen in (seen_from_outside(trace), late(seen_from_outside(trace))):
+        assert figure_of(seen) == drawn.replace(" (Delayed ACK)\n", "")
+
+
 def test_a_window_that_opens_in_vain_is_probed():
     tables = '[host.h2]\nreceive = "manual"\n[host.h2.tcp]\nrcv_buffer = 1000'
     trace = traced(LISTEN, OPEN, "1s: h1 send 1500", tables=tables, duration="4s")
@@ -161,8 +178,8 @@ def test_what_cannot_be_drawn_is_said():
 
 # Whatever happens
 
-#: None is a whole RTO after another: a repetition in the moment in which an ACK arrives is taken for the answer to it.
-MOMENTS = st.integers(1, 12).map(lambda number: f"{number * 97}ms")
+#: Some are a whole RTO after others, so that an ACK arrives in the moment in which the timer expires.
+MOMENTS = st.integers(1, 24).map(lambda number: f"{number * 50}ms")
 ACTIONS = st.sampled_from(["h1 close", "h2 close", "h1 abort", "h2 abort", "h1 send 10", "h2 send 1000", "h1 send 3kB"])
 STEPS = st.lists(st.builds("{}: {}".format, MOMENTS, ACTIONS), max_size=6)
 
@@ -177,6 +194,7 @@ def test_a_figure_that_is_drawn_is_read_and_happens_again(steps, loss, seed):
     lines = draw(trace)
     text = format_figure(lines)
     assert parse_figure(text) == lines
+    assert draw(late(trace)) == lines
     event(f"{len(lines) // 10 * 10} lines or more")
     ended = {end.host: end.t for end in reversed(trace.of(End))}  # the first end of each
     if any(change.old == "LISTEN" and change.t > ended.get(change.host, change.t) for change in trace.of(Change)):

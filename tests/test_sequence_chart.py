@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 from matplotlib.patches import FancyArrowPatch
 from scenarios import talk
-from tale import DELAY, Tale
+from tale import DELAY, Tale, late, seen_from_outside
 from test_charts import CUT_OFF, DRAWN, ODD, texts
 
 from tcpclose.charts.progress import directions
@@ -22,12 +22,13 @@ def backing_off() -> Trace:
     """Text that is lost four times; the fourth timer expires late."""
     tale = Tale().open().call("h1", "send", 100).send("h1", "ACK", 1, 1, 100, lost="loss", stay=True)
     for wait in (250_000, 500_000, 1_000_000, 3_000_000):
-        tale.wait(wait).send("h1", "PSH,ACK", 1, 1, 100, lost="loss", stay=True)
+        tale.wait(wait).expire("h1").send("h1", "PSH,ACK", 1, 1, 100, lost="loss", stay=True)
     return tale.wait(DELAY).send("h2", "ACK", 1, 101).trace()
 
 
-def test_intervals_are_between_what_a_timer_sent_again() -> None:
-    (way,) = directions(backing_off())
+@pytest.mark.parametrize("trace", [backing_off(), seen_from_outside(backing_off())], ids=["told", "seen"])
+def test_intervals_are_between_what_a_timer_sent_again(trace: Trace) -> None:
+    (way,) = directions(trace)
     assert (way.source, way.target, way.octets) == ("h1", "h2", 500)
     assert [interval.length for interval in way.intervals] == [250_000, 500_000, 1_000_000, 3_000_000]
     assert [interval.before for interval in way.intervals] == [None, 250_000, 500_000, 1_000_000]
@@ -41,9 +42,11 @@ def test_what_is_sent_again_because_of_acknowledgments_shows_no_timer() -> None:
     tale.send("h1", "ACK", 1, 1, 100, lost="loss", stay=True).send("h1", "ACK", 101, 1, 100)
     for _ in range(3):
         tale.send("h2", "ACK", 1, 1)
-    (way,) = directions(tale.send("h1", "ACK", 1, 1, 100).trace())
-    assert any(flight.retransmission for flight in way.sent)
-    assert way.intervals == []
+    trace = tale.send("h1", "ACK", 1, 1, 100).trace()
+    for seen in (trace, late(trace), seen_from_outside(trace)):
+        (way,) = directions(seen)
+        assert any(flight.retransmission for flight in way.sent)
+        assert way.intervals == []
 
 
 def test_acknowledgments_and_windows_only_advance() -> None:

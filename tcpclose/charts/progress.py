@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import MOMENT, Flight, connections, flights
+from tcpclose.trace.events import Expired, Trace
+from tcpclose.trace.reading import MOMENT, Flight, connections, flights, telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,10 @@ def directions(trace: Trace) -> list[Direction]:
             back.heard.append(Acknowledged(flight.finish, flight.ack, edge))
     ways = [way for name in connections(trace) for way in found[name].values() if way.sent]
     chosen = [way for way in ways if way.octets or any(flight.retransmission for flight in way.sent)] or ways
+    told = telling(trace)
     for way in chosen:
         way.heard = list(_advancing(way.heard))
-        way.intervals = list(_intervals(way))
+        way.intervals = list(_intervals(way, _told(way, trace) if way.source in told else _guessed(way)))
     return chosen
 
 
@@ -113,19 +114,38 @@ def _advancing(heard: list[Acknowledged]) -> Iterator[Acknowledged]:
             yield known
 
 
-def _intervals(way: Direction) -> Iterator[Interval]:
-    """What was sent again when nothing had arrived just before was sent by a timer."""
+def _told(way: Direction, trace: Trace) -> Callable[[Flight], bool]:
+    """Whether the retransmission timer sent it, as a TCP tells: the first segment after it has expired."""
+    ends = way.source, way.connection
+    expired = deque(e.t for e in trace.of(Expired) if (e.host, e.connection) == ends and e.timer == "rto")
+
+    def sent_by_timer(flight: Flight) -> bool:
+        found = False
+        while expired and expired[0] <= flight.start:
+            expired.popleft()
+            found = True
+        return found
+
+    return sent_by_timer
+
+
+def _guessed(way: Direction) -> Callable[[Flight], bool]:
+    """Of a kernel, that tells nothing: what it sends again when nothing has arrived just before."""
     arrivals = {known.t // MOMENT for known in way.heard}
+    return lambda flight: not arrivals & {flight.start // MOMENT, flight.start // MOMENT - 1}
+
+
+def _intervals(way: Direction, sent_by_timer: Callable[[Flight], bool]) -> Iterator[Interval]:
     last: dict[int, tuple[int, int | None]] = {}  # by SEQ: when it was sent last, and how long after the time before
     for flight in way.sent:
         if not length(flight):
             continue
+        by_timer = sent_by_timer(flight)
         before = last.get(flight.seq)
         if before is None:
             last[flight.seq] = (flight.start, None)
             continue
-        moment = flight.start // MOMENT
-        if flight.retransmission and moment not in arrivals and moment - 1 not in arrivals:
+        if flight.retransmission and by_timer:
             yield Interval(flight.seq, before[0], flight.start, before[1])
             last[flight.seq] = (flight.start, flight.start - before[0])
         else:

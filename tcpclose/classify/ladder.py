@@ -143,12 +143,7 @@ def told(trace: Trace, release: Release) -> str:
     if release.cause:
         packets = ", ".join(map(str, release.evidence))
         lines.append(f"{release.cause}: {release.confidence} confidence, from packets {packets}")
-    return "\n".join(lines) + "\n\n" + format_figure(draw(_at_once(trace), peers=("orig", "resp")))
-
-
-def _at_once(trace: Trace) -> Trace:
-    """A figure knows no clock; and where the capture was made, each answer comes late, as if a timer had sent it."""
-    return Trace(replace(event, t=place) for place, event in enumerate(trace))
+    return "\n".join(lines) + "\n\n" + format_figure(draw(trace, peers=("orig", "resp")))
 
 
 def _packets(path: str, release: Release, until: int, ignore_checksums: bool) -> Iterator[_Packet]:

@@ -14,7 +14,7 @@ from tcpclose.host.names import Names
 from tcpclose.host.users import Ledger, call_event
 from tcpclose.links import ETHERNET_MTU
 from tcpclose.protocol.addresses import is_ipv6
-from tcpclose.protocol.connection import Notice, Signal, TcpError
+from tcpclose.protocol.connection import Notice, Signal, TcpError, Timer
 from tcpclose.protocol.datagram import Datagram
 from tcpclose.protocol.fsm import Row
 from tcpclose.protocol.stack import Pair, Stack
@@ -22,6 +22,7 @@ from tcpclose.scenario import Scenario, Step, payload
 from tcpclose.trace.events import (
     Dropped,
     Event,
+    Expired,
     Received,
     Sent,
     Told,
@@ -202,6 +203,8 @@ class Host:
             for pair, what in news:
                 if isinstance(what, Signal):
                     self._note_signal(pair, what, now)
+                elif isinstance(what, Timer):
+                    self._note_timer(pair, what, now)
                 else:
                     self._note_row(pair, what, now)
 
@@ -213,6 +216,10 @@ class Host:
         self._events.append(Told(t=now, host=self.name, connection=connection, signal=notice.value, detail=detail))
         if notice is Notice.TEXT and self._reads_at_once and self.stack.accepted(pair):
             self._read(pair, now)
+
+    def _note_timer(self, pair: Pair, timer: Timer, now: int) -> None:
+        connection = self.names.of(pair)
+        self._events.append(Expired(t=now, host=self.name, connection=connection, timer=timer.value))
 
     def _note_variables(self, pair: Pair, now: int) -> None:
         """Write down what has changed in a TCB since the last time."""

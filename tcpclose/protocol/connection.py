@@ -7,7 +7,7 @@ No I/O and no clock. Calls, segments and the time go in; segments, news and the 
     connection.segments_to_send()   # [<SEQ=100><CTL=SYN>]
     connection.segment_arrives(segment, now)
     connection.next_timeout()       # when to call timeout(now), or None
-    connection.news()               # rows of the machine that fired, and signals to the user
+    connection.news()               # rows of the machine that fired, signals to the user, timers that only sent
 
 What a state may do and where an event leads stands in `fsm.py`; this module examines segments in the
 RFC's order and posts events to the table.
@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from tcpclose.protocol.config import SECOND
 from tcpclose.protocol.fsm import Do, Event, Row, State
-from tcpclose.protocol.interface import Notice, Signal, TcpError
+from tcpclose.protocol.interface import Notice, Signal, TcpError, Timer
 from tcpclose.protocol.machine import ACTIONS, Machine
 from tcpclose.protocol.options import TIMESTAMPS_LENGTH
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_add, seq_diff
@@ -28,7 +28,7 @@ from tcpclose.protocol.timestamps import Timestamps
 
 _MOST_SHIFT = 14  # RFC 7323, 2.3
 
-__all__ = ["ACTIONS", "Connection", "Notice", "Signal", "TcpError", "answer_closed"]
+__all__ = ["ACTIONS", "Connection", "Notice", "Signal", "TcpError", "Timer", "answer_closed"]
 
 
 def answer_closed(segment: Segment) -> Segment | None:
@@ -160,8 +160,8 @@ class Connection(Machine):
         segments, self._segments = self._segments, []
         return segments
 
-    def news(self) -> list[Row | Signal]:
-        """Rows that fired and signals to the user since the last call, in order."""
+    def news(self) -> list[Row | Signal | Timer]:
+        """Rows that fired, signals to the user and timers that sent something since the last call, in order."""
         news, self._news = self._news, []
         return news
 
@@ -204,13 +204,16 @@ class Connection(Machine):
             self._post(Event.USER_TIMEOUT, now)
         if self.sender.probe_at is not None and self.sender.probe_at <= now:
             self.counters["loss probes"] += 1
+            self._news.append(Timer.LOSS_PROBE)
             self._send(self.sender.loss_probe(now), now)
         if self.sender.rto_at is not None and self.sender.rto_at <= now:
             self._retransmission_timeout(now)
         if self.sender.override_at is not None and self.sender.override_at <= now:
+            self._news.append(Timer.OVERRIDE)
             self.sender.push()
             self._override(now)
         if self.acknowledger.at is not None and self.acknowledger.at <= now:
+            self._news.append(Timer.DELAYED_ACK)
             self.acknowledger.expire()
             self._transmit(now)
         if self.keepalive is not None and self.keepalive.at <= now:
@@ -232,6 +235,7 @@ class Connection(Machine):
         if 0 < limit < self.retransmissions:
             self._post(Event.RETRANSMISSION_LIMIT, now)
             return
+        self._news.append(Timer.RETRANSMISSION)
         if self.retransmissions == self.config.r1:
             self._report(f"{self.config.r1} retransmissions")  # SHLD-9
         self.sender.back_off(now)
@@ -251,6 +255,7 @@ class Connection(Machine):
         else:
             self.keepalive.probed(self.config, now)
             self.counters["keepalive probes"] += 1
+            self._news.append(Timer.KEEPALIVE)
             garbage = b"\0" if self.config.keepalive_garbage else b""
             self._send(Segment(seq_add(self.tcb.snd_nxt, -1), ctl=ACK, data=garbage), now)
 

@@ -1,4 +1,4 @@
-"""The user's side of a TCP (RFC 9293, 3.9.1): how a call is refused, and what the user is told."""
+"""What a TCP tells: its user (RFC 9293, 3.9.1), also by refusing a call; and whoever watches it, of its timers."""
 
 from __future__ import annotations
 
@@ -26,3 +26,13 @@ class Signal(NamedTuple):
 
     notice: Notice
     detail: str = ""
+
+
+class Timer(Enum):
+    """A timer that has expired and only sends. Those that fire a row of the table are told by it."""
+
+    RETRANSMISSION = "rto"
+    LOSS_PROBE = "loss probe"
+    OVERRIDE = "override timeout"
+    DELAYED_ACK = "delayed ack"
+    KEEPALIVE = "keepalive"

@@ -12,7 +12,7 @@ from tcpclose.protocol.acknowledging import Acknowledger
 from tcpclose.protocol.addresses import IPV4_MSS
 from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, Row, State, Table
-from tcpclose.protocol.interface import Notice, Signal, TcpError
+from tcpclose.protocol.interface import Notice, Signal, TcpError, Timer
 from tcpclose.protocol.keepalive import Keepalive
 from tcpclose.protocol.options import MOST_SACK_BLOCKS, SACK_BLOCK, SACK_PADDED, USER_TIMEOUT_LENGTH, sack_room
 from tcpclose.protocol.receiving import Receiver
@@ -78,7 +78,7 @@ class Machine:
         self.state = State.CLOSED
         self.cause: Cause | None = None
         self._segments: list[Segment] = []
-        self._news: list[Row | Signal] = []
+        self._news: list[Row | Signal | Timer] = []
         self._create_tcb()
 
     def _create_tcb(self, now: int = 0) -> None:

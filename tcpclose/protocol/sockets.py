@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 from tcpclose.protocol.config import MILLISECOND, SECOND, TcpConfig
-from tcpclose.protocol.connection import Connection, Notice, Signal, TcpError
+from tcpclose.protocol.connection import Connection, Notice, Signal, TcpError, Timer
 from tcpclose.protocol.datagram import Endpoint, Pair
 from tcpclose.protocol.fsm import Cause, Row, State
 from tcpclose.protocol.segment import seq_diff
@@ -400,13 +400,13 @@ class Socket:
 
     # What becomes of the connection
 
-    def hear(self, what: Row | Signal) -> None:
+    def hear(self, what: Row | Signal | Timer) -> None:
         """News of this socket's connection."""
         if isinstance(what, Signal):
             self._connected |= what.notice is Notice.CONNECTED
             if what.notice is Notice.ERROR:
                 self._reported = _ICMP_ERRNO.get(what.detail, self._reported)
-        elif what.cause is not None:
+        elif isinstance(what, Row) and what.cause is not None:
             error = _ERRNO.get(what.cause)
             if error in _EXPLAINED and self._reported is not None:
                 error = self._reported

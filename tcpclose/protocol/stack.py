@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from tcpclose.protocol.addresses import LONGEST_PACKET, default_mss, individual, largest_text
 from tcpclose.protocol.config import TcpConfig
-from tcpclose.protocol.connection import Connection, Signal, TcpError, answer_closed
+from tcpclose.protocol.connection import Connection, Signal, TcpError, Timer, answer_closed
 from tcpclose.protocol.datagram import Datagram, Pair
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Row, State, Table
 from tcpclose.protocol.isn import initial_sequence_number, timestamp_offset
@@ -49,10 +49,10 @@ _SYN_FIN = SYN | FIN
 
 
 class News(NamedTuple):
-    """A row that fired in a connection of this host, or a signal to its user."""
+    """A row that fired in a connection of this host, a signal to its user, or a timer that sent something."""
 
     pair: Pair
-    what: Row | Signal
+    what: Row | Signal | Timer
 
 
 class Stack:

@@ -4,8 +4,8 @@ A figure knows no clock, only what comes before what. Events of one peer keep th
 it was sent; otherwise the drawing is free, and draws a segment as one arrow wherever the receiver does nothing
 between its departure and its arrival. Played, the figure gives the same trace again.
 
-Traces do not tell of the timers that only send, such as the retransmission timer. They are inferred: what a peer sends
-when it has met nothing was sent by a timer, and so was what it repeats for no reason.
+How late an answer comes says nothing of a timer: its host may have been busy. Our TCP tells of its timers; a kernel
+does not, so of its own only those are named that a segment shows: what is repeated for no reason, and a probe.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 from tcpclose.protocol.fsm import Event as Happens
 from tcpclose.protocol.fsm import State
-from tcpclose.protocol.segment import ACK, FIN, PSH, RST, SYN, Segment, parse_ctl, seq_add
-from tcpclose.trace.events import Call, Change, Event, FaultTaken, Received, SegmentEvent, Sent, Trace
+from tcpclose.protocol.segment import ACK, PSH, RST, SYN, Segment, parse_ctl, seq_add
+from tcpclose.trace.events import Call, Change, Event, Expired, FaultTaken, Received, SegmentEvent, Sent, Trace
 from tcpclose.trace.figure import Arrow, Line
-from tcpclose.trace.reading import MOMENT, Flight, Outage, connections, flights
+from tcpclose.trace.reading import MOMENT, Flight, Outage, connections, flights, telling
 
 #: Where the numbers of A and of B start, as in the RFC's figures.
 _ISS = {"A": 100, "B": 300}
@@ -99,7 +99,7 @@ class _Steps:
         self.steps: list[_Step] = []
         self.last: dict[str, _Step] = {}  # what each peer did last, but for segments that it sent
         self.stirred = {"A": -MOMENT, "B": -MOMENT}
-        self.unexplained: dict[str, _Step] = {}  # a change that nothing led to, unless a timer's segment follows
+        self.telling = telling(trace)
         self.windows = {"A": 1, "B": 1}  # what each peer was offered last
         self.acked = {"A": 0, "B": 0}  # the highest ACK that each peer has heard
         self.ends = {"A": 0, "B": 0}  # behind the last number that each peer has used
@@ -121,6 +121,8 @@ class _Steps:
                     self._stir(event, event.host, "note" if event.error else "call", _call_word(event))
                 case Change() if event.connection == self.connection and event.host in self.names:
                     self._change(event)
+                case Expired() if event.connection == self.connection and event.host in self.names:
+                    self._stir(event, event.host, "call", event.timer)
                 case FaultTaken():
                     self._fault(event)
                 case Sent() if id(event) in self.flights:
@@ -148,7 +150,7 @@ class _Steps:
         if change.event in _TIMERS:
             self._stir(change, change.host, "call", _TIMERS[change.event])
         elif peer not in self.last or change.t - self.stirred[peer] > MOMENT:
-            self.unexplained[peer] = self._stir(change, change.host, "note", f"{change.event}: {change.new}")
+            self._stir(change, change.host, "note", f"{change.event}: {change.new}")
         self.last[peer].state = State(change.new)
 
     def _fault(self, fault: FaultTaken) -> None:
@@ -162,25 +164,22 @@ class _Steps:
             self.steps.append(_Step(fault.t, next(iter(self.names.values())), "note", outage.name))
 
     def _sent(self, event: Sent, flight: Flight) -> None:
-        """A segment that follows from nothing that its sender met was sent by a timer."""
         peer = self.names[flight.source]
-        change = self.unexplained.pop(peer, None)
-        again = flight.retransmission and not self.may_repeat[peer]
-        if change is not None and event.t - change.at <= MOMENT:
-            change.kind, change.word = "call", self._timer(flight, peer)
-            self.may_repeat[peer] = True
-        elif "RST" not in flight.controls and (again or event.t - self.stirred[peer] > MOMENT):
-            self._stir(event, flight.source, "call", self._timer(flight, peer))
+        if flight.source not in self.telling and (timer := self._timer(flight, peer)):
+            self._stir(event, flight.source, "call", timer)
             self.may_repeat[peer] = True
         self.steps.append(_Step(event.t, peer, "send", flight=flight))
         if "RST" not in flight.controls:
             occupied = event.len + len({"SYN", "FIN"} & flight.controls)
             self.ends[peer] = max(self.ends[peer], flight.seq + occupied)
 
-    def _timer(self, flight: Flight, peer: str) -> str:
-        if not flight.segment.len and not parse_ctl(flight.segment.ctl) & (SYN | FIN):
-            return "keepalive" if flight.seq < self.ends[peer] else "delayed ack"
-        return "rto" if flight.retransmission or not self.windows[peer] else "override timeout"
+    def _timer(self, flight: Flight, peer: str) -> str | None:
+        """The one that must have sent a segment. A probe repeats the last number, and nothing of what had it."""
+        if flight.retransmission:
+            return None if self.may_repeat[peer] else "rto"
+        if flight.segment.len or parse_ctl(flight.segment.ctl) != ACK or flight.seq != self.ends[peer] - 1:
+            return None
+        return "keepalive" if self.windows[peer] else "rto"
 
     def _seen(self, event: SegmentEvent, flight: Flight) -> None:
         """Elsewhere than at its sender."""

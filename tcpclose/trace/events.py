@@ -70,6 +70,19 @@ class Change(Event):
 
 
 @dataclass(slots=True, kw_only=True)
+class Expired(Event):
+    """A timer expired and sent something: `timer` is rto, loss probe, override timeout, delayed ack or keepalive.
+
+    The timers of the machine are told by the rows that they fire (`Change`), and a kernel does not tell its own.
+    """
+
+    kind: ClassVar[str] = "timer"
+    host: str
+    connection: str
+    timer: str
+
+
+@dataclass(slots=True, kw_only=True)
 class SegmentEvent(Event):
     """A segment seen somewhere. Numbers are absolute, `len` counts text only. `id` is the IPv4 identification; IPv6 has
     none, and it is 0.
@@ -208,7 +221,7 @@ class FaultTaken(Event):
 
 _KINDS: dict[str, type[Event]] = {
     cls.kind: cls
-    for cls in (Call, Change, Sent, Received, Lost, Disturbed, Dropped, Variables, Told, End, Text, FaultTaken)
+    for cls in (Call, Change, Expired, Sent, Received, Lost, Disturbed, Dropped, Variables, Told, End, Text, FaultTaken)
 }
 #: What stands behind `t` and `kind` in the file, in this order.
 _FIELDS = {kind: tuple(field.name for field in fields(cls) if field.name != "t") for kind, cls in _KINDS.items()}

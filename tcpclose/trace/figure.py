@@ -9,9 +9,9 @@ States stand after the arrow's arrival. `...` at one end of an arrow means in fl
 arrives, alone; one that arrives and was never sent is an old duplicate, and is marked (duplicate) while others are
 in flight. `XXX` means lost. Users act by (Open) (Listen) (Send n) (Receive n) (Close) (Release) (Abort), where
 (Release) gives up both directions; (Reboot) forgets all; a timer expires by its name: (RTO) (User timeout) (2 MSL)
-(Keepalive) (FIN-WAIT-2 timeout) (Delayed ACK) (Override timeout). Other parentheses are comments, as in the RFC. An
-OPEN that a SYN implies, or a SEND that <DATA=n> implies, need not be written. Exactly these segments may be sent,
-and nothing after the last line. PSH counts only where the figure writes it.
+(Keepalive) (FIN-WAIT-2 timeout) (Delayed ACK) (Override timeout) (Loss probe). Other parentheses are comments, as in
+the RFC. An OPEN that a SYN implies, or a SEND that <DATA=n> implies, need not be written. Exactly these segments may be
+sent, and nothing after the last line. PSH counts only where the figure writes it.
 
 Lines before the header are prose, but for settings of both peers, `with keepalive = true`, in TOML.
 """
@@ -36,7 +36,7 @@ _WRITTEN = {
 }
 _CALL = re.compile(
     r"\((open|listen|send \d+|receive(?: \d+)?|close|release|abort|reboot"
-    r"|rto|user timeout|2 msl|keepalive|fin-wait-2 timeout|delayed ack|override timeout)\)",
+    r"|rto|user timeout|2 msl|keepalive|fin-wait-2 timeout|delayed ack|override timeout|loss probe)\)",
     re.IGNORECASE,
 )
 _SETTING = re.compile(r"\s*with (\w+ = .+)")

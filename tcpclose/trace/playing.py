@@ -11,11 +11,22 @@ from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import TcpError
 from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.fsm import Row, State
+from tcpclose.protocol.interface import Timer
 from tcpclose.protocol.segment import ACK, PSH, SYN, Segment, format_segment, seq_add
 from tcpclose.protocol.stack import Pair, Stack
-from tcpclose.trace.events import Call, Event, FaultTaken, Lost, Received, Sent, Trace, row_events, segment_fields
+from tcpclose.trace.events import (
+    Call,
+    Event,
+    Expired,
+    FaultTaken,
+    Lost,
+    Received,
+    Sent,
+    Trace,
+    row_events,
+    segment_fields,
+)
 from tcpclose.trace.figure import Arrow, FigureError, Line, parse_figure, parse_settings
-from tcpclose.trace.reading import MOMENT
 
 _SOCKETS = {"A": Endpoint("192.0.2.1", 1000), "B": Endpoint("192.0.2.2", 80)}
 _OTHER = {"A": "B", "B": "A"}
@@ -242,6 +253,7 @@ class FigurePlayer:
             deadlines = {
                 "rto": connection.sender.rto_at,
                 "user timeout": connection.sender.user_at,
+                "loss probe": connection.sender.probe_at,
                 "override timeout": connection.sender.override_at,
                 "2 msl": connection.time_wait_at,
                 "fin-wait-2 timeout": connection.fin_wait_2_at,
@@ -251,14 +263,18 @@ class FigurePlayer:
             at = deadlines[timer]
         if at is None:
             raise FigureError(f"line {line.number}: peer {peer} has no such timer running")
-        self.now = max(self.now + 2 * MOMENT, at)  # never at once with what came before: a reader can tell it apart
+        self.now = max(self.now, at)
         stack.timeout(self.now)
 
     def _collect(self, peer: str) -> None:
         stack = self.stacks[peer]
-        for row in [news.what for news in stack.news() if isinstance(news.what, Row)]:
-            self.events += row_events(row, self.now, peer, CONNECTION)
-            if row.cause:
+        for _, what in stack.news():
+            if isinstance(what, Timer):
+                self.events.append(Expired(t=self.now, host=peer, connection=CONNECTION, timer=what.value))
+            if not isinstance(what, Row):
+                continue
+            self.events += row_events(what, self.now, peer, CONNECTION)
+            if what.cause:
                 stack.listening.clear()  # in a figure a passive OPEN is for one connection, as in 3.10.1
         for datagram in stack.datagrams_to_send():
             self.idents[peer] += 1

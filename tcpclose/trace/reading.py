@@ -19,6 +19,7 @@ from tcpclose.trace.events import (
     Disturbed,
     End,
     Event,
+    Expired,
     FaultTaken,
     Lost,
     Received,
@@ -37,7 +38,7 @@ _LINGERING = frozenset(state.value for state in State if state.lingers)
 #: What stands on a lifeline from where its host crashed: it is in no state any more.
 CRASH = "(Crash)"
 
-#: Changes of one end this close together, with no call and no arrival between, come from one event (microseconds).
+#: Changes of one end this close together, with no call, arrival or timer between, come from one event (microseconds).
 MOMENT = 1_000
 
 #: The fault that ends each lasting fault.
@@ -167,6 +168,13 @@ def hosts(trace: Trace) -> dict[str, str]:
         if len(addresses) == len(left) == 1:
             found[addresses.pop()] = left.pop()
     return found
+
+
+def telling(trace: Trace) -> frozenset[str]:
+    """The hosts that tell of their timers: those with our TCP. Of a kernel's, and in a capture, all is inferred."""
+    return frozenset(
+        event.host for event in trace if isinstance(event, Expired) or (isinstance(event, Change) and not event.source)
+    )
 
 
 def flights(trace: Trace) -> list[Flight]:
@@ -310,7 +318,7 @@ def _fired(trace: Trace) -> dict[int, list[Change]]:
         match event:
             case Received():
                 arrival[event.host] = event
-            case Call():
+            case Call() | Expired():
                 arrival.pop(event.host, None)
             case Change() if event.rfc and event.source != "sock_diag":
                 cause = arrival.get(event.host)
@@ -349,7 +357,7 @@ def intervals(trace: Trace) -> dict[tuple[str, str], list[Interval]]:
     crashes: dict[str, list[int]] = defaultdict(list)
     for event in trace:
         match event:
-            case Call() | Received():
+            case Call() | Received() | Expired():
                 stirred[event.host] += 1
             case FaultTaken(fault="crash"):
                 crashes[event.target].append(event.t)

@@ -14,17 +14,22 @@ import pytest
 from typer.testing import CliRunner
 
 from tcpclose.cli import app
+from tcpclose.protocol.stack import Stack
 from tcpclose.teaching.assignments.a2 import ASSIGNMENT, comparing
 from tcpclose.teaching.assignments.a2.cases import HOME, figures, scripts
 from tcpclose.teaching.assignments.a2.comparing import difference, first_difference, visible
+from tcpclose.teaching.assignments.a2.foreign import ForeignStack
 from tcpclose.teaching.assignments.a2.paths import paths, walks
-from tcpclose.teaching.assignments.a2.right import Right
+from tcpclose.teaching.assignments.a2.right import CONFIG, Right
 from tcpclose.teaching.assignments.a2.variant import AMONG, chosen
 from tcpclose.teaching.assignments.alterations import combine
 from tcpclose.teaching.assignments.classes import grade_class, look_through
 from tcpclose.teaching.assignments.containment import containment
 from tcpclose.teaching.assignments.grades import How, SubmissionError
 from tcpclose.testbed import box
+from tcpclose.trace.drawing import draw
+from tcpclose.trace.figure import format_figure
+from tcpclose.trace.playing import play_figure
 
 #: Together they have every alteration.
 STUDENTS = ("s1", "s5", "s7", "s12")
@@ -78,6 +83,14 @@ def test_the_tiny_engine_with_a_right_release_does_what_ours_does(one, tiny):
 def test_every_figure_and_script_holds_for_the_machine_of_the_rfc(case, tiny):
     assert case.play(combine(), None) is None
     assert case.play(combine(), tiny(a2_solutions.right())) is None
+
+
+def test_an_engine_repeats_by_its_timer_and_the_figure_says_so(tiny):
+    text = (HOME / "figures/lost-fin.txt").read_text("utf-8")
+    ask = tiny(a2_solutions.right())
+    played = play_figure(text, CONFIG, lambda peer, *of: ForeignStack(ask, *of) if peer == "A" else Stack(*of))
+    drawn = format_figure(draw(played.trace, peers=("A", "B"), since=played.began, absolute=True))
+    assert drawn == text[text.index("    TCP Peer A") :]
 
 
 # Points

@@ -14,7 +14,7 @@ from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection
 from tcpclose.protocol.datagram import Pair
 from tcpclose.protocol.fsm import Cause, Event, Row, State
-from tcpclose.protocol.interface import Notice, Signal, TcpError
+from tcpclose.protocol.interface import Notice, Signal, TcpError, Timer
 from tcpclose.protocol.segment import FIN, RST, SYN, Segment
 from tcpclose.protocol.stack import Stack
 from tcpclose.protocol.time_wait import TimeWaitTable
@@ -78,8 +78,11 @@ class ForeignConnection(Connection):
         self._happens(arrival(segment, now))
 
     def timeout(self, now: int) -> None:
-        """Time has passed."""
+        """Time has passed. Of what an engine sends then, it has one timer."""
+        due = self.sender.rto_at is not None and self.sender.rto_at <= now
         self._happens({"do": "time", "now": now})
+        if due and self._segments and self.cause is None:
+            self._news.append(Timer.RETRANSMISSION)
 
     def icmp_arrives(self, hard: bool, detail: str, now: int) -> None:
         """A soft error is nothing to it."""

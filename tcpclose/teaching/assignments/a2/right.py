@@ -13,7 +13,7 @@ from typing import Any
 from tcpclose.protocol.config import SECOND, TcpConfig
 from tcpclose.protocol.connection import Connection
 from tcpclose.protocol.fsm import TABLE, Row, Table
-from tcpclose.protocol.interface import Notice, TcpError
+from tcpclose.protocol.interface import Notice, TcpError, Timer
 from tcpclose.protocol.segment import ACK, PSH, Segment, format_ctl, parse_ctl
 
 Request = Mapping[str, Any]
@@ -132,6 +132,8 @@ class Right:
         for signal in connection.news():
             if isinstance(signal, Row):
                 self.fired.append(signal)
+            elif isinstance(signal, Timer):
+                continue
             elif signal.notice is Notice.TEXT:
                 octets = int(signal.detail)
                 told.append(["TEXT", text[:octets]])
