@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,16 @@ def load_trace(place: Path) -> Trace:
 
 
 def plot_run(
-    place: Path, names: Sequence[str], suffix: str, out: Path | None = None, connection: str | None = None
+    place: Path,
+    names: Sequence[str],
+    suffix: str,
+    out: Path | None = None,
+    connection: str | None = None,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Path]:
     """Draw charts of one run beside its trace, or into the folder `out`; each path as its file is complete.
 
-    Raises `PlotError`.
+    `tell` hears, in a line for people, what is left out. Raises `PlotError`.
     """
     trace = load_trace(place)
     folder = out or (place if place.is_dir() else place.parent)
@@ -60,6 +65,12 @@ def plot_run(
         with _told(path):
             charts.draw(name, trace, path, one)
         yield path
+    known = connections(trace)
+    if "machine" in names and connection is None and len(known) > MACHINES:
+        tell(
+            f"the machine is drawn for the first {MACHINES} connections, {known[0]} to {known[MACHINES - 1]}, and not "
+            f"for the other {len(known) - MACHINES}: --chart machine --connection NAME draws it for one"
+        )
 
 
 def _pictures(

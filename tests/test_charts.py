@@ -479,6 +479,13 @@ def test_short_states_are_seen() -> None:
         shade = to_rgba(style.colour(state))
         patches = [p for p in figure.axes[0].patches if isinstance(p, Rectangle) and p.get_facecolor() == shade]
         assert max(patch.get_width() for patch in patches) > 0.05, state
+    assert "stand above their bar" in " ".join(text for text, _ in texts(figure))
+
+
+def test_where_no_state_is_short_none_is_said_to_stand_above() -> None:
+    trace = Tale().open().wait(20_000).call("h1", "send", 10).trace()
+    words = [text for text, _ in texts(states_figure(trace))]
+    assert "ms since the start of the run" in words
 
 
 def test_causes_and_faults_are_named() -> None:

@@ -65,6 +65,21 @@ def test_of_several_connections_each_has_its_machine(tmp_path):
     assert drawn == ["machine-c1.png"]
 
 
+def test_of_too_many_connections_only_the_first_have_their_machine_and_that_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(plotting, "MACHINES", 2)
+    tales = [Tale(f"c{number}", number * 10**6).open().close() for number in range(1, 6)]
+    tales[0].trace(*tales[1:]).save(tmp_path / "trace.jsonl")
+    done = tcpclose("plot", tmp_path / "trace.jsonl", "--chart", "machine")
+    assert done.stdout.split() == [str(tmp_path / f"machine-c{number}.png") for number in (1, 2)]
+    assert done.stderr == (
+        "the machine is drawn for the first 2 connections, c1 to c2, and not for the other 3: "
+        "--chart machine --connection NAME draws it for one\n"
+    )
+    for words in (["--chart", "machine", "--connection", "c5"], ["--chart", "states"]):
+        assert tcpclose("plot", tmp_path / "trace.jsonl", *words).stderr == ""
+    assert (tmp_path / "machine-c5.png").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -271,6 +272,16 @@ def test_a_run_is_found_by_its_name_and_says_how_it_is_played(folder, monkeypatc
     done = tcpclose("run", "demo", "--world", "sim")
     (line,) = [line for line in done.output.splitlines() if "tcpclose report" in line]
     assert tcpclose(*line.split()[1:3]).exit_code == 0
+
+
+def test_the_file_of_a_trace_is_enough_for_a_page(folder, tmp_path):
+    alone = shutil.copy(folder / "trace.jsonl", tmp_path / "some.jsonl")
+    done = tcpclose("report", alone)
+    assert (done.exit_code, done.output.strip()) == (0, str(tmp_path / "report.html"))
+    tcpclose("report", folder)
+    of_file, of_run = (record((place / "report.html").read_text()) for place in (tmp_path, folder))
+    assert (of_file["title"], of_file["about"]) == ("some.jsonl", [])
+    assert of_file["connections"] == of_run["connections"]
 
 
 def test_what_cannot_be_played_is_said(folder, tmp_path):

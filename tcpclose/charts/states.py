@@ -103,6 +103,10 @@ class _Bars:
         """Where a time stands."""
         return self.left + SCALE * (min(max(t, self.start), self.stop) - self.start) / (self.stop - self.start)
 
+    def short(self, interval: Interval) -> bool:
+        """Too short to be seen on the scale."""
+        return self.x(interval.end) - self.x(interval.start) < SHORT
+
     def _fault_rows(self) -> list[int]:
         """The names of faults stand above the bars, in as many lines as keep them apart."""
         free: list[float] = []
@@ -162,7 +166,9 @@ class _Bars:
             x = self.x(round(value * unit))
             axes.add_artist(Line2D([x, x], [self.top, bottom + 0.04], color=style.FAINT, linewidth=0.25, zorder=0.6))
             axes.text(x, bottom + 0.12, f"{value:g}", ha="center", va="center", fontsize=_TICK)
-        note = f"{name} since the start of the run; states too short for this scale stand above their bar, in order"
+        note = f"{name} since the start of the run"
+        if any(self.short(interval) for line in self.lines for interval in _living(line)):
+            note += "; states too short for this scale stand above their bar, in order"
         note += f"; {self.note}" if self.note and self.faults else ""
         axes.text(self.left + SCALE / 2, bottom + 0.28, note, ha="center", va="center", fontsize=_TICK)
 
@@ -178,7 +184,7 @@ class _Bars:
         if not line.states:
             axes.text(self.left + 0.05, y + BAR / 2, line.lack, va="center", fontsize=_WORD, **SLOPED)
             return
-        living = [interval for interval in line.states if interval.state != State.CLOSED.value]
+        living = _living(line)
         for interval in living:
             self._draw_interval(axes, interval, y, line.name)
         self._draw_cells(axes, living, y)
@@ -201,7 +207,7 @@ class _Bars:
     def _draw_cells(self, axes: Axes, living: list[Interval], y: float) -> None:
         """Runs of short states as strips of cells; a strip that would cover the one before stands beside it."""
         edge = 0.0
-        for short, run in groupby(living, key=lambda i: self.x(i.end) - self.x(i.start) < SHORT):
+        for short, run in groupby(living, key=self.short):
             if not short:
                 continue
             strip = list(run)
@@ -245,6 +251,10 @@ class _Bars:
 
 _GRACEFUL: dict[str, Any] = {"marker": "o", "markersize": 3.5, "color": style.INK}
 _ABRUPT: dict[str, Any] = {"marker": "x", "markersize": 4, "markeredgewidth": 1.3, "color": style.RESET}
+
+
+def _living(line: Line) -> list[Interval]:
+    return [interval for interval in line.states if interval.state != State.CLOSED.value]
 
 
 def _lifetime(states: list[Interval]) -> int:

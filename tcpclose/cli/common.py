@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn, TextIO, TypeVar
+from typing import Annotated, Any, NoReturn, TextIO, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -46,6 +46,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+#: For the commands that read what a run has left.
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's folder, its name in results/runs, or the file of a trace.")
+]
 
 _T = TypeVar("_T")
 

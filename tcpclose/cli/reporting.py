@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tcpclose.cli.common import app, fail
+from tcpclose.cli.common import RunName, app, fail
 
 if TYPE_CHECKING:
     from tcpclose.runs import Record
@@ -18,24 +18,27 @@ _WORLDS = {"sim": "in the simulator", "mininet": "on Mininet"}
 
 @app.command()
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name as `runs` tells it.")],
+    run: RunName,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the page there, instead of report.html in the folder.")
+        Path | None, typer.Option(metavar="FILE", help="Write the page there, instead of report.html beside the trace.")
     ] = None,
 ) -> None:
     """Write a page that plays a run: one file of HTML, which opens in any browser and needs no network."""
-    from tcpclose import runs
+    from tcpclose import plotting, runs
     from tcpclose.replay import write_report
     from tcpclose.scenario import Scenario, ScenarioError
 
     try:
-        folder = runs.find_run(run)
-        trace = runs.load_trace(folder)
-        scenario = Scenario.load(folder / "scenario.toml")
-        about = _about(scenario, runs.load_record(folder), folder)
-        page = out or folder / "report.html"
-        write_report(page, trace, scenario.title or folder.name, about)
-    except (runs.FolderError, ScenarioError) as error:
+        place = plotting.find_run(run)
+        trace = plotting.load_trace(place)
+        if place.is_dir():
+            scenario = Scenario.load(place / "scenario.toml")
+            title, about = scenario.title or place.name, _about(scenario, runs.load_record(place), place)
+        else:  # of a file nothing else is known
+            title, about = place.name, []
+        page = out or (place if place.is_dir() else place.parent) / "report.html"
+        write_report(page, trace, title, about)
+    except (plotting.PlotError, runs.FolderError, ScenarioError) as error:
         fail(error, 2)
     except OSError as error:
         fail(f"{page}: {error.strerror}; choose another place with --out", 2)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tcpclose.cli.common import app, fail
+from tcpclose.cli.common import RunName, app, fail
 
-RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's folder, its name in results/runs, or the file of a trace.")
-]
 Connection = Annotated[str | None, typer.Option(metavar="NAME", help="Of this connection only.")]
 
 
@@ -54,7 +52,7 @@ def plot(
                 fail("--connection is for a single run: a comparison shows all connections", 2)
             typer.echo(plotting.plot_comparison(place, suffix, out))
         else:
-            for path in plotting.plot_run(place, wanted, suffix, out, connection):
+            for path in plotting.plot_run(place, wanted, suffix, out, connection, partial(typer.echo, err=True)):
                 typer.echo(path)
     except plotting.PlotError as error:
         fail(error, 2)
