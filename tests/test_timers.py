@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from peers import OUR_FIN, Played
 
@@ -41,18 +43,22 @@ def waiting_to_acknowledge() -> Played:
     return p
 
 
+def waiting_for_a_sign_of_life() -> Played:
+    return played(keepalive=True)
+
+
 @pytest.mark.parametrize(
-    ("p", "timer"),
+    ("waiting", "timer"),
     [
-        (waiting_for_an_ack(), Timer.RETRANSMISSION),
-        (waiting_for_news_of_a_loss(), Timer.LOSS_PROBE),
-        (waiting_for_company(), Timer.OVERRIDE),
-        (waiting_to_acknowledge(), Timer.DELAYED_ACK),
-        (played(keepalive=True), Timer.KEEPALIVE),
+        (waiting_for_an_ack, Timer.RETRANSMISSION),
+        (waiting_for_news_of_a_loss, Timer.LOSS_PROBE),
+        (waiting_for_company, Timer.OVERRIDE),
+        (waiting_to_acknowledge, Timer.DELAYED_ACK),
+        (waiting_for_a_sign_of_life, Timer.KEEPALIVE),
     ],
-    ids=lambda case: case.value if isinstance(case, Timer) else "",
 )
-def test_a_timer_that_sends_is_told(p: Played, timer: Timer) -> None:
+def test_a_timer_that_sends_is_told(waiting: Callable[[], Played], timer: Timer) -> None:
+    p = waiting()
     p.sent()
     p.news()
     assert p.timers == []

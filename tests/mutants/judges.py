@@ -30,6 +30,7 @@ import test_sending
 import test_sockets
 import test_stack
 import test_time_wait
+import test_timers
 import test_transmission
 import test_windows
 from peers import Played
@@ -45,6 +46,7 @@ MODULES = (
     test_stack,
     test_time_wait,
     test_keepalive,
+    test_timers,
     test_sending,
     test_acknowledging,
     test_options,

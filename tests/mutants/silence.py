@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mutants.mutant import Patch, instead, mutant
 from tcpclose.protocol.acknowledging import Acknowledger
-from tcpclose.protocol.connection import ACTIONS, Connection
+from tcpclose.protocol.connection import ACTIONS, Connection, Timer
 from tcpclose.protocol.fsm import Do, Event
 from tcpclose.protocol.keepalive import Keepalive
 from tcpclose.protocol.segment import ACK, Segment, seq_add
@@ -19,6 +19,13 @@ def nothing(*arguments: object) -> None:
 def fin_wait_2_is_never_reaped(patch: Patch) -> None:
     patch.setattr(Connection, "_start_fin_wait_2", nothing)
     patch.setitem(ACTIONS, Do.START_FIN_WAIT_2, nothing)
+
+
+@mutant("a figure cannot tell what a timer sent from an answer that comes late, on a busy host")
+def timers_expire_untold(patch: Patch) -> None:
+    @instead(patch, Connection, "news")
+    def discreet(original, self):
+        return [what for what in original(self) if not isinstance(what, Timer)]
 
 
 @mutant("a dead peer is asked for ever, and the connection stays")
