@@ -47,8 +47,8 @@ from .table import (
     ONCE,
     ORIGINATOR,
     PORTS,
+    PUT_OFF,
     REASSEMBLED,
-    RSTS,
     SKIPS,
     START,
     START_SEQ,
@@ -187,12 +187,12 @@ def begin(rows: Any, row: int, e: int, start: int, high: int) -> None:
 
 
 @kernel
-def begin_end(rows: Any, row: int, e: int, flags: int, seq: int) -> bool:
+def begin_end(rows: Any, row: int, e: int, flags: int, seq: int, size: int) -> bool:
     """What its first packet, or a SYN that jumps, says of the sender's initial number; whether it says anything."""
     state = rows[row, e + STATE]
     if state == INACTIVE:
         if flags & SYN:
-            begin(rows, row, e, seq, 0)
+            begin(rows, row, e, seq, size)
         else:  # as if there had been a SYN in front of it
             begin(rows, row, e, seq - 1, 1)
         return True
@@ -238,11 +238,7 @@ def acknowledged(table: Table, row: int, e: int, p: int, ack: int, absolute: int
         ack = rows[row, p + FIN_END] - 1
     if ack <= rows[row, p + REASSEMBLED]:
         return
-    # A capture of SYN, FIN and RST only has no text, and that is no gap.
-    filtered = rows[row, p + REASSEMBLED] == 1 and (
-        rows[row, p + FINS] or rows[row, p + RSTS] or rows[row, e + FINS] or rows[row, e + RSTS]
-    )
-    told = not filtered and has_stream(rows, row, e) and has_stream(rows, row, p)
+    told = has_stream(rows, row, e) and has_stream(rows, row, p)
     while ack > rows[row, p + REASSEMBLED]:
         if told:
             write_counted(rows, row, p, L_G, COUNT_G, 1 - sender)
@@ -265,7 +261,7 @@ def has_stream(rows: Any, row: int, e: int) -> bool:
 def text(table: Table, row: int, e: int, start: int, stop: int) -> None:
     """The end's text from `start` to `stop` was seen."""
     rows = table.rows
-    if start < 1 or rows[row, e + SKIPS] or stop <= rows[row, e + REASSEMBLED]:
+    if start < 0 or rows[row, e + SKIPS] or stop <= rows[row, e + REASSEMBLED]:
         return
     if start <= rows[row, e + REASSEMBLED]:
         rows[row, e + REASSEMBLED] = stop
@@ -447,9 +443,15 @@ def move_inactive(rows: Any, row: int, e: int, p: int, flags: int, seq: int, len
 
 
 @inner
-def closing(rows: Any, row: int, e: int, p: int, now_closed: bool) -> None:
-    """An end has closed once nothing of it is pending. With a RST, or if its peer has or is silent, all is over (3)."""
-    if rows[row, e + STATE] < CLOSED or not (now_closed or not rows[row, e + CLOSED_SEEN]) or pending(rows, row, e):
+def closing(rows: Any, row: int, e: int, p: int, closes: bool) -> None:
+    """An end has closed once nothing of it is pending. With a RST, or if its peer has or is silent, all is over (3).
+
+    What was put off is looked at when the same end sends again, but only until the other one closes.
+    """
+    if not closes and not (rows[row, PUT_OFF] and rows[row, e + STATE] >= CLOSED and not rows[row, e + CLOSED_SEEN]):
+        return
+    rows[row, PUT_OFF] = pending(rows, row, e)
+    if rows[row, PUT_OFF] or rows[row, e + CLOSED_SEEN]:
         return
     rows[row, e + CLOSED_SEEN] = 1
     if rows[row, e + STATE] == RESET or rows[row, p + CLOSED_SEEN] or rows[row, p + STATE] == INACTIVE:
@@ -479,34 +481,31 @@ def process(
         rows[row, LAST] = time
     # Most packets are text or an ACK between established ends, of which no letter is left to be written.
     eventful = flags & (SYN | FIN | RST) != 0 or rows[row, e + STATE] == INACTIVE
-    if eventful and begin_end(rows, row, e, flags, seq) and rows[row, e + BLOCKS] >= 0:
+    size = (0 if flags & RST else length) + (flags >> 1 & 1) + (flags & 1)
+    if eventful and begin_end(rows, row, e, flags, seq, size) and rows[row, e + BLOCKS] >= 0:
         give_up_blocks(table, row, e)
     start = rows[row, e + HIGH] + signed(seq - rows[row, e + START_SEQ] - rows[row, e + HIGH])
     if eventful or window == 0 or not rows[row, e + ONCE] >> (L_D if length else L_A) & 1:
         history(rows, row, e, p, flags, start, length, window, who)
-    end = start + (0 if flags & RST else length) + (flags >> 1 & 1) + (flags & 1)
+    end = start + size
     if flags & FIN:
         rows[row, e + FINS] += 1
         rows[row, e + FIN_END] = end
-    if flags & RST:
-        rows[row, e + RSTS] += 1
     advance(rows, row, e, flags, end, length, who)
-    closed = eventful and move(rows, row, e, p, flags, seq, length, time, who)
+    closes = eventful and move(rows, row, e, p, flags, seq, length, time, who)
     if flags & (ACK | RST) == ACK:
         hear_ack(table, row, e, p, ack)
     if length and not flags & RST and check != CHECK_CUT:
         see_text(table, row, e, start + (flags >> 1 & 1), length)
-    closing(rows, row, e, p, closed)
-    if not rows[row, p + CLOSED_SEEN]:  # what was pending may be acknowledged
-        closing(rows, row, p, e, False)
+    closing(rows, row, e, p, closes)
     return True
 
 
 @inner
 def hear_ack(table: Table, row: int, e: int, p: int, ack: int) -> None:
-    """The end `e` acknowledged what `p` sent before `ack`. Maybe nobody saw that: then `p` began right there."""
+    """The end `e` acknowledged what `p` sent before `ack`. An end that was never heard begins right there."""
     rows = table.rows
-    if not rows[row, p + BEGUN]:
+    if rows[row, p + STATE] == INACTIVE:
         begin(rows, row, p, ack - 1, 0)
     relative = rows[row, p + ACKED] + signed(ack - rows[row, p + START_SEQ] - rows[row, p + ACKED])
     acknowledged(table, row, e, p, relative, ack, int(e != ENDS + END * rows[row, ORIGINATOR]))

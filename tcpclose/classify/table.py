@@ -27,24 +27,24 @@ ATTEMPT, DELETE, CHECK, IDLE = range(16, 20)
 DEATH, ESTABLISHED_ONCE = range(20, 22)
 #: Events for our own verdict: how many were noted, which need not be noted again, first and last of the release.
 EVENTS, MARKS, RELEASE_FIRST, RELEASE_LAST, LAST_SIDE = range(22, 27)
-#: The word of letters before the last.
-FORMER = 27
+#: The word of letters before the last; whether an end's closing was put off, as something of it was pending.
+FORMER, PUT_OFF = range(27, 29)
 #: Where the columns of an end begin: A's here, B's `END` further.
-ENDS = 28
+ENDS = 29
 
 #: Columns of an end. States, and whether the rules have seen it close.
 STATE, BEFORE, CLOSED_SEEN = range(3)
 #: Sequence numbers, counted from START_SEQ, which is None until BEGUN.
-BEGUN, START_SEQ, HIGH, ACKED, FIN_END, FINS, RSTS = range(3, 10)
-#: History: letters that were written, and the numbers of the last SYN, FIN and RST.
-ONCE, FIRST_SYN, FIRST_FIN, FIRST_RST = range(10, 14)
+BEGUN, START_SEQ, HIGH, ACKED, FIN_END, FINS = range(3, 9)
+#: History: letters that were written, and the numbers of the first SYN, FIN and RST.
+ONCE, FIRST_SYN, FIRST_FIN, FIRST_RST = range(9, 13)
 #: Events that are counted: bad checksums, retransmissions, zero windows, gaps.
-COUNT_C, COUNT_T, COUNT_W, COUNT_G = range(14, 18)
+COUNT_C, COUNT_T, COUNT_W, COUNT_G = range(13, 17)
 #: Reassembly: all before REASSEMBLED is there, or given up; a chain of blocks beyond it, their octets and number.
-REASSEMBLED, BLOCKS, HELD, HELD_BLOCKS, SKIPS = range(18, 23)
+REASSEMBLED, BLOCKS, HELD, HELD_BLOCKS, SKIPS = range(17, 22)
 #: For our own verdict.
-PACKETS, TTL, IP_ID, UNANSWERED, PROBES, SAID_END, SAID_ACK, HEARD, FIN_ACKED = range(23, 32)
-END = 32
+PACKETS, TTL, IP_ID, UNANSWERED, PROBES, SAID_END, SAID_ACK, HEARD, FIN_ACKED = range(22, 31)
+END = 31
 WIDTH = ENDS + 2 * END
 
 #: Events noted of a connection, at most; when there are more, the first ones and the last ones stay.

@@ -23,8 +23,8 @@ DECISIONS = [
     (OPEN + "<R 4s <. 4s <.", "RSTR ShAra 0/0, OTH A -/-"),
     # A SYN-ACK that is followed by an ACK came from an established responder.
     ("(>S) <S. >. >P9. <.", "S1 ^hADa 9/0"),
-    # A gap at the very beginning, in a capture of SYN, FIN and RST only, is none.
-    (OPEN + "(>P99.) (<.) >F. <F. >.", "SF ShAFf 99/0"),
+    # A capture of SYN, FIN and RST only has gaps where text was.
+    (OPEN + "(>P99.) (<.) >F. <F. >.", "SF ShAFfG 99/0"),
     (OPEN + "(>P99.) <. >F. <F. >.", "SF ShAaGFf 99/0"),
     # A SYN that jumps, or that follows a RST which began with its number, begins the numbers anew.
     (">S <P9. <S.", "OTH Sdh 0/0"),
@@ -33,8 +33,13 @@ DECISIONS = [
     (OPEN + ">R. >P9. <.", "RSTO ShARDa 9/0"),
     # A SYN, an ACK that leaves the responder silent, a RST: nothing was sent.
     (">S <. >R", "RSTOS0 SaR 0/0"),
-    # A RST with text counts as repeated text.
+    # A RST with text counts as repeated text, and so does a first SYN with text.
     (OPEN + ">R9.", "RSTO ShART 0/0"),
+    (">S9 <S. >.", "S1 SThA 9/0"),
+    # Of an end that was never heard no octets count, whatever was acknowledged.
+    (">S (<S.) >. (<P20.) >. >F.", "SH SAF 0/0"),
+    # A RST after the FIN of the same end sets no time of removal: only the check every six seconds sees it.
+    (OPEN + ">F. >R 5s <.", "RSTO ShAFRa 0/0"),
 ]
 
 

@@ -45,6 +45,8 @@ SENTENCES = [
     (OPEN + ">F. <F. 4.9s >.", "SF ShAFf"),
     (OPEN + ">F. <F. 5s >.", "SF ShAFf, OTH A"),
     (OPEN + "<R 4s <. 4s <.", "RSTR ShAra, OTH A"),
+    (OPEN + ">F. >R 5s <.", "RSTO ShAFRa"),
+    (OPEN + ">F. >R 6s <.", "RSTO ShAFR, OTH A"),
     (OPEN + ">F. 299s <F.", "SF ShAFf"),
     (OPEN + "299s >P9. 299s <.", "S1 ShADa"),
     (OPEN + "300s >P9.", "S1 ShA, OTH D"),
@@ -80,6 +82,7 @@ SENTENCES = [
     (OPEN + ">SR", "S1 ShA, OTH Q"),
     (OPEN + ">F9.", "S2 ShAF"),
     (OPEN + ">R9.", "RSTO ShART"),
+    (">S9 <S9. >.", "S1 SThtA"),
     (OPEN + ">F. >F. >F.~", "S2 ShAFFF"),
     (OPEN + ">P9. " + ">P9.~ " * 10, "S1 ShADTT"),
     (OPEN + "<.0 " * 9, "S1 ShAaw"),
@@ -90,6 +93,9 @@ SENTENCES = [
     (OPEN + "(>P9.) >P9. <.", "S1 ShADaG"),
     (OPEN + "(>P9.) >P9. " * 10 + "<.", "S1 ShADaGG"),
     (OPEN + "(<P9.) >. " * 10, "S1 ShAgg"),
+    (OPEN + "(>P9.) >F. <F. >.", "SF ShAFfG"),
+    (">S <S. (>.) (>P9.) (<P9.) >F. <F.", "SF ShFgfG"),
+    (OPEN + "(>P9.) (>F.) <F. >.", "S3 ShAfG"),
     (">P9. (>P9.) <.", "OTH Da"),
     (OPEN + ">P9.! >P9.~ <.", "S1 ShACDa"),
     (OPEN + ">P9.? >P9.~ <.", "S1 ShADa"),
@@ -145,6 +151,8 @@ BYTES = [
     (OPEN + ">P9. >R.+", (9, 0)),
     (OPEN + "(>P9.) <R.", (0, 0)),
     (">S9 >P9.", (18, 0)),
+    (">S (<S.) >. (<P20.) >. >F.", (0, 0)),
+    ("<P9. (>P9.) <. (>P9.) <.", (9, 0)),
 ]
 
 
@@ -171,6 +179,15 @@ def test_duration_is_frozen_when_both_sides_have_closed() -> None:
     assert row.duration == SECOND
     (row,) = rows(script(OPEN + "1s >F. <. 2s <.", step=0))
     assert row.duration == 3 * SECOND
+
+
+@pytest.mark.parametrize(("words", "seconds"), [("<.", 3), ("<. >.", 1), (">P9.~", 1)])
+def test_a_closing_that_was_put_off_waits_for_the_same_end(words: str, seconds: int) -> None:
+    """Nine octets were pending at the FIN; the other end closes before or after the first one sends again."""
+    packets = script(OPEN + f"1s (>P9.) >F. {words} <F. 2s >.", step=0)
+    packets = [replace(packet, seq=101) if packet.length else packet for packet in packets]
+    (row,) = rows(packets)
+    assert row.duration == seconds * SECOND
 
 
 def test_a_duration_of_nothing_is_unset_and_octets_with_it() -> None:

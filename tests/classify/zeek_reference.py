@@ -103,7 +103,6 @@ class Endpoint:
     high: int = 0  # the highest end of what it sent
     acked: int = 0  # the highest acknowledgment of it
     fin: int | None = None  # where its last FIN was
-    resets: bool = False  # it has sent a RST
     contiguous: int = 1  # everything before was seen, or acknowledged
     seen: list[tuple[int, int]] = field(default_factory=list)  # text beyond that, from and to
     skips: bool = False  # too much stood beyond a hole of which nothing was ever acknowledged
@@ -156,6 +155,7 @@ class Connection:
         self.attempt: int | None = None  # when the originator asked
         self.delete: int | None = None  # when it is removed, as all is over
         self.check = packet.time + LINGER
+        self.deferred = False  # a side closed while something of it was pending, and that is still to be looked at
         self.beyond_handshake = False
         self.was_established = False
         if not packet.pure_syn and packet.src[1] in ports:
@@ -233,25 +233,27 @@ class Connection:
         self.letters_of(packet, sender, peer)
         start = sender.relative(packet.seq, sender.high)
         self.numbers(packet, sender, start + packet.size)
-        self.move(packet, sender, peer)
+        closes = self.move(packet, sender, peer)
         if packet.flags & ACK and not packet.flags & RST:  # the acknowledgment of a RST is not believed
             self.acknowledged(packet, sender, peer)
         self.text(packet, sender, start + bool(packet.flags & SYN))
-        self.close(sender, peer, by_reset=bool(packet.flags & RST))
-        self.close(peer, sender)
+        self.close(sender, peer, closes)
         states = {self.orig.state, self.resp.state}
         self.beyond_handshake |= not states <= HANDSHAKE
         self.was_established |= states == {ESTABLISHED}
 
     def begin_sequences(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> None:
-        """Initial numbers: as if there had been a SYN where none was seen. A SYN with another number is believed."""
+        """Initial numbers: as if there had been a SYN where none was seen. A SYN with another number is believed.
+
+        An end that was never heard begins at every acknowledgment.
+        """
         syn = packet.flags & SYN
         resurrected = sender.state is RESET and sender.before is INACTIVE
         if sender.state is INACTIVE:
-            sender.begin(packet.seq if syn else packet.seq - 1, 0 if syn else 1)
+            sender.begin(packet.seq if syn else packet.seq - 1, packet.size if syn else 1)
         elif syn and packet.seq != sender.start and (sender.state not in (CLOSED, RESET) or resurrected):
             sender.begin(packet.seq, 0)
-        if packet.flags & ACK and not packet.flags & RST and peer.start is None:
+        if packet.flags & ACK and not packet.flags & RST and peer.state is INACTIVE:
             peer.begin(packet.ack - 1, 0)
 
     # ---- history (6)
@@ -296,7 +298,6 @@ class Connection:
         """Seven, and T. Numbers of SYN and RST that jump are not believed, nor any after a RST."""
         if packet.flags & FIN:
             sender.fin = end - 1
-        sender.resets |= bool(packet.flags & RST)
         if packet.flags & (SYN | RST) and abs(end - sender.high) > TOO_LARGE_JUMP:
             return
         if packet.flags & FIN and sender.high == 1:
@@ -311,7 +312,7 @@ class Connection:
     def text(self, packet: Packet, sender: Endpoint, begin: int) -> None:
         """Text that was captured in part was not seen."""
         if packet.length and not packet.flags & RST and not packet.cut and not sender.skips:
-            if begin >= 1:
+            if begin >= 0:
                 sender.seen.append((begin, begin + packet.length))
             sender.advance()
 
@@ -323,27 +324,27 @@ class Connection:
             ack = min(ack, peer.fin)
         if ack <= peer.contiguous or peer.skips:
             return
-        # Where only SYN, FIN and RST are captured there is no text, and no gap.
-        over = any(end.fin is not None or end.resets for end in (sender, peer))
-        filtered = peer.contiguous == 1 and over
         while peer.contiguous < ack:
-            if sender.has_stream and peer.has_stream and not filtered:
+            if sender.has_stream and peer.has_stream:
                 self.count("G", peer)
             peer.contiguous = min([ack, *(begin for begin, _ in peer.seen)])
             peer.advance()
 
     # ---- states (4)
 
-    def move(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> None:
+    def move(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> bool:
+        """The states after the packet; whether it closes the sender's side."""
         flags = packet.flags
         if sender.state is INACTIVE:
             self.from_inactive(packet, sender, peer)
-        elif sender.state in (SYN_SENT, SYN_ACK_SENT):
+            return bool(flags & (FIN | RST))
+        if sender.state in (SYN_SENT, SYN_ACK_SENT):
             if flags & FIN:
                 sender.enter(CLOSED)
             if flags & RST:
                 sender.enter(RESET)
-        elif sender.state in (ESTABLISHED, PARTIAL):
+            return bool(flags & (FIN | RST))
+        if sender.state in (ESTABLISHED, PARTIAL):
             if packet.pure_syn and sender.state is PARTIAL and peer.state is INACTIVE:
                 sender.enter(SYN_SENT)
             if flags & FIN and not flags & RST:
@@ -352,8 +353,11 @@ class Connection:
                     peer.enter(CLOSED)
             if flags & RST:
                 sender.enter(RESET)
-        elif sender.state is CLOSED and flags & RST and peer.state is not CLOSED:
+            return bool(flags & (FIN | RST))
+        if sender.state is CLOSED and flags & RST and peer.state is not CLOSED:
             sender.enter(RESET)
+            return True
+        return False
 
     def from_inactive(self, packet: Packet, sender: Endpoint, peer: Endpoint) -> None:
         flags = packet.flags
@@ -383,10 +387,16 @@ class Connection:
             else:
                 sender.enter(PARTIAL)
 
-    def close(self, end: Endpoint, peer: Endpoint, by_reset: bool = False) -> None:
-        """A FIN or RST counts when nothing is pending: all was delivered, or after a RST nobody waits for it."""
-        pending = end.contiguous + 1 < end.high and not end.skips and RESET not in (end.state, peer.state)
-        if end.state not in (CLOSED, RESET) or pending or (end.closed and not by_reset):
+    def close(self, end: Endpoint, peer: Endpoint, closes: bool) -> None:
+        """A FIN or RST counts when nothing is pending: all was delivered, or after a RST nobody waits for it.
+
+        What was put off is looked at when the same end sends again, but only until the other one closes.
+        """
+        put_off = self.deferred and end.state in (CLOSED, RESET) and not end.closed
+        if not closes and not put_off:
+            return
+        self.deferred = end.contiguous + 1 < end.high and not end.skips and RESET not in (end.state, peer.state)
+        if self.deferred or end.closed:
             return
         end.closed = True
         if end.state is RESET or peer.closed or peer.state is INACTIVE:
