@@ -9,8 +9,10 @@ The first outcome that there is, the simulator's as a rule, is what the others a
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from difflib import SequenceMatcher
 from itertools import product
@@ -18,15 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from tcpclose.protocol.config import PROFILES, TcpConfig
-from tcpclose.runs import RunError, World, execute
+from tcpclose.runs import FolderError, RunError, World, execute, interrupting_signal, load_record, load_trace
 from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.scenario.linux import linux_problems
+from tcpclose.testbed.box import die_with_parent
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Trace
 from tcpclose.trace.reading import Interval, Release, first_releases, intervals
 
 #: Times differ when they are further apart than this and a twentieth: a machine has other things to do as well.
 TOLERANCE = 100_000  # us
+
+_FORK = multiprocessing.get_context("fork")  # what is loaded need not be loaded by each
 
 _STACKS = {"own": "tcpclose", "linux": "linux"}
 
@@ -140,19 +145,58 @@ def _left_out(given: Scenario, host: str, stack: str) -> list[str]:
 
 
 def run_comparison(plan: Sequence[Variant], folder: Path) -> list[Outcome]:
-    """Make all runs, side by side, each in a folder of its own below `folder`. Raises what `load_network` does."""
+    """Make all runs, side by side, each in a folder of its own below `folder` and a process of its own.
+
+    A `KeyboardInterrupt` ends each of them in order: its folder says so. Raises what `load_network` does.
+    """
     for variant in plan:
         load_network(variant.scenario)  # what is wrong with the topology is wrong with all
-    # A box dies with the thread that made it: each thread waits for its own.
-    with ThreadPoolExecutor(len(plan)) as pool:
-        return list(pool.map(lambda variant: _run(variant, folder / variant.name.replace("/", "-")), plan))
-
-
-def _run(variant: Variant, folder: Path) -> Outcome:
-    folder.mkdir()
+    ours = os.getpid()
+    processes = [_FORK.Process(target=_run, args=(one, _run_folder(folder, one), ours), daemon=True) for one in plan]
     try:
-        return Outcome(variant, execute(variant.scenario, load_network(variant.scenario), variant.world, folder))
-    except (RunError, ScenarioError) as error:
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+    except KeyboardInterrupt as error:
+        for pid in [process.pid for process in processes if process.is_alive() and process.pid is not None]:
+            os.kill(pid, interrupting_signal(error))
+        for process in processes:
+            if process.pid is not None:
+                process.join()
+        raise
+    return [_outcome(variant, _run_folder(folder, variant)) for variant in plan]
+
+
+def _run_folder(folder: Path, variant: Variant) -> Path:
+    """Where, in the folder of a comparison, one of its runs is."""
+    return folder / variant.name.replace("/", "-")
+
+
+def _run(variant: Variant, folder: Path, parent: int) -> None:
+    """In a process of its own, which ends with its parent. What a terminal interrupts is the parent."""
+    with suppress(RunError, ScenarioError, KeyboardInterrupt):  # the folder says what went wrong
+        os.setpgid(0, 0)
+        if die_with_parent(parent):
+            folder.mkdir()
+            execute(variant.scenario, load_network(variant.scenario), variant.world, folder)
+
+
+def is_complete(variant: Variant, folder: Path) -> bool:
+    """Has this run of the comparison in `folder` left all that it was to leave?"""
+    try:
+        return load_record(_run_folder(folder, variant)).status == "complete"
+    except FolderError:
+        return False
+
+
+def _outcome(variant: Variant, folder: Path) -> Outcome:
+    try:
+        record = load_record(folder)
+        if record.status == "complete":
+            return Outcome(variant, load_trace(folder))
+        return Outcome(variant, None, record.reason or record.status)
+    except FolderError as error:
         return Outcome(variant, None, str(error))
 
 

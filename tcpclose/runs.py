@@ -173,9 +173,14 @@ def execute(
     return trace
 
 
+def interrupting_signal(error: KeyboardInterrupt) -> signal.Signals:
+    """Python raises it for SIGINT; who raises it for another signal names that."""
+    return signal.Signals(error.args[0] if error.args else signal.SIGINT)
+
+
 def _reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return signal.Signals(error.args[0] if error.args else signal.SIGINT).name
+        return interrupting_signal(error).name
     return str(error) or type(error).__name__
 
 

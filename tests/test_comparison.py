@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -128,6 +133,68 @@ def test_nothing_to_compare(tmp_path):
         plan_comparison(path)
     assert CliRunner().invoke(app, ["compare", str(path)]).exit_code == 2
     assert CliRunner().invoke(app, ["compare", str(LAB), "--set", "nonsense=1"]).exit_code == 2
+
+
+def test_a_run_that_fails_is_told_beside_the_others(tmp_path, monkeypatch):
+    def fail(scenario, *_, **__):
+        raise runs.RunError("no such luck")
+
+    (variant,) = plan_comparison(LAB, mininet=False)
+    with monkeypatch.context() as patched:
+        patched.setattr("tcpclose.simulator.simulate", fail)
+        (failed,) = run_comparison([variant], folder(tmp_path, "one"))
+    assert (failed.trace, failed.error) == (None, "no such luck")
+    (killed,) = run_comparison([replace(variant, name="no/folder/there")], tmp_path / "none")
+    assert killed.error == f"{tmp_path}/none/no-folder-there is no run's folder: it has no run.json"
+
+
+STUCK = """
+import sys, time
+from dataclasses import replace
+from tcpclose import comparison, simulator
+from tcpclose.cli import app
+
+plan, simulate = comparison.plan_comparison, simulator.simulate
+
+def one_or_two(path, overrides, mininet):
+    (one,), (two,) = (plan(path, more, mininet=False) for more in ([], ["seed=77"]))
+    return [one, replace(two, name="a/b")]
+
+def stuck(scenario, *words, **more):
+    if scenario.seed == 77:
+        time.sleep(600)
+    return simulate(scenario, *words, **more)
+
+comparison.plan_comparison, simulator.simulate = one_or_two, stuck
+app(["compare", "01", "--out", sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_signals_end_a_comparison_in_order(tmp_path, number):
+    command = [sys.executable, "-c", STUCK, str(tmp_path)]
+    with subprocess.Popen(command, cwd=runs.ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while [status(tmp_path / name) for name in ("simulator", "a-b")] != ["complete", "running"]:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)  # which all have ended, too, who could say something
+    words = said.splitlines()[1:]
+    assert status(tmp_path / "simulator") == "complete"
+    assert status(tmp_path / "a-b") == "interrupted"
+    if number == signal.SIGKILL:
+        assert (process.returncode, words) == (-number, [])
+    else:
+        assert process.returncode == 128 + number
+        assert words == [f"tcpclose: interrupted; complete in {tmp_path}: simulator"]
+        assert runs.load_record(tmp_path / "a-b").reason == number.name
+
+
+def status(folder):
+    try:
+        return runs.load_record(folder).status
+    except runs.FolderError:
+        return ""
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "terminal": "charts comparison protocol scenario trace",
     "manual": "protocol units",
     "verify": "protocol trace",
-    "comparison": "protocol runs scenario topology trace",
+    "comparison": "protocol runs scenario testbed topology trace",
     "runs": "__version__ aside charts command scenario simulator testbed timeline topology trace",
     "drill": "command protocol scenario trace wire",
     "realdrill": "drill testbed",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -14,6 +14,7 @@ from tcpclose.cli.common import app, fail, print_json, print_table
 from tcpclose.command import COMMAND
 
 if TYPE_CHECKING:
+    from tcpclose.comparison import Outcome, Variant
     from tcpclose.runs import World
     from tcpclose.scenario import Scenario
     from tcpclose.trace.events import Trace
@@ -115,12 +116,12 @@ def compare(
         plan = comparison.plan_comparison(path, overrides, mininet=_choose_world(None) == "mininet")
         folder = runs.new_folder(f"{runs.label_of(path)}-compare", out)
         typer.echo(f"{len(plan)} runs, side by side: {', '.join(variant.name for variant in plan)}", err=True)
-        outcomes = comparison.run_comparison(plan, folder)
+        outcomes = _run_all(plan, folder)
         plotting.draw_comparison({one.variant.name: one.trace for one in outcomes}, folder / "comparison.png")
     except (ScenarioError, TopologyError, runs.FolderError, plotting.PlotError) as error:
         fail(error, 2)
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
+    except KeyboardInterrupt as error:
+        _interrupted(error)
     tables = comparison.compare(outcomes)
     if as_json:
         print_json(comparison.as_record(outcomes, tables))
@@ -128,6 +129,17 @@ def compare(
         print_comparison(outcomes, tables, folder)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _run_all(plan: Sequence[Variant], folder: Path) -> list[Outcome]:
+    from tcpclose import comparison
+
+    try:
+        with _signals_interrupt():
+            return comparison.run_comparison(plan, folder)
+    except KeyboardInterrupt as error:
+        done = [variant.name for variant in plan if comparison.is_complete(variant, folder)]
+        _interrupted(error, f"; complete in {folder}: {', '.join(done) or 'none'}")
 
 
 def _run(
@@ -160,7 +172,13 @@ def _run(
     except runs.RunError as error:
         fail(error, 1)
     except KeyboardInterrupt as error:
-        fail("interrupted", 128 + (error.args[0] if error.args else signal.SIGINT))
+        _interrupted(error)
+
+
+def _interrupted(error: KeyboardInterrupt, more: str = "") -> NoReturn:
+    from tcpclose.runs import interrupting_signal
+
+    fail(f"interrupted{more}", 128 + interrupting_signal(error))
 
 
 @contextmanager

@@ -145,6 +145,12 @@ def _system_call(name: str, *args: object) -> None:
         raise OSError(number, os.strerror(number), name)
 
 
+def die_with_parent(parent: int) -> bool:
+    """This process is killed when the thread dies that made it. False when that has happened already."""
+    _die_with_parent()
+    return os.getppid() == parent
+
+
 def _die_with_parent() -> None:
     _system_call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
@@ -157,8 +163,7 @@ def _enter(parent: int, argv: list[str]) -> int:
         Path("/proc/self/setgroups").write_text("deny", "utf-8")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1", "utf-8")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1", "utf-8")
-    _die_with_parent()
-    if os.getppid() != parent:
+    if not die_with_parent(parent):
         return _REFUSED
     # Signals wait until they are asked for: none is lost before pid 1 can pass it on.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ATTENDED)
