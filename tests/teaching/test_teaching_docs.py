@@ -11,7 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from tcpclose.cli import app
-from tcpclose.teaching.assignments.catalogue import find
+from tcpclose.teaching.assignments.catalogue import TITLES, find
+from tcpclose.teaching.assignments.containment import containment
 from tcpclose.teaching.assignments.handed_in import MOST_FILES, MOST_OCTETS
 from tcpclose.teaching.assignments.workers import PATIENCE
 from tcpclose.teaching.moments import read_moment
@@ -94,16 +95,29 @@ def test_every_command_line_about_assignments_can_be_run(line, tmp_path, monkeyp
     (listed,) = re.findall(r"^```\n(s123.*?)```", SECTION, re.MULTILINE | re.DOTALL)
     Path("list.csv").write_text(listed)
     Path("students.txt").write_text("s123\ns124\n")
-    template = find("a1").files("s123")["a1.toml"]
+    if "a2" in line and not (finding := containment()).works:
+        pytest.skip(f"foreign code cannot be contained here: {finding.found}: {finding.mend}")
+    given = {name: text for one in TITLES for name, text in find(one).files("s123").items()}
     submissions = [".", "autograder/submission", *(["handed-in/s123"] if "list.csv" not in line else [])]
     submissions += [f"handed-in/{name}" for name in ([moodle, "submission_42", "s125"] if "list.csv" in line else ())]
     for place in submissions:
-        Path(place).mkdir(parents=True, exist_ok=True)
-        (Path(place) / "a1.toml").write_text(template)
+        for name, text in given.items():
+            (Path(place) / name).parent.mkdir(parents=True, exist_ok=True)
+            (Path(place) / name).write_text(text)
     Path("autograder/results").mkdir()
     words = line.replace("\\\n", " ").removesuffix("|| true").replace(" /autograder", " autograder").split()
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
+
+
+def test_every_assignment_is_told_with_what_is_handed_in_and_has_examples():
+    told = dict(re.findall(r"^\| (a\d) \| `(.*?)` \|", SECTION, re.MULTILINE))
+    assert told == {name: find(name).file for name in TITLES}
+    for name in TITLES:
+        assert {line.split(name)[0].strip() for line in COMMAND_LINES if name in line.split()} == {
+            "grade",
+            "assignment export",
+        }
 
 
 def test_every_file_of_a_class_is_told(tmp_path):
