@@ -143,8 +143,9 @@ def _check_means(assignment: Assignment, how: How) -> None:
         if how.uncontained or how.emulate:
             fail(f"{name} runs nothing that was handed in: --mininet and --uncontained are for programs", 2)
     elif not how.uncontained and not (here := containment()).works:
-        lack = f"{name} runs programs of strangers, and nothing contains them here. {here.found}: {here.mend}"
-        fail(f"{lack} (--uncontained runs them all the same, with limits only)", 2)
+        lack = f"{name} runs programs of strangers, and nothing contains them here: {here.found}"
+        own = "--uncontained runs them with limits only: enough for your own program, not for anybody else's"
+        fail(f"{lack}\nwhat helps: {here.mend}\n{own}", 2)
     if how.emulate and how.uncontained:
         fail("--mininet is for code that is contained: it takes no --uncontained", 2)
     if how.emulate and (reason := why_no_box()):

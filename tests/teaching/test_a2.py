@@ -355,7 +355,8 @@ def test_foreign_code_is_not_run_where_nothing_contains_it(no_walls, tmp_path):
     for words in ([path, "--student", "s1"], ["--class", path.parents[1]]):
         done = command("grade", "a2", *words)
         assert done.exit_code == 2
-        assert "bubblewrap is missing: sudo apt-get install --no-install-recommends bubblewrap" in done.stderr
+        assert "nothing contains them here: bubblewrap is missing\n" in done.stderr
+        assert "what helps: sudo apt-get install --no-install-recommends bubblewrap\n" in done.stderr
         assert "--uncontained" in done.stderr
     assert {one.name for one in tmp_path.iterdir()} == {"bin", "class"}
 

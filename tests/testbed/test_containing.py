@@ -133,6 +133,10 @@ def test_a_machine_that_refuses_is_told_why(monkeypatch: pytest.MonkeyPatch, any
     finding = find()
     assert finding.found.startswith("some.setting=1 refuses private namespaces (bwrap: No permissions")
     assert finding.mend == "sudo sysctl …"
+    put_bwrap(anybodys, "echo bwrap: Unknown option --disable-userns >&2; exit 1")
+    finding = find()
+    assert finding.found == "bubblewrap is too old (bwrap: Unknown option --disable-userns)"
+    assert finding.mend.startswith("install bubblewrap 0.8 or newer")
 
 
 def test_a_box_that_leaks_is_no_containment(monkeypatch: pytest.MonkeyPatch) -> None:

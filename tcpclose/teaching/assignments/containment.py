@@ -208,6 +208,8 @@ def _attempt() -> str | Lack:
             leaks, took = trial.ask([1, "two", None]), time.monotonic() - begun
     except (NoBox, Misbehaved) as error:
         words = " ".join(str(error).split())
+        if "Unknown option" in words:
+            return Lack(f"bubblewrap is too old ({words})", "install bubblewrap 0.8 or newer, as Debian 12 has it")
         refused = box.refusal()
         what, mend = refused or ("boxes are refused here", "grade in a virtual machine (vagrant up)")
         return Lack(f"{what} ({words})", mend)
