@@ -62,6 +62,10 @@ WRONG = {
     "no FIN": ("tcb.queue_fin()", "pass", CLOSES, "sends other FINs and RSTs than it should: none"),
     "a RST with another SEQ": ("Segment(tcb.snd_nxt, tcb.rcv_nxt", "Segment(tcb.iss, tcb.rcv_nxt", ABORTS, "SEQ=0"),
     "a RST that has a SEQ": ("Segment(0, segment.end", "Segment(1, segment.end", NOBODY, "SEQ=1"),
+    "nobody has called": (
+        *("def fin_arrives(tcb, now):\n", "def fin_arrives(tcb, now):\n    raise TcpError('no')\n", CLOSED),
+        "refuses what is no call of its user: no",
+    ),
     "an exception": ("def close(tcb, now):\n", "def close(tcb, now):\n    1 / 0\n", CLOSES, "ZeroDivisionError"),
 }
 
