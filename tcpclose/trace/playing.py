@@ -139,6 +139,8 @@ class FigurePlayer:
         self._call("B", "listen", Line(0))
         self._call("A", "open", Line(0))
         for peer in "ABA":
+            if not self.queued[peer]:
+                raise FigureError(f"peer {peer} sends nothing while the connection is opened")
             formed = self.queued[peer].popleft()
             self._note_segment(Sent, peer, formed, formed.at, host=peer)
             self._arrive(peer, formed)

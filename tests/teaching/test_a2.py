@@ -7,6 +7,7 @@ import importlib
 import re
 import subprocess
 import sys
+import time
 import types
 
 import a2_solutions
@@ -222,6 +223,42 @@ def test_so_it_is_when_the_engine_itself_refuses(tmp_path):
         "tiny.Connection.open = tiny.Connection.send = refuse\n"
     )
     assert graded(tmp_path, text, public=True).score < 5
+
+
+#: What stands behind a right release, and what is said of it. Each has some points, and costs the grader little.
+FLOODS = {
+    "opens with nothing": (
+        "tiny.Connection.open = lambda *given: None",
+        "sends nothing while the connection is opened",
+    ),
+    "always due": ("def passes(self, now): self.tcb.retransmit_at = now", "has always something to do"),
+    "due soon": ("def passes(self, now): self.tcb.retransmit_at = now + 1", "has always something to do"),
+    "told without end": (
+        "def passes(self, now):\n    self.tcb.retransmit_at = now\n    self.tcb.tell('TEXT', 'x' * 60000)",
+        "has always something to do",
+    ),
+    "empty replies": (
+        "import json\n_real = json.dumps\n"
+        "def many(reply, **how): return _real({**reply, 'value': [{}] * 20000}, **how)\n"
+        "def passes(self, now): json.dumps = many",
+        "a reply has a wrong form",
+    ),
+    "a long line": (
+        "def passes(self, now): self.tcb.tell('TEXT', 'x' * 65536)",
+        "answered with more than 65536 octets",
+    ),
+}
+
+
+@contained
+@pytest.mark.parametrize(("code", "words"), FLOODS.values(), ids=FLOODS)
+def test_who_goes_on_for_ever_costs_the_grader_little(code, words, tmp_path):
+    text = a2_solutions.right(chosen("s1")) + "\nimport tiny\ndef passes(self, now): pass\n" + code
+    begun = time.process_time()
+    grade = graded(tmp_path, text + "\ntiny.Connection.time_passes = passes\n", public=True)
+    assert time.process_time() - begun < 20
+    assert grade.score < 18
+    assert any(words in note for one in grade.criteria for note in one.notes)
 
 
 @contained

@@ -14,14 +14,13 @@ from tcpclose.protocol.fsm import Table
 from tcpclose.protocol.interface import TcpError
 from tcpclose.protocol.stack import Stack
 from tcpclose.runs import LABS
-from tcpclose.teaching.assignments.a2.foreign import Ask, ForeignStack
+from tcpclose.teaching.assignments.a2.foreign import Ask, ForeignStack, bounded
 from tcpclose.teaching.assignments.a2.right import CONFIG
 from tcpclose.trace.figure import FigureError
 from tcpclose.trace.playing import play_figure
 
 HOME = LABS / "assignments/a2-release"
 
-#: Plays a case for an engine, or for the right one when None; what is wrong, or None.
 Play = Callable[[Table, Ask | None], str | None]
 
 
@@ -31,7 +30,11 @@ class Case:
 
     name: str
     title: str
-    play: Play
+    _play: Play
+
+    def play(self, table: Table, ask: Ask | None) -> str | None:
+        """What is wrong with the engine behind `ask`, or with the right one when that is None."""
+        return self._play(table, ask and bounded(ask))
 
 
 def figures() -> list[Case]:

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from tcpclose.protocol.fsm import Cause, State
 from tcpclose.teaching.assignments.a2.cases import HOME
 from tcpclose.teaching.assignments.a2.right import Reply, Request
-from tcpclose.teaching.assignments.containment import Contained, Misbehaved, Raised
+from tcpclose.teaching.assignments.containment import Contained, Limits, Misbehaved, Raised
 
 _Number = Annotated[int, Field(ge=0, lt=1 << 32)]
 _Time = Annotated[int, Field(ge=0, lt=1 << 62)] | None
@@ -64,13 +64,16 @@ def _a_state(name: str) -> str:
 
 @with_config(_STRICT)
 class _Reply(TypedDict):
-    segments: Annotated[list[_Segment], Field(max_length=1000)]
-    told: Annotated[list[_Told], Field(max_length=1000)]
+    segments: Annotated[list[_Segment], Field(max_length=100)]
+    told: Annotated[list[_Told], Field(max_length=100)]
     refused: Annotated[str, Field(max_length=200)] | None
     state: Annotated[str, AfterValidator(_a_state)]
     timers: _Timers
     tcb: _Tcb
 
+
+#: The replies to a path are some 6,000 octets.
+_LIMITS = Limits(line=1 << 16)
 
 _REPLY: TypeAdapter[Any] = TypeAdapter(_Reply)
 _REPLIES: TypeAdapter[Any] = TypeAdapter(list[_Reply])
@@ -89,9 +92,10 @@ class Boxed:
 
     def play(self, steps: Sequence[Request]) -> list[Reply]:
         """A reply to each step of a path."""
-        replies: list[Reply] = self._checked(_REPLIES, self._box.ask({"do": "play", "steps": [*map(dict, steps)]}))
-        if len(replies) != len(steps):
+        found = self._box.ask({"do": "play", "steps": [*map(dict, steps)]})
+        if isinstance(found, list) and len(found) != len(steps):  # before it is asked what thousands lack
             raise Misbehaved("answered another number of requests than it was asked")
+        replies: list[Reply] = self._checked(_REPLIES, found)
         return replies
 
     @staticmethod
@@ -107,5 +111,5 @@ class Boxed:
 @contextmanager
 def boxed(program: bytes, uncontained: bool = False) -> Iterator[Boxed]:
     """The engine of a submission, as long as the box stands. Raises `Misbehaved` if it cannot be imported, `NoBox`."""
-    with Contained(HOME / "serve.py", program, [HOME / "tiny.py"], uncontained=uncontained) as box:
+    with Contained(HOME / "serve.py", program, [HOME / "tiny.py"], _LIMITS, uncontained) as box:
         yield Boxed(box)

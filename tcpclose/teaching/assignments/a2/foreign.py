@@ -6,6 +6,7 @@ Every call is a request, and what the reply tells is what the connection has don
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from tcpclose.protocol.segment import FIN, RST, SYN, Segment
 from tcpclose.protocol.stack import Stack
 from tcpclose.protocol.time_wait import TimeWaitTable
 from tcpclose.teaching.assignments.a2.right import Reply, Request, arrival, new, read
+from tcpclose.teaching.assignments.containment import Raised
 
 Ask = Callable[[Request], Reply]
 
@@ -31,6 +33,22 @@ _EVENTS = {
     "invalid_header": Event.INVALID_HEADER,
 }
 _ON_SEGMENT = ((RST, Event.RST), (SYN, Event.SYN), (FIN, Event.FIN))
+
+
+#: Requests in a case, which has some 20, so that one that goes on for ever costs little.
+MOST_REQUESTS = 1000
+
+
+def bounded(ask: Ask) -> Ask:
+    """The same, for one case. Raises `Raised` when there are too many requests."""
+    left = itertools.count(MOST_REQUESTS, -1)
+
+    def asked(request: Request) -> Reply:
+        if next(left) <= 0:
+            raise Raised("has always something to do: does a timer expire again and again?")
+        return ask(request)
+
+    return asked
 
 
 class ForeignConnection(Connection):
