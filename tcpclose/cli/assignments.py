@@ -158,9 +158,9 @@ def _title(assignment: Assignment) -> str:
 
 def _grade_files(assignment: Assignment, files: list[Path], student: str, how: How) -> list[Graded]:
     from tcpclose.teaching.assignments.handed_in import grade_one
-    from tcpclose.teaching.results import plain
+    from tcpclose.teaching.results import plain_line
 
-    return [grade_one(assignment, file, plain(str(file)), student, how) for file in files]
+    return [grade_one(assignment, file, plain_line(str(file)), student, how) for file in files]
 
 
 def _grade_class(assignment: Assignment, folder: Path, students: Path | None, out: Path | None, how: How) -> Summary:

@@ -83,7 +83,8 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         table.add_row(*map(escape, row))
     for column in table.columns:
         # short words stay whole, however narrow the terminal
-        column.min_width = min(8, max(len(word) for cell in column.cells for word in [*str(cell).split(), ""]))
+        words = (len(word) for cell in column.cells for word in str(cell).split())
+        column.min_width = min(8, max(words, default=0))
     Console().print(table)
 
 

@@ -106,12 +106,12 @@ def as_csv(graded: Iterable[Graded]) -> str:
     return out.getvalue()
 
 
-#: How a formula may begin; some spreadsheets take the wide forms as well.
-_FORMULAS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+#: How a formula may begin, where a cell may: some spreadsheets take the wide forms as well, others part cells at `;`.
+_FORMULA = re.compile(r"(^|[;\t\r\n])(?=[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 
 
 def _cell(value: object) -> object:
     """A spreadsheet would take a student's text that begins like a formula for one."""
-    if isinstance(value, str) and value.startswith(_FORMULAS):
-        return f"'{value}"
+    if isinstance(value, str):
+        return _FORMULA.sub(r"\1'", value)
     return f"{value:g}" if isinstance(value, float) else value

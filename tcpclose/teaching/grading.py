@@ -11,7 +11,7 @@ from pathlib import Path
 from tcpclose.scenario import ScenarioError
 from tcpclose.teaching.labs import Lab
 from tcpclose.teaching.marking import mark_sheet
-from tcpclose.teaching.results import Graded
+from tcpclose.teaching.results import Graded, plain_line
 from tcpclose.teaching.sheets import SheetError, load_sheet
 
 
@@ -40,7 +40,7 @@ _lab = cache(Lab)
 
 
 def _grade(lab: Path, folder: Path, path: Path) -> Graded:
-    return grade_file(_lab(lab), path, str(path.relative_to(folder)))
+    return grade_file(_lab(lab), path, plain_line(str(path.relative_to(folder))))
 
 
 def grade_file(lab: Lab, path: Path, name: str = "", student: str = "") -> Graded:
@@ -48,8 +48,8 @@ def grade_file(lab: Lab, path: Path, name: str = "", student: str = "") -> Grade
     try:
         sheet = load_sheet(path)
     except SheetError as error:
-        return Graded(name, problem=str(error))
+        return Graded(name, problem=plain_line(str(error)))
     try:
         return Graded(name or str(path), mark_sheet(lab, sheet, student))
     except (SheetError, ScenarioError) as error:
-        return Graded(name, problem=f"{path}: {error}")
+        return Graded(name, problem=plain_line(f"{path}: {error}"))

@@ -106,7 +106,12 @@ def plain(text: str) -> str:
     lines = [_plain(line) for line in text.expandtabs().splitlines()]
     if len(lines) > _MOST_LINES:
         lines[_MOST_LINES:] = [f"... and {len(lines) - _MOST_LINES} more lines"]
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip("\n")
+
+
+def plain_line(text: str) -> str:
+    """The same for a name or a reason, which has one line: an end of line in it would forge lines of ours."""
+    return _plain(text)
 
 
 def _plain(line: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import tomllib
 
 import pytest
@@ -213,6 +214,7 @@ def test_a_row_that_is_not_understood_is_named_and_the_others_count(row, remark)
         (b"[[row]]\n" * 201, "expected up to 200 rows"),
         (b"x = " + b"[" * 60_000, "is nested too deeply"),
         (b"# " + b"x" * 70_000, "more than 65536 octets"),
+        (b"x = " + b"9" * 5000, "is not TOML: Exceeds the limit"),
         (b'student = "\xff"', "octet 11 is not UTF-8"),
     ],
 )
@@ -221,6 +223,14 @@ def test_a_file_that_cannot_be_graded_is_refused_in_words(tmp_path, content, pro
     path.write_bytes(content)
     with pytest.raises(SubmissionError, match=problem):
         read(path)
+
+
+def test_what_is_no_plain_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo.toml")
+    (tmp_path / "link.toml").symlink_to("/dev/zero")
+    for name, problem in (("fifo", "is no file"), ("link", "is a symbolic link"), ("none", "No such file")):
+        with pytest.raises(SubmissionError, match=problem):
+            read(tmp_path / f"{name}.toml")
 
 
 # The commands

@@ -243,7 +243,7 @@ def test_odd_files(tmp_path):
     (tmp_path / "latin.pkt").write_bytes(b"// \xe4")
     (tmp_path / "long.pkt").write_text("//" + "x" * 20_000)
     submission = read(tmp_path)
-    assert (list(submission.scripts), submission.student) == (["sub/ä \n.pkt"], "s7")
+    assert (list(submission.scripts), submission.student) == (["sub/ä \\n.pkt"], "s7")
     assert submission.remarks == [
         "latin.pkt does not count: octet 3 is not UTF-8; save it as UTF-8",
         "long.pkt does not count: it has more than 16384 octets",

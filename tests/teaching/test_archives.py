@@ -69,6 +69,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "too large": (lambda: bytes(MOST_PACKED + 1), r"has more than 1 MiB"),
     "a file and a folder": (lambda: packed(("a", b""), ("a/a2.py", b"")), r"cannot be unpacked: (File|Not) .*"),
     "one name twice": (lambda: packed(("a/a2.py", b"1"), ("a//a2.py", b"2")), r"cannot be unpacked: File exists"),
+    "deep": (lambda: packed(("a/" * 1900 + "a2.py", b"")), r"a file in it lies more than 20 folders deep"),
     "a long name": (lambda: packed(("x" * 300, b"")), r"cannot be unpacked: File name too long"),
     "nothing": (lambda: packed(), r"has no a2\.py in it"),
     "which": (lambda: packed(("x.py", b""), ("y.py", b"")), r"which file is it\? None is named a2\.py: x\.py, y\.py"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from courses import Feedback, GradescopeResults
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from shown_grades import ALL, FIGURE, FULL, PROBLEM, SOME
 from typer.testing import CliRunner
@@ -27,7 +27,7 @@ from tcpclose.teaching.assignments.alterations import combine, drawn
 from tcpclose.teaching.assignments.grades import Criterion, Grade
 from tcpclose.teaching.assignments.handed_in import grade_one
 from tcpclose.teaching.assignments.pages import page
-from tcpclose.teaching.results import Graded, plain
+from tcpclose.teaching.results import Graded, plain, plain_line
 
 EACH = pytest.mark.parametrize("one", ALL, ids=["some", "full", "below", "problem"])
 
@@ -54,10 +54,24 @@ def test_what_is_shown_commands_nothing():
 
 
 @given(st.text(max_size=40))
+@example("\x1e\r")
 def test_plain_text_is_plain_whatever_it_was(text):
     shown = plain(text)
     assert all(line.isprintable() for line in shown.split("\n"))
     assert plain(shown) == shown
+    assert plain_line(text).isprintable()
+
+
+def test_a_name_forges_no_lines(tmp_path):
+    (tmp_path / "class" / "x\n3 of 3 graded").mkdir(parents=True)
+    (tmp_path / "class" / "s1\r\u2028.toml").write_text("")
+    for words in (("--class", tmp_path / "class"), (tmp_path / "class" / "s1\r\u2028.toml",)):
+        done = tcpclose("grade", "a1", *words)
+        assert "Traceback" not in done.output
+        assert all(line.isprintable() for line in done.output.split("\n"))
+        assert not re.search("^3 of 3", done.output, re.MULTILINE)
+    (tmp_path / "a1.toml").write_text('student = "s1\\n100 of 100 points"')
+    assert "s1\\n100 of 100" in tcpclose("grade", "a1", tmp_path / "a1.toml").stdout
 
 
 # ---- Courses' systems
@@ -85,6 +99,12 @@ def test_feedback_is_of_inginious_form(one):
         assert feedback.grade == 35
         assert list(feedback.problems) == ["figures", "drill-scripts", "model-checker"]
         assert "        TCP Peer A  " in feedback.problems["figures"][1], "the figure stands in a literal block"
+
+
+@pytest.mark.parametrize("text", ["=cmd()", "s1;=cmd()", "s1\t@cmd()", "\n=cmd()", ";;+1"])
+def test_no_cell_begins_like_a_formula_wherever_cells_are_parted(text):
+    (_, row) = csv.reader(io.StringIO(exports.as_csv([Graded(text)])))
+    assert not any(cell.startswith(tuple("=+-@")) for cell in re.split("[;\t\n]", row[0]))
 
 
 def test_a_table_has_no_formulas():

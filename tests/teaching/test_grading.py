@@ -176,6 +176,15 @@ VALUES = st.recursive(
 IDS = st.sampled_from([question.id for question in FOUR.questions.question]) | st.text(max_size=10)
 
 
+def test_names_and_sheets_of_a_class_command_no_terminal_and_forge_no_lines(tmp_path):
+    (tmp_path / "x\x1b[31m\nb.toml").write_text("x = ")
+    done = CliRunner().invoke(app, ["mark", "01", "--class", str(tmp_path), "--csv", str(tmp_path / "marks.csv")])
+    assert done.exit_code == 1
+    for text in (done.output, (tmp_path / "marks.csv").read_text()):
+        assert all(line.isprintable() for line in text.split("\n"))
+        assert "x\\x1b[31m\\nb.toml" in text
+
+
 @settings(max_examples=200)
 @given(st.dictionaries(IDS, VALUES, max_size=8))
 def test_whatever_stands_in_a_sheet_is_marked(answers):

@@ -16,6 +16,9 @@ _OTHERS = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 #: Its table of contents is in memory as a whole: this much has some ten thousand entries.
 MOST_PACKED = 1 << 20
 
+#: Folders in each other: a name may have thousands, and Python goes into them one call after the other.
+MOST_DEEP = 20
+
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may want any amount of memory
 
 
@@ -50,6 +53,8 @@ def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, most:
     name = PurePosixPath(entry.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts or ":" in entry.filename:
         raise SubmissionError(f"{path}: {entry.filename} would be unpacked to somewhere else")
+    if len(name.parts) > MOST_DEEP:
+        raise SubmissionError(f"{path}: a file in it lies more than {MOST_DEEP} folders deep")
     if stat.S_ISLNK(entry.external_attr >> 16):
         raise SubmissionError(f"{path}: {name} is a symbolic link; pack the file itself")
     if entry.flag_bits & 1 or entry.compress_type not in _METHODS:

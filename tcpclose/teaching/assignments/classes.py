@@ -25,7 +25,7 @@ from tcpclose.teaching.assignments.handed_in import digest, locate, nobodys, ope
 from tcpclose.teaching.assignments.students import ClassError, Student
 from tcpclose.teaching.assignments.workers import PATIENCE, Lost, run_all
 from tcpclose.teaching.exports import as_record
-from tcpclose.teaching.results import Graded, plain
+from tcpclose.teaching.results import Graded, plain_line
 from tcpclose.teaching.variation import normal_id
 
 #: As Moodle and Gradescope name what they pack: no such name is a student's ID.
@@ -83,13 +83,13 @@ def look_through(folder: Path, file: str, students: Sequence[Student] = ()) -> C
     there = {normal_id(entry.student) for entry in entries}
     return Classroom(
         entries,
-        tuple(plain(name) for name in names if name not in taken),
+        tuple(plain_line(name) for name in names if name not in taken),
         tuple(student.id for student in students if normal_id(student.id) not in there),
     )
 
 
 def _entry(path: Path, file: str, listed: Mapping[str, str]) -> Entry:
-    name = plain(path.name)
+    name = plain_line(path.name)
     stem = path.name if path.is_dir() else path.stem
     student = listed.get(normal_id(stem), "") if listed else stem
     if not student:
@@ -104,7 +104,7 @@ def _entry(path: Path, file: str, listed: Mapping[str, str]) -> Entry:
         located = path if path.suffix == KIND and not path.is_dir() else locate(path, file)
         return Entry(name, student, path, digest(located))
     except SubmissionError as error:
-        return Entry(name, student, problem=plain(str(error).replace(str(path), path.name)))
+        return Entry(name, student, problem=plain_line(str(error).replace(str(path), path.name)))
 
 
 def grade_class(
@@ -127,7 +127,7 @@ def grade_class(
             waiting.append(entry)
     for entry, outcome in run_all(partial(_grade, assignment.grade, assignment.file, how), waiting, jobs, patience):
         if isinstance(outcome, Lost):  # not kept: another time may have more luck
-            yield entry.refused(plain(f"{entry.name}: {outcome.reason}"))
+            yield entry.refused(plain_line(f"{entry.name}: {outcome.reason}"))
             continue
         record = {"key": _key(assignment, entry, how), **as_record(outcome)}
         write_whole(out / file_name(entry.name, ".json"), json.dumps(record, indent=2) + "\n")
@@ -140,7 +140,7 @@ def _grade(grade: Callable[[Path, str, How], Grade], file: str, how: How, entry:
             return Graded(entry.name, tidy(grade(located, entry.student, how)))
     except SubmissionError as error:
         told, where = str(error), str(entry.path)
-        return entry.refused(plain(told.replace(where, entry.name) if where in told else f"{entry.name}: {told}"))
+        return entry.refused(plain_line(told.replace(where, entry.name) if where in told else f"{entry.name}: {told}"))
 
 
 def file_name(name: str, suffix: str) -> str:

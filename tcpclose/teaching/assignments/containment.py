@@ -173,7 +173,7 @@ class Contained:
 
     def _why_raised(self, what: str) -> str:
         """An exception, with what it comes from when that is the box."""
-        what = f"raised {clean(what[:_RAISED])}"
+        what = " ".join(f"raised {clean(what[:_RAISED])}".split())
         if self._cell.printed() >= self._limits.printed:
             return f"printed more than {self._limits.printed} octets"
         if "MemoryError" in what:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tcpclose.teaching.results import plain
+from tcpclose.teaching.results import plain, plain_line
 
 
 class SubmissionError(Exception):
@@ -77,7 +77,8 @@ class Grade:
 def tidy(grade: Grade) -> Grade:
     """The same, fit to be shown anywhere: notes quote what students wrote."""
     criteria = tuple(replace(one, notes=tuple(map(plain, one.notes))) for one in grade.criteria)
-    return replace(grade, student=plain(grade.student), criteria=criteria, remarks=tuple(map(plain, grade.remarks)))
+    student, remarks = plain_line(grade.student), tuple(map(plain, grade.remarks))
+    return replace(grade, student=student, criteria=criteria, remarks=remarks)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from tcpclose.teaching.assignments.archives import is_archive, unpack
 from tcpclose.teaching.assignments.grades import USUAL, Assignment, How, SubmissionError, tidy
-from tcpclose.teaching.results import Graded, plain
+from tcpclose.teaching.results import Graded, plain_line
 
 #: What a submission may hold at most.
 MOST_FILES = 1000
@@ -29,7 +29,7 @@ def grade_one(assignment: Assignment, path: Path, name: str, student: str = "", 
         with opened(path, assignment.file) as located:
             return Graded(name, tidy(assignment.grade(located, student, how)))
     except SubmissionError as error:
-        return Graded(name, problem=plain(str(error)))
+        return Graded(name, problem=plain_line(str(error)))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Event, State, Table
 from tcpclose.teaching.assignments.alterations import Pair
 from tcpclose.teaching.assignments.grades import SubmissionError
+from tcpclose.teaching.assignments.handed_in import content
 
 #: What a file may hold: enough for anybody who writes by hand.
 MOST_OCTETS = 1 << 16
@@ -81,16 +82,10 @@ class Submission:
 def read(path: Path) -> Submission:
     """Read a file. Raises `SubmissionError` when it is none of ours, or too large."""
     try:
-        with path.open("rb") as file:
-            text = file.read(MOST_OCTETS + 1)
-        if len(text) > MOST_OCTETS:
-            raise SubmissionError(f"{path}: has more than {MOST_OCTETS} octets; hand in the template, filled in")
-        document = tomllib.loads(text.decode())
-    except OSError as error:
-        raise SubmissionError(f"{path}: {error.strerror}") from None
+        document = tomllib.loads(content(path, MOST_OCTETS).decode())
     except UnicodeDecodeError as error:
         raise SubmissionError(f"{path}: octet {error.start} is not UTF-8; save it as UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or a number of thousands of digits
         why = "is nested too deeply" if isinstance(error, RecursionError) else f"is not TOML: {error}"
         raise SubmissionError(f"{path}: {why}") from None
     return understand(document, str(path))

@@ -18,6 +18,7 @@ from tcpclose.drill.script import Array, Call, Code, Command, Either, Entry, Eve
 from tcpclose.protocol.config import SECOND
 from tcpclose.teaching.assignments.grades import SubmissionError
 from tcpclose.teaching.assignments.handed_in import files
+from tcpclose.teaching.results import plain_line
 
 MOST_SCRIPTS = 50
 MOST_OCTETS = 16_384  # of a script
@@ -64,7 +65,7 @@ def read(path: Path) -> ScriptSet:
         raise SubmissionError(f"{path}: has {len(found)} scripts; hand in up to {MOST_SCRIPTS}")
     submission = ScriptSet()
     for file in found:
-        name = file.name if file == path else str(file.relative_to(path))
+        name = plain_line(file.name if file == path else str(file.relative_to(path)))
         try:
             text = _text(file)
             if (student := _STUDENT.search(text)) is not None:
