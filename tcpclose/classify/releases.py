@@ -321,7 +321,7 @@ class _Reader:
         orig, resp = _ends(rows)
         sizes = _size(orig, resp), _size(resp, orig)
         duration = rows[:, t.LAST] - rows[:, t.START]
-        unset = duration == 0
+        unset = duration <= 0
         releasing = rows[:, t.RELEASE_FIRST] != 0
         ports = np.stack([rows[:, t.PORTS] >> 16, rows[:, t.PORTS] & 0xFFFF])
         everyone = np.arange(len(rows))

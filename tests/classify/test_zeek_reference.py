@@ -195,6 +195,12 @@ def test_a_duration_of_nothing_is_unset_and_octets_with_it() -> None:
     assert (row.duration, row.orig_bytes, row.resp_bytes) == (None, None, None)
 
 
+def test_so_is_a_negative_duration() -> None:
+    packets = script(OPEN + ">P9.")
+    (row,) = rows([*packets[:3], replace(packets[3], time=packets[0].time - SECOND)])
+    assert (row.duration, row.orig_bytes, row.resp_bytes) == (None, None, None)
+
+
 def test_a_timer_fires_when_any_connection_reaches_its_time() -> None:
     """Times that go backwards show it: the entry is gone although its own packets never reached the time."""
     first = script(">S 1s >.")

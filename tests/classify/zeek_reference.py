@@ -435,7 +435,7 @@ class Connection:
         return letters.startswith("S") and bool(reset) and not set("HAFGIQ") & set(before)
 
     def row(self) -> Row:
-        duration = self.last - self.first or None
+        duration = self.last - self.first if self.last > self.first else None
         sizes = self.sizes if duration else (None, None)
         return Row(self.number, *self.ends, self.first, duration, *sizes, self.conn_state(), self.history)
 
