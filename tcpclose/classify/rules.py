@@ -178,8 +178,7 @@ def history(rows: Any, row: int, e: int, p: int, flags: int, seq: int, length: i
 
 @kernel
 def begin(rows: Any, row: int, e: int, start: int, high: int) -> None:
-    """The end's numbers count from `start`, and what was seen before is of no use."""
-    rows[row, e + REASSEMBLED] = 1
+    """The end's numbers count from `start`. What was seen of its text stays as it was numbered."""
     rows[row, e + BEGUN] = 1
     rows[row, e + START_SEQ] = start & _MASK
     rows[row, e + HIGH] = high
@@ -187,16 +186,15 @@ def begin(rows: Any, row: int, e: int, start: int, high: int) -> None:
 
 
 @kernel
-def begin_end(rows: Any, row: int, e: int, flags: int, seq: int, size: int) -> bool:
-    """What its first packet, or a SYN that jumps, says of the sender's initial number; whether it says anything."""
+def begin_end(rows: Any, row: int, e: int, flags: int, seq: int, size: int) -> None:
+    """What its first packet, or a SYN that jumps, says of the sender's initial number."""
     state = rows[row, e + STATE]
     if state == INACTIVE:
         if flags & SYN:
             begin(rows, row, e, seq, size)
         else:  # as if there had been a SYN in front of it
             begin(rows, row, e, seq - 1, 1)
-        return True
-    if (
+    elif (
         flags & SYN
         and seq != rows[row, e + START_SEQ]
         and (
@@ -205,8 +203,6 @@ def begin_end(rows: Any, row: int, e: int, flags: int, seq: int, size: int) -> b
         )
     ):
         begin(rows, row, e, seq, 0)
-        return True
-    return False
 
 
 @inner
@@ -482,8 +478,8 @@ def process(
     # Most packets are text or an ACK between established ends, of which no letter is left to be written.
     eventful = flags & (SYN | FIN | RST) != 0 or rows[row, e + STATE] == INACTIVE
     size = (0 if flags & RST else length) + (flags >> 1 & 1) + (flags & 1)
-    if eventful and begin_end(rows, row, e, flags, seq, size) and rows[row, e + BLOCKS] >= 0:
-        give_up_blocks(table, row, e)
+    if eventful:
+        begin_end(rows, row, e, flags, seq, size)
     start = rows[row, e + HIGH] + signed(seq - rows[row, e + START_SEQ] - rows[row, e + HIGH])
     if eventful or window == 0 or not rows[row, e + ONCE] >> (L_D if length else L_A) & 1:
         history(rows, row, e, p, flags, start, length, window, who)

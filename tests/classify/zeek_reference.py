@@ -115,7 +115,6 @@ class Endpoint:
 
     def begin(self, start: int, high: int) -> None:
         self.start, self.high, self.acked = start % 2**32, high, 0
-        self.contiguous, self.seen = 1, []
 
     def relative(self, seq: int, near: int) -> int:
         assert self.start is not None
