@@ -26,7 +26,8 @@ from tcpclose.scenario.linux import linux_problems
 from tcpclose.testbed.box import die_with_parent
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import Interval, Release, first_releases, intervals
+from tcpclose.trace.releases import Release, first_releases
+from tcpclose.trace.spans import Interval, intervals
 
 #: Times differ when they are further apart than this and a twentieth: a machine has other things to do as well.
 TOLERANCE = 100_000  # us

@@ -14,7 +14,7 @@ from typing import Any
 
 from tcpclose import charts, runs
 from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import connections
+from tcpclose.trace.flights import connections
 
 #: Pictures of the machine that one command draws without being asked for a connection.
 MACHINES = 12

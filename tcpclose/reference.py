@@ -22,7 +22,9 @@ from tcpclose.topology import load_network
 from tcpclose.trace.drawing import draw
 from tcpclose.trace.events import Text, Trace
 from tcpclose.trace.figure import format_figure
-from tcpclose.trace.reading import connections, flights, outages, releases
+from tcpclose.trace.flights import connections, flights
+from tcpclose.trace.releases import releases
+from tcpclose.trace.spans import outages
 
 REFERENCE = ROOT / "results" / "reference"
 GALLERY = ROOT / "results" / "README.md"

@@ -10,7 +10,8 @@ from tcpclose import runs
 from tcpclose.scenario import Scenario
 from tcpclose.topology import load_network
 from tcpclose.trace.events import FaultTaken, Trace
-from tcpclose.trace.reading import flights, releases
+from tcpclose.trace.flights import flights
+from tcpclose.trace.releases import releases
 
 
 def in_both_worlds(scenario: Scenario, folder: Path) -> tuple[Trace, Trace]:

@@ -12,7 +12,7 @@ from tcpclose.protocol.fsm import Cause, State
 from tcpclose.protocol.segment import FIN
 from tcpclose.simulator import simulate
 from tcpclose.topology import load_network
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS, ids=lambda benchmark: benchmark.name)

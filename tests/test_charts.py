@@ -29,7 +29,7 @@ from tcpclose.charts.states import BARS, states_figure
 from tcpclose.charts.story import stories
 from tcpclose.protocol.fsm import TRANSITIONS, State
 from tcpclose.trace.events import Event, SegmentEvent, Sent, Trace
-from tcpclose.trace.reading import flights
+from tcpclose.trace.flights import flights
 
 SIX = Tale().open().close().trace()
 FORTY = Tale().open().text(17).close(17_000).trace()

@@ -11,7 +11,8 @@ from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.simulator import simulate
 from tcpclose.topology import TOPOLOGIES, TopologyError, load_network
 from tcpclose.trace.events import Dropped, End, FaultTaken, Lost, Received, Sent, Told, Trace
-from tcpclose.trace.reading import flights, releases
+from tcpclose.trace.flights import flights
+from tcpclose.trace.releases import releases
 from tcpclose.wire import decode_ethernet, decode_icmp, decode_tcp, read_pcap
 
 TALK = """

@@ -10,7 +10,9 @@ from tcpclose.scenario import ScenarioError
 from tcpclose.simulator import simulate
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Call, Dropped, End, FaultTaken, Lost, Received, Sent, Text, Told, Trace
-from tcpclose.trace.reading import flights, intervals, outages, releases
+from tcpclose.trace.flights import flights
+from tcpclose.trace.releases import releases
+from tcpclose.trace.spans import intervals, outages
 from tcpclose.wire import read_pcap
 
 

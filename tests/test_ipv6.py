@@ -20,7 +20,8 @@ from tcpclose.scenario import Scenario, ScenarioError
 from tcpclose.simulator import simulate
 from tcpclose.topology import TOPOLOGIES, TopologyError, load_network, load_topology
 from tcpclose.trace.events import Sent, Told, Trace
-from tcpclose.trace.reading import Flight, flights, releases
+from tcpclose.trace.flights import Flight, flights
+from tcpclose.trace.releases import releases
 
 #: Such that no segment's length depends on the length of an IP header.
 SAME_MSS = ("host.h1.tcp.mss=1000", "host.h2.tcp.mss=1000")

@@ -14,7 +14,7 @@ from tcpclose.scenario import Scenario
 from tcpclose.simulator import simulate
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Disturbed, Dropped, End, Lost, Received, Sent, Text, Trace
-from tcpclose.trace.reading import flights
+from tcpclose.trace.flights import flights
 from tcpclose.wire import Malformed, decode_ethernet, decode_tcp, read_pcap
 
 TIMES = 'msl = "500ms", rto_min = "250ms"'

@@ -9,7 +9,9 @@ import pytest
 from tale import ADDRESSES, DELAY, ISS, Tale
 
 from tcpclose.trace.events import Change, Received, SegmentEvent, Trace
-from tcpclose.trace.reading import connections, first_releases, flights, hosts, intervals, outages, releases
+from tcpclose.trace.flights import connections, flights, hosts
+from tcpclose.trace.releases import first_releases, releases
+from tcpclose.trace.spans import intervals, outages
 
 
 def states(tale: Tale, host: str) -> list[str]:

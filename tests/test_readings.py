@@ -17,8 +17,9 @@ from tcpclose.terminal.tables import release_table
 from tcpclose.topology import load_network
 from tcpclose.trace.drawing import draw
 from tcpclose.trace.events import Call, Trace
-from tcpclose.trace.reading import hosts, releases
+from tcpclose.trace.flights import hosts
 from tcpclose.trace.readings import Readings
+from tcpclose.trace.releases import releases
 
 CUT = "0s: link_down h1-s1"
 LISTEN = State.LISTEN.value

@@ -25,7 +25,7 @@ from tcpclose.scenario import Scenario
 from tcpclose.simulator import simulate
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Change, Sent, Trace, Variables
-from tcpclose.trace.reading import flights
+from tcpclose.trace.flights import flights
 
 EVIL = "</script><script>alert('&amp;')</script><!--"
 

@@ -34,7 +34,7 @@ from tcpclose.trace.events import (
     Variables,
     to_json,
 )
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 from tcpclose.wire import decode_tcp, read_pcap
 
 DEMO = LABS / "demo" / "scenario.toml"

@@ -27,7 +27,8 @@ from tcpclose.terminal.live import SEGMENTS, View
 from tcpclose.topology import load_network
 from tcpclose.trace.events import FaultTaken, Received
 from tcpclose.trace.figure import parse_figure
-from tcpclose.trace.reading import first_releases, flights
+from tcpclose.trace.flights import flights
+from tcpclose.trace.releases import first_releases
 
 DEMO = LABS / "demo" / "scenario.toml"
 

@@ -11,7 +11,8 @@ from tcpclose.charts import style
 from tcpclose.charts.states import Line, bars_figure, ends_of
 from tcpclose.charts.story import natural
 from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import connections, outages
+from tcpclose.trace.flights import connections
+from tcpclose.trace.spans import outages
 
 
 def draw_comparison(runs: Mapping[str, Trace | None], path: Path) -> None:

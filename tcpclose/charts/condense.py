@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tcpclose.protocol.segment import seq_diff
-from tcpclose.trace.reading import Flight
+from tcpclose.trace.flights import Flight
 
 #: A run of plain segments up to this long is drawn in full.
 RUN = 8

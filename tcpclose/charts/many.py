@@ -20,7 +20,7 @@ from tcpclose.charts import style
 from tcpclose.charts.style import BOLD
 from tcpclose.protocol.fsm import Cause
 from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 from tcpclose.units import read_duration, read_rate, read_share, read_size
 
 #: Values and connections in one picture; of more the first ones are shown, and it says so.

@@ -22,7 +22,7 @@ from tcpclose.charts.rows import LINE, LOST_AT, NAME, broken, lay_out
 from tcpclose.charts.story import Note, Story, duration
 from tcpclose.charts.style import BOLD, SLOPED
 from tcpclose.protocol.fsm import State
-from tcpclose.trace.reading import CRASH
+from tcpclose.trace.spans import CRASH
 
 #: Inches: column of times, width of a lifeline, room for title and hosts above the rows.
 TIMES, BAR, HEADER = 0.56, 0.09, 0.96

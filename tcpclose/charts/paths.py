@@ -18,7 +18,8 @@ from tcpclose.charts.story import names, natural, subtitle
 from tcpclose.charts.style import BOLD
 from tcpclose.protocol.fsm import Event, State
 from tcpclose.trace.events import Change, Trace
-from tcpclose.trace.reading import connections, releases
+from tcpclose.trace.flights import connections
+from tcpclose.trace.releases import releases
 
 #: Each end's mark, as far as two go: a full circle and an empty square, which print in black and white.
 _MARKS: tuple[dict[str, Any], ...] = (

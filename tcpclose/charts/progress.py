@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tcpclose.trace.events import Expired, Trace
-from tcpclose.trace.reading import MOMENT, Flight, connections, flights, telling
+from tcpclose.trace.flights import MOMENT, Flight, connections, flights, telling
 
 
 @dataclass(frozen=True, slots=True)

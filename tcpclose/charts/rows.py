@@ -16,7 +16,8 @@ from typing import Literal
 
 from tcpclose.charts.condense import Arrow, Elision
 from tcpclose.charts.story import Note, Story
-from tcpclose.trace.reading import MOMENT, Outage
+from tcpclose.trace.flights import MOMENT
+from tcpclose.trace.spans import Outage
 
 #: Least distances: between words on one side, tails or heads on one lifeline, moments; and how far an arrow falls.
 TEXT, TAIL, HEAD, STEP, SLANT, FAT_SLANT = 0.165, 0.19, 0.19, 0.13, 0.32, 0.46

@@ -26,7 +26,8 @@ from tcpclose.charts.story import duration
 from tcpclose.charts.style import BOLD
 from tcpclose.charts.timescale import Timescale
 from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import Flight, Outage, outages
+from tcpclose.trace.flights import Flight
+from tcpclose.trace.spans import Outage, outages
 
 #: Panels in one picture; a run with more directions shows the first ones and says so.
 PANELS = 8

@@ -25,7 +25,8 @@ from tcpclose.charts.story import natural
 from tcpclose.charts.style import BOLD, SLOPED
 from tcpclose.protocol.fsm import Cause, State
 from tcpclose.trace.events import End, Trace
-from tcpclose.trace.reading import Interval, Outage, connections, intervals, outages
+from tcpclose.trace.flights import connections
+from tcpclose.trace.spans import Interval, Outage, intervals, outages
 
 #: Bars in one picture; a run with more ends shows the first ones and says so.
 BARS = 48

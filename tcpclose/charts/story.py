@@ -15,16 +15,10 @@ from typing import Literal
 from tcpclose.charts.condense import Arrow, Elision, condense
 from tcpclose.protocol.fsm import Event, State
 from tcpclose.trace.events import Call, Received, SegmentEvent, Trace
-from tcpclose.trace.reading import (
-    CRASH,
-    Flight,
-    Interval,
-    Outage,
-    Release,
-    connections,
-    flights,
-)
+from tcpclose.trace.flights import Flight, connections, flights
 from tcpclose.trace.readings import Readings
+from tcpclose.trace.releases import Release
+from tcpclose.trace.spans import CRASH, Interval, Outage
 
 #: Notes beside the lifelines of one panel, beyond which the earliest are left out.
 NOTES = 80

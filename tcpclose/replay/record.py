@@ -33,8 +33,9 @@ from tcpclose.trace.events import (
     Trace,
     Variables,
 )
-from tcpclose.trace.reading import CRASH, Flight, outages
+from tcpclose.trace.flights import Flight
 from tcpclose.trace.readings import Readings
+from tcpclose.trace.spans import CRASH, outages
 
 #: Connections in one page, and segments of all of them together: what a browser draws at ease.
 CONNECTIONS, SEGMENTS = 200, 6_000

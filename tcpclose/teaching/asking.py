@@ -40,7 +40,7 @@ from tcpclose.teaching.questions import (
 )
 from tcpclose.teaching.variation import stream
 from tcpclose.trace.events import End, Trace
-from tcpclose.trace.reading import MOMENT
+from tcpclose.trace.flights import MOMENT
 
 _PLACE = re.compile(r"\{([\w.-]+)\}")
 

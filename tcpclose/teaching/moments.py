@@ -29,7 +29,8 @@ from tcpclose.scenario.faults import AnyFault
 from tcpclose.scenario.steps import CALLS
 from tcpclose.timeline import sights
 from tcpclose.trace.events import Call, Change, Event, FaultTaken, Received, SegmentEvent, Sent, Told, Trace
-from tcpclose.trace.reading import Flight, Release, first_releases, flights
+from tcpclose.trace.flights import Flight, flights
+from tcpclose.trace.releases import Release, first_releases
 
 _END = re.compile(r"([\w-]+)\.([\w-]+) +(sends|gets|calls) +(\S.*)")
 _NUMBER = re.compile(r"(.*\S) +#([1-9]\d*)")

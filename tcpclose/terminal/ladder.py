@@ -18,7 +18,7 @@ from tcpclose.charts.rows import SILENCE
 from tcpclose.charts.story import Note, Story, duration, stories
 from tcpclose.protocol.fsm import State
 from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import CRASH, Outage
+from tcpclose.trace.spans import CRASH, Outage
 
 #: Characters: the column of times, and the least and most between two lifelines.
 TIMES, LEAST, MOST = 10, 30, 64

@@ -9,7 +9,7 @@ from tcpclose.terminal.tables import release_table
 from tcpclose.trace.drawing import draw
 from tcpclose.trace.events import Trace
 from tcpclose.trace.figure import format_figure
-from tcpclose.trace.reading import connections
+from tcpclose.trace.flights import connections
 
 
 def print_ladders(trace: Trace, connection: str | None = None) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from tcpclose.comparison import Outcome
 from tcpclose.comparison import Table as Comparison
 from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 
 
 def release_table(trace: Trace, title: str = "") -> Table:

@@ -19,7 +19,8 @@ from tcpclose.protocol.fsm import State
 from tcpclose.protocol.segment import ACK, PSH, RST, SYN, Segment, parse_ctl, seq_add
 from tcpclose.trace.events import Call, Change, Event, Expired, FaultTaken, Received, SegmentEvent, Sent, Trace
 from tcpclose.trace.figure import Arrow, Line
-from tcpclose.trace.reading import MOMENT, Flight, Outage, connections, flights, telling
+from tcpclose.trace.flights import MOMENT, Flight, connections, flights, telling
+from tcpclose.trace.spans import Outage
 
 #: Where the numbers of A and of B start, as in the RFC's figures.
 _ISS = {"A": 100, "B": 300}

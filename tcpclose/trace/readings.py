@@ -6,7 +6,9 @@ from collections import defaultdict
 
 from tcpclose.protocol.fsm import State
 from tcpclose.trace.events import Call, FaultTaken, Trace
-from tcpclose.trace.reading import Flight, Interval, Release, flights, intervals, outages, releases
+from tcpclose.trace.flights import Flight, flights
+from tcpclose.trace.releases import Release, releases
+from tcpclose.trace.spans import Interval, intervals, outages
 
 
 class Readings:

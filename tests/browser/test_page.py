@@ -12,7 +12,9 @@ from tale import Tale
 
 from tcpclose.protocol.segment import seq_add
 from tcpclose.trace.events import Change, Received, Sent, Trace, Variables
-from tcpclose.trace.reading import CRASH, Flight, flights, intervals, outages, releases
+from tcpclose.trace.flights import Flight, flights
+from tcpclose.trace.releases import releases
+from tcpclose.trace.spans import CRASH, intervals, outages
 
 THREE_HOSTS = f"{Path(__file__).parents[1] / 'three_hosts.py'}:three_hosts"
 FORGED = """

@@ -20,8 +20,8 @@ from tcpclose.simulator import simulate
 from tcpclose.testbed.box import why_no_box
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Sent, Trace
-from tcpclose.trace.reading import Release as Told
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import Release as Told
+from tcpclose.trace.releases import releases
 
 QUICK = """
 msl = "500ms"

@@ -17,8 +17,10 @@ import pytest
 
 from tcpclose.runs import LABS
 from tcpclose.trace.events import Call, Change, End, Text, Trace
+from tcpclose.trace.flights import flights
 from tcpclose.trace.playing import play_figure
-from tcpclose.trace.reading import flights, intervals, releases
+from tcpclose.trace.releases import releases
+from tcpclose.trace.spans import intervals
 from tcpclose.wire import decode_ethernet, decode_tcp, read_pcap
 
 HANDOUTS = {path.parent.name: path.read_text(encoding="utf-8") for path in sorted(LABS.glob("[0-9]*/README.md"))}

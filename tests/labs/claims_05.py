@@ -9,7 +9,7 @@ from claims import LINUX_CLIENT, claim, play_filled
 from tcpclose.protocol.segment import seq_diff
 from tcpclose.scenario import Scenario, payload
 from tcpclose.trace.events import Change, Disturbed, Text, Told
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 
 TIME_WAIT = "05-time-wait"
 LATER = "step.6.at=5s"

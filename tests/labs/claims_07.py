@@ -5,7 +5,7 @@ from __future__ import annotations
 from claims import claim, play_filled
 
 from tcpclose.trace.events import FaultTaken, Told
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 
 NO_SUCH = "07-no-such-connection"
 EARLY = "step.6.at=1s"

@@ -10,7 +10,8 @@ from faulty import SCENARIOS, fault, scenario
 from tcpclose import runs
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Call, FaultTaken, Lost, Sent, Text, Trace
-from tcpclose.trace.reading import flights, releases
+from tcpclose.trace.flights import flights
+from tcpclose.trace.releases import releases
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow, pytest.mark.xdist_group("worlds")]
 

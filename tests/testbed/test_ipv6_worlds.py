@@ -19,7 +19,7 @@ from tcpclose.scenario import Scenario
 from tcpclose.testbed.network import EmulatedNetwork
 from tcpclose.topology import load_network, load_topology
 from tcpclose.trace.events import Change, Dropped, End, Lost, Sent, Told, Trace
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 from tcpclose.wire import ETHERTYPE_IPV6, decode_ethernet, read_pcap
 from tcpclose.wire.ip import TCP, peek
 

@@ -21,7 +21,7 @@ from inside import AS_NOBODY, ROOT, why_not_as_nobody
 
 from tcpclose import runs
 from tcpclose.trace.events import Trace
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 from tcpclose.wire import read_pcap
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow, pytest.mark.xdist_group("worlds")]

@@ -15,7 +15,8 @@ from tcpclose.scenario import Scenario
 from tcpclose.simulator import simulate
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Disturbed, Dropped, Lost, Trace
-from tcpclose.trace.reading import flights, releases
+from tcpclose.trace.flights import flights
+from tcpclose.trace.releases import releases
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow, pytest.mark.xdist_group("link worlds")]
 

@@ -19,7 +19,7 @@ from tcpclose.topology import load_network
 from tcpclose.trace.drawing import draw
 from tcpclose.trace.events import End, Text, Told, Trace, from_json
 from tcpclose.trace.figure import format_figure, parse_figure
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
 

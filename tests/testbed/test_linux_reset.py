@@ -7,7 +7,7 @@ from scenarios import scenario
 
 from tcpclose import runs
 from tcpclose.topology import load_network
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
 

@@ -7,7 +7,7 @@ from parity import check_parity, in_both_worlds
 
 from tcpclose.scenario import Scenario
 from tcpclose.trace.events import End, FaultTaken, Lost, Sent, Told, Trace
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
 

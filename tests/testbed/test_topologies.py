@@ -7,7 +7,7 @@ from parity import check_parity, in_both_worlds
 
 from tcpclose.scenario import Scenario
 from tcpclose.topology import TOPOLOGIES
-from tcpclose.trace.reading import releases
+from tcpclose.trace.releases import releases
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
 

@@ -12,7 +12,8 @@ from tcpclose import runs
 from tcpclose.scenario import Scenario
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Received, Sent, Trace
-from tcpclose.trace.reading import flights, releases
+from tcpclose.trace.flights import flights
+from tcpclose.trace.releases import releases
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow, pytest.mark.xdist_group("worlds")]
 
