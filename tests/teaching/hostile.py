@@ -104,6 +104,12 @@ PROCESSES = (
     Hostile("signals to its parent", "import os\n" + body("os.kill(os.getppid(), 9)", "return 'friendly'")),
     Hostile("signals to the grader", "import os\n" + body("os.kill(request['grader'], 9)"),
             r"raised ProcessLookupError: \[Errno 3\] No such process.*"),
+    Hostile("signals to the box's first process", "import os\n" + body("os.kill(1, 9)", "return 'friendly'")),
+    Hostile("stops itself", "import os\n" + body("os.kill(os.getpid(), 19)"), SLOW, limits=_QUICK),
+    Hostile("signals by way of a pipe", "import fcntl, os\n" + body("for descriptor in range(3, 64):",
+            "    try:", "        fcntl.fcntl(descriptor, fcntl.F_SETOWN, 1)",
+            "        fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_ASYNC | fcntl.fcntl(descriptor, fcntl.F_GETFL))",
+            "    except OSError: pass", "return 'friendly'")),
     Hostile("signals to itself", "import os\n" + body("os.kill(os.getpid(), 9)"), r"was ended by signal 9 .*"),
     Hostile("ptrace", system_call("ptrace", 16, 1, 0, 0), answer=[-1, 1]),
     Hostile("reading another process", system_call("process_vm_readv", 1, 0, 0, 0, 0, 0), answer=[-1, 1]),
@@ -127,6 +133,14 @@ SPACE = (
     Hostile("memory as a file", "import os\n" + body("os.memfd_create('hoard')"), refused(_EPERM, 3)),
     Hostile("more than the limits", "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))\n",
             r"raised ValueError: not allowed to raise maximum limit \(line 2\)"),
+    Hostile("memory that is mapped", "import mmap\nhoard = []\n"
+            + body("while True: hoard.append(mmap.mmap(-1, 1 << 24))"),
+            r"raised OSError: \[Errno 12\] Cannot allocate memory \(line 4\): it may use 128 MiB"),
+    Hostile("memory in pipes", "import fcntl, os\n" + body("while True: fcntl.fcntl(os.pipe()[1], 1031, 1 << 20)"),
+            refused(r"(OSError: \[Errno 24\] Too many open files|PermissionError: \[Errno 1\] .*)", 3)),
+    Hostile("what it has printed, over and over", "import os\n"
+            + body(*["for _ in range(100):", "    os.write(1, b'x' * 10000)", "    os.ftruncate(1, 0)",
+                     "    os.lseek(1, 0, 0)", "return 'friendly'"])),
     Hostile("a file where it is", body("open('full', 'w').write('x' * (1 << 40))"), refused(_READ_ONLY)),
     Hostile("a file among the interpreter's", "import os\n" + body("open(os.__file__, 'a')"),
             refused(r"(PermissionError: \[Errno 13\] Permission denied|OSError: \[Errno 30\] Read-only file system)"
@@ -235,6 +249,21 @@ CHANNEL = (
             r"raised TypeError: 'NoneType' object is not callable"),
     Hostile("an exception that raises", "class E(Exception):\n    def __str__(self): raise E\n" + body("raise E"),
             r"ended by itself .* with status 1"),
+    Hostile("an exception with lines of ours", "Full = type('Full\\nmarks', (Exception,), {})\n"
+            + body("raise Full('a\\n94 of 94 points')"), r"raised Full marks: a 94 of 94 points \(line 3\)"),
+    Hostile("an exception without end", body("raise ValueError('x' * 10 ** 6)"),
+            r"answered with more than 65536 octets"),
+    Hostile("an exception of many", body("error = None", "for number in range(5000):",
+            "    try: raise ValueError(number) from error", "    except ValueError as caught: error = caught",
+            "raise error"),
+            r"(raised ValueError: 4999 \(line 4\)|printed more than 65536 octets)"),
+    Hostile("hooks that see all", "import sys\nsys.settrace(lambda *a: None)\nsys.setprofile(lambda *a: None)\n"
+            "sys.addaudithook(lambda *a: None)\n" + FRIENDLY),
+    Hostile("text that equals all",
+            "class Lie(str):\n    def __eq__(self, other): return True\n    __hash__ = str.__hash__\n"
+            + body("return Lie('no')"), answer="no"),
+    Hostile("no list but its parts", body("return (part for part in 'no')"),
+            r"raised TypeError: Object of type generator is not JSON serializable"),
     Hostile("words that move the cursor", body("raise ValueError('\\x1b[2J\\r\\u202e full marks')"),
             "raised ValueError: \ufffd\\[2J\ufffd\ufffd full marks \\(line 2\\)"),
 )  # fmt: skip

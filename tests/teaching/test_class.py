@@ -442,6 +442,19 @@ def test_the_name_decides_and_a_file_that_says_otherwise_is_told(tmp_path):
     assert record["s7"]["remarks"] == ["the file says that it is of s1; graded is the variant of s7"]
 
 
+@pytest.mark.parametrize(("said", "remarks"), [("s7", 1), (" S1 ", 0), ("", 0)])
+def test_every_assignment_names_who_hands_in_anothers_work(said, remarks, tmp_path):
+    (tmp_path / "release.py").write_text(f'STUDENT = "{said}"\n')
+    (tmp_path / "a1.toml").write_text(f'student = "{said}"\n')
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "x.pkt").write_text(f"// student: {said}\n")
+    for name in catalogue.TITLES:
+        assignment = catalogue.find(name)
+        grade = assignment.grade(tmp_path / assignment.file, "s1", How(public=True, uncontained=True))
+        told = f"the file says that it is of {said.strip()}; graded is the variant of s1"
+        assert grade.remarks.count(told) == remarks, name
+
+
 def test_one_that_cannot_be_graded_makes_the_status_1(tmp_path):
     write_class("a1", tmp_path / "class", 1)
     (tmp_path / "class" / "s9.toml").write_bytes(b'student = "\xff"')

@@ -11,9 +11,8 @@ from tcpclose.protocol.fsm import TABLE, Cause, Event
 from tcpclose.runs import LABS
 from tcpclose.teaching.assignments.alterations import DRAWN, Alteration, Pair, combine, drawn, told
 from tcpclose.teaching.assignments.catalogue import TITLES
-from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, How, SubmissionError
+from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, How, SubmissionError, claims
 from tcpclose.teaching.assignments.rules import ASKED, ORDERS, Comparison, Submission, read
-from tcpclose.teaching.variation import normal_id
 
 NAME = "a1"
 HOME = LABS / "assignments/a1-state-table"
@@ -45,10 +44,7 @@ def grade(submission: Submission, student: str = "", public: bool = False) -> Gr
     ]
     if not public:
         criteria += [_altered(one, faults) for one in chosen]
-    remarks = list(submission.remarks)
-    if submission.student and normal_id(submission.student) != normal_id(student):
-        remarks.append(f"the file says that it is of {submission.student}; graded is the variant of {student}")
-    return Grade(NAME, student, tuple(criteria), tuple(remarks))
+    return Grade(NAME, student, tuple(criteria), (*submission.remarks, *claims(submission.student, student)))
 
 
 def _criterion(name: str, points: int, faults: dict[Pair, str | None], pairs: set[Pair]) -> Criterion:

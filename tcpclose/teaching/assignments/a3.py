@@ -12,7 +12,7 @@ from tcpclose.protocol.fsm import Table
 from tcpclose.runs import LABS
 from tcpclose.teaching.assignments.alterations import combine, drawn, told
 from tcpclose.teaching.assignments.catalogue import TITLES
-from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, How, SubmissionError
+from tcpclose.teaching.assignments.grades import Assignment, Criterion, Grade, How, SubmissionError, claims
 from tcpclose.teaching.assignments.mutants import FIN, RESETS, TIME_WAIT, TIMEOUTS, VISIBLE, Mutant, maker, mutants_of
 from tcpclose.teaching.assignments.scripts import ScriptSet, play, read
 
@@ -86,8 +86,9 @@ def grade(submission: ScriptSet, student: str = "", public: bool = False) -> Gra
         _criterion(group, points, [one for one in mutants if one.group == group], played, public)
         for group, points in groups.items()
     ]
+    remarks = (*submission.remarks, *played.remarks, *claims(submission.student, student))
     criteria.append(_peace(played, sum(one.score for one in criteria) / sum(groups.values())))
-    return Grade(NAME, student, tuple(criteria), (*submission.remarks, *played.remarks))
+    return Grade(NAME, student, tuple(criteria), remarks)
 
 
 def _criterion(group: str, points: int, mutants: list[Mutant], played: Played, public: bool) -> Criterion:

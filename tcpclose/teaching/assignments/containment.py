@@ -176,7 +176,7 @@ class Contained:
         what = " ".join(f"raised {clean(what[:_RAISED])}".split())
         if self._cell.printed() >= self._limits.printed:
             return f"printed more than {self._limits.printed} octets"
-        if "MemoryError" in what:
+        if "MemoryError" in what or "[Errno 12]" in what:
             return f"{what}: it may use {self._limits.memory // _MIB} MiB"
         return f"{what}: {_WHAT_THERE_IS_NOT}" if re.match(r"raised \w+: \[Errno \d+\]", what) else what
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tcpclose.teaching.results import plain, plain_line
+from tcpclose.teaching.variation import normal_id
 
 
 class SubmissionError(Exception):
@@ -72,6 +73,13 @@ class Grade:
     def points(self) -> int:
         """Points that it might have."""
         return sum(one.points for one in self.criteria)
+
+
+def claims(said: str, student: str) -> tuple[str, ...]:
+    """A remark on what is graded as the variant of `student`, and says that it is somebody else's."""
+    if not said.strip() or normal_id(said) == normal_id(student):
+        return ()
+    return (f"the file says that it is of {said}; graded is the variant of {student}",)
 
 
 def tidy(grade: Grade) -> Grade:

@@ -27,7 +27,7 @@ from tcpclose.teaching.assignments.a2.variant import (
 from tcpclose.teaching.assignments.alterations import DRAWN, Alteration
 from tcpclose.teaching.assignments.cell import NoBox
 from tcpclose.teaching.assignments.containment import Misbehaved, Raised
-from tcpclose.teaching.assignments.grades import Criterion, Grade, How, SubmissionError
+from tcpclose.teaching.assignments.grades import Criterion, Grade, How, SubmissionError, claims
 from tcpclose.teaching.assignments.handed_in import content
 
 MOST_OCTETS = 1 << 16
@@ -60,8 +60,9 @@ def grade(path: Path, student: str, how: How) -> Grade:
     Raises `SubmissionError` for a file that is none, or when this machine cannot contain it.
     """
     program = _source(path)
-    said = _STUDENT.search(program)
-    student = student or (said[1].decode(errors="replace") if said else "")
+    found = _STUDENT.search(program)
+    said = found[1].decode() if found else ""
+    student = student or said
     if not student.strip():
         raise SubmissionError('whose variant is it? Write STUDENT = "ID" in the file, or give --student ID')
     alterations = chosen(student)
@@ -76,7 +77,7 @@ def grade(path: Path, student: str, how: How) -> Grade:
         grader.over = error
         criteria = grader.criteria(how)
     remarks = (_reason(grader.over),) if grader.over else ()
-    return Grade(NAME, student, tuple(criteria), remarks)
+    return Grade(NAME, student, tuple(criteria), (*remarks, *claims(said, student)))
 
 
 def _source(path: Path) -> bytes:
