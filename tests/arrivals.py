@@ -35,7 +35,7 @@ class Stack(NamedTuple):
 STACKS = {
     "RFC-5961": Stack("rfc9293", "", 65535),
     "RFC-793": Stack("rfc9293", "`sysctl net.inet.tcp.insecure_rst=1; sysctl net.inet.tcp.insecure_syn=1`", 65535),
-    "linux": Stack("linux", "", 64240),
+    "linux": Stack("linux", "`sysctl tcpclose.handshake_syn=forget`", 64240),  # a RST with a number of no script
     "bsd": Stack("bsd", "", 65535, reopens=True),
 }
 
@@ -44,11 +44,21 @@ STACKS = {
 RULES = """
 states              | arrivals              | places            | stacks       | answer     | then        | why
 
-# 3.10.7.4, first: what lies outside the window is answered by an ACK, and a RST there by nothing. Two exceptions.
+# 3.10.7.4, first: in TIME-WAIT Linux and BSD know of no window.
+TIME-WAIT           | RST RST-ACK           | middle right right+1 | linux     | nothing    | same        | Linux: but a RST at RCV.NXT ends it
+TIME-WAIT           | FIN                   | *                 | bsd          | nothing    | same        | BSD: without ACK, nothing is looked at
+TIME-WAIT           | ACK                   | left              | linux bsd    | nothing    | same        | what may be the last ACK of old
+TIME-WAIT           | ACK FIN FIN-ACK       | *                 | linux bsd    | ACK        | same        | and anything else is asked back
+
+# First: what lies outside the window is answered by an ACK, and a RST there by nothing. Some exceptions.
+SYN-RECEIVED        | SYN-ACK               | left-1            | linux        | ACK        | same        | Linux: where we listened, no SYN of ours crosses it
+SYN-RECEIVED*       | SYN-ACK               | left-1            | linux        | ACK        | ESTABLISHED | 3.5, figure 7; Linux acknowledges the SYN again
+CLOSE-WAIT CLOSING LAST-ACK | RST RST-ACK   | left-1            | linux        | nothing    | gone        | Linux: an abort that does not count the FIN before it
 SYN-RECEIVED*       | SYN-ACK               | left-1            | *            | nothing    | ESTABLISHED | 3.5, figure 7: this SYN is known, its ACK counts
 *                   | RST RST-ACK           | right+1           | linux        | ACK        | same        | Linux: without length, the edge counts as inside
 *                   | ACK                   | right+1           | linux bsd    | as inside  | as inside   | there and in BSD, unless it is a RST
 *                   | RST RST-ACK           | left-1 right+1    | *            | nothing    | same        | 3.10.7.4 first: drop it in silence
+SYN-RECEIVED        | FIN                   | left-1 right+1    | linux        | ACK        | same        | Linux: before there is a socket, this comes first
 *                   | FIN                   | left-1 right+1    | linux        | nothing    | same        | Linux: without ACK, nothing is looked at
 SYN-RECEIVED        | SYN SYN-FIN           | left-1            | linux        | SYN-ACK    | same        | the SYN comes again, so does its answer
 SYN-RECEIVED        | SYN SYN-FIN           | *                 | bsd          | SYN-ACK    | same        | BSD: so it does for any SYN

@@ -13,6 +13,7 @@ from tcpclose.wire import Malformed, decode_tcp, encode_tcp
 
 ALL = list(PROFILES)
 OUR_ACK = "<SEQ=101><ACK=301><CTL=ACK>"
+OUR_LAST_ACK = "<SEQ=102><ACK=302><CTL=ACK>"
 OUR_RESET = "<SEQ=101><ACK=301><CTL=RST,ACK>"
 
 each = pytest.mark.parametrize("profile", ALL)
@@ -111,6 +112,54 @@ def test_a_reset_in_time_wait(profile, answer):
     assert p.state == answer
 
 
+@differs(linux="CLOSED", others="CLOSE-WAIT")
+@pytest.mark.parametrize("ack", ["", "<ACK=101>"])
+def test_a_reset_with_the_number_of_the_fin_before_it(profile, answer, ack):
+    p = Played(profile=profile).reach("CLOSE-WAIT")
+    p.hear("<SEQ=300><CTL=RST>")
+    assert p.state == "CLOSE-WAIT"
+    p.hear(f"<SEQ=301>{ack}<CTL={'RST,ACK' if ack else 'RST'}>")
+    p.sends()
+    assert p.state == answer
+
+
+@each
+def test_such_a_reset_in_time_wait(profile):
+    p = Played(profile=profile).reach("TIME-WAIT")
+    p.hear("<SEQ=301><CTL=RST>")
+    p.sends()
+    assert p.state == "TIME-WAIT"
+
+
+@differs(rfc9293=[], others=[OUR_LAST_ACK])
+@pytest.mark.parametrize(
+    "text", ["<SEQ=302><ACK=102><CTL=ACK><DATA=5>", "<SEQ=310><ACK=102><CTL=ACK>", "<SEQ=302><ACK=102><CTL=FIN,ACK>"]
+)
+def test_what_is_not_the_last_ack_in_time_wait(profile, answer, text):
+    p = Played(profile=profile).reach("TIME-WAIT")
+    p.hear("<SEQ=302><ACK=102><CTL=ACK>")
+    p.sends()
+    p.hear(text)
+    p.sends(*answer)
+    assert p.state == "TIME-WAIT"
+
+
+@differs(rfc9293="<SEQ=100><ACK=303><CTL=SYN,ACK>", others=OUR_LAST_ACK)
+def test_a_syn_at_rcv_nxt_in_time_wait(profile, answer):
+    host = listening(profile=profile).time_wait()
+    host.stack.iss = lambda pair: 100
+    host.hear("<SEQ=302><CTL=SYN>")
+    host.sends(answer.replace("SEQ=100", f"SEQ={102 + 65537}"))
+
+
+@differs(linux=102 + 65537, others=1_000_000)
+def test_the_number_of_a_connection_in_the_place_of_one_in_time_wait(profile, answer):
+    host = listening(profile=profile).time_wait()
+    host.stack.iss = lambda pair: 1_000_000
+    host.hear("<SEQ=303><CTL=SYN>")
+    host.sends(f"<SEQ={answer}><ACK=304><CTL=SYN,ACK>")
+
+
 @each
 def test_a_reset_in_the_window_but_not_at_rcv_nxt(profile):
     p = Played(profile=profile).reach("ESTABLISHED")
@@ -155,6 +204,88 @@ def test_text_after_the_user_has_shut_reading_down(profile, answer):
 
 
 # What is not acceptable
+
+
+@differs(rfc9293=([OUR_ACK], 1), linux=([], 1), bsd=([OUR_ACK], 0))
+def test_a_fin_without_ack_outside_the_window(profile, answer):
+    in_established, in_time_wait = answer
+    p = Played(profile=profile).reach("ESTABLISHED")
+    p.hear("<SEQ=90001><CTL=FIN>")
+    p.sends(*in_established)
+    p = Played(profile=profile).reach("SYN-RECEIVED")
+    p.hear("<SEQ=90001><CTL=FIN>")
+    p.sends(OUR_ACK)
+    p = Played(profile=profile).reach("TIME-WAIT")
+    p.hear("<SEQ=301><CTL=FIN>")
+    p.sends(*[OUR_LAST_ACK][:in_time_wait])
+
+
+@differs(linux=[], others=["<SEQ=100><ACK=301><CTL=SYN,ACK>"])
+def test_a_syn_with_fin_where_we_listen(profile, answer):
+    p = Played(profile=profile).reach("LISTEN")
+    p.hear("<SEQ=300><CTL=FIN,SYN>")
+    p.sends(*answer)
+
+
+@differs(
+    linux=["<SEQ=0><ACK=303><CTL=RST,ACK>", "<SEQ=101><CTL=RST>"],
+    rfc9293=["", ""],
+    bsd=["<SEQ=100><ACK=301><CTL=SYN,ACK>", ""],
+)
+def test_another_syn_in_the_window_of_syn_received(profile, answer):
+    for text, reply in zip(["<SEQ=302><CTL=SYN>", "<SEQ=302><ACK=101><CTL=SYN,ACK>"], answer, strict=True):
+        p = Played(profile=profile).reach("SYN-RECEIVED")
+        p.hear(text)
+        p.sends(*[reply][: bool(reply)])
+
+
+@differs(linux=0.004, others=1)
+@pytest.mark.parametrize("control", ["ACK", "RST,ACK"])
+def test_when_a_syn_leaves_again_after_the_ack_of_something_else(profile, answer, control):
+    p = Played(profile=profile).reach("SYN-SENT")
+    p.hear(f"<SEQ=300><ACK=105><CTL={control}>")
+    assert p.due() == answer
+    p.at(1.5)
+    p.sent()
+    p.hear(f"<SEQ=300><ACK=105><CTL={control}>")
+    assert (p.due() or 0) > 2
+
+
+@differs(linux=["<SEQ=101><ACK=301><CTL=ACK>"], others=[])
+def test_a_syn_ack_that_crosses_ours(profile, answer):
+    p = Played(profile=profile).reach("SYN-SENT")
+    p.hear("<SEQ=300><CTL=SYN>")
+    p.sends("<SEQ=100><ACK=301><CTL=SYN,ACK>")
+    assert p.last.sack_permitted == (profile == "linux")
+    assert (p.last.wscale, p.last.timestamps) == ((8, (0, 0)) if profile == "linux" else (None, None))
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>")
+    p.sends(*answer)
+    assert p.state == "ESTABLISHED"
+
+
+@differs(linux=("SYN-RECEIVED", [OUR_ACK]), others=("ESTABLISHED", []))
+def test_a_syn_ack_that_crosses_nothing(profile, answer):
+    state, sent = answer
+    p = Played(profile=profile).reach("SYN-RECEIVED")
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>")
+    p.sends(*sent)
+    assert p.state == state
+
+
+@differs(linux=[(311, 312)], others=[])
+def test_a_fin_beyond_a_hole_in_sack_blocks(profile, answer):
+    p = Played(profile=profile, sack=True).reach("SYN-SENT")
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>", sack_permitted=True)
+    p.sent()
+    p.hear("<SEQ=311><ACK=101><CTL=FIN,ACK>")
+    p.sends(OUR_ACK)
+    assert [(left - p.irs, right - p.irs) for left, right in p.last.sack] == answer
+    p.hear("<SEQ=306><ACK=101><CTL=ACK><DATA=5>")
+    p.sends(OUR_ACK)
+    assert [(left - p.irs, right - p.irs) for left, right in p.last.sack] == [(306, 312 if answer else 311)]
+    p.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=5>")
+    p.sends("<SEQ=101><ACK=312><CTL=ACK>")
+    assert p.last.sack == ()
 
 
 @each

@@ -123,10 +123,10 @@ def test_text_that_is_unread_can_be_read_as_long_as_it_lasts():
 
 def test_a_syn_beyond_all_old_numbers_opens_a_new_connection(host):
     host.hear("<SEQ=302><CTL=SYN>")
-    host.sends("<SEQ=65638><ACK=303><CTL=SYN,ACK>")  # our number lies beyond the old ones too
+    host.sends("<SEQ=65639><ACK=303><CTL=SYN,ACK>")  # our number lies beyond the old ones too
     assert host.state() == "SYN-RECEIVED"
     assert host.causes() == ["graceful"]
-    host.hear("<SEQ=303><ACK=65639><CTL=ACK>")
+    host.hear("<SEQ=303><ACK=65640><CTL=ACK>")
     assert host.state() == "ESTABLISHED"
     assert len(host.stack.time_wait) == 0
 
@@ -156,7 +156,7 @@ def test_reopening_is_a_setting():
 def test_back_to_time_wait_when_the_syn_was_an_old_duplicate_after_all(host):
     host.at(4)
     host.hear("<SEQ=900><CTL=SYN>")
-    host.sends("<SEQ=65638><ACK=901><CTL=SYN,ACK>")
+    host.sends("<SEQ=65639><ACK=901><CTL=SYN,ACK>")
     host.hear("<SEQ=901><CTL=RST>")
     assert host.state() == "TIME-WAIT"
     assert host.stack.next_timeout() == 14_000_000
@@ -194,7 +194,7 @@ def test_an_old_segment_does_not_start_the_time_again():
     assert host.state() == "CLOSED"
 
 
-REPLY = "<SEQ=65638><ACK={}><CTL=SYN,ACK>"
+REPLY = "<SEQ=65639><ACK={}><CTL=SYN,ACK>"
 
 
 @pytest.mark.parametrize(("seq", "tsval"), [(5, 7001), (301, 7001), (302, 7000), (302, 7001)])

@@ -149,6 +149,9 @@ class TcpConfig:
     duplicate_sack: bool = setting(
         False, "", "RFC 2883 4", "with sack, text that was received twice is reported in the first block"
     )
+    sack_fin: bool = setting(
+        False, "", "RFC 2018 3", "with sack, a FIN beyond a hole is reported like text; the RFC speaks of data only"
+    )
     limited_transmit: bool = setting(
         False, "", "RFC 3042 2", "the first two duplicate acknowledgments let one new segment out each"
     )
@@ -273,14 +276,32 @@ class TcpConfig:
         "3.10.7.4",
         "a segment without length just behind the window is not acceptable, or is, or is unless it is a RST",
     )
-    without_ack: Literal["fifth", "first"] = setting(
-        "fifth", "", "3.10.7.4", "a segment without ACK, RST and SYN is dropped in the fifth step, or before the first"
+    without_ack: Literal["fifth", "first", "first_in_time_wait"] = setting(
+        "fifth", "", "3.10.7.4", "what has no ACK, RST, SYN is dropped in step 5, or first; first: if we have a user"
+    )
+    syn_fin: Literal["take", "drop"] = setting(
+        "take", "", "3.10.7.2", "a SYN with FIN opens a connection as if it were alone, or is dropped in LISTEN"
+    )
+    simultaneous_open: Literal["rfc", "linux"] = setting(
+        "rfc", "", "3.5", "SYN,ACK for a crossing SYN: as for others; or it has all options and is acknowledged"
+    )
+    syn_again: int = setting(
+        0, "us", "3.10.7.3", "how soon a SYN leaves again after the ACK of something else; 0: it has time", least=0
     )
     repeated_syn: Literal["acknowledge", "repeat", "repeat_to_any"] = setting(
         "acknowledge", "", "3.10.7.4", "the SYN again in SYN-RECEIVED: an ACK, our SYN,ACK again, or that for any SYN"
     )
+    handshake_syn: Literal["forget", "reset"] = setting(
+        "forget", "", "3.10.7.4", "another SYN in the window returns us to LISTEN in silence, or with a RST"
+    )
     handshake_reset: Literal["any", "bare"] = setting(
         "any", "", "3.10.7.4", "a RST for our SYN,ACK counts with ACK, too, or only without, as such a RST must be"
+    )
+    reset_at_fin: bool = setting(
+        False,
+        "",
+        "RFC 5961 3.2",
+        "a RST with the number of the FIN before it counts: some abort so, and answer nothing",
     )
     syn_validity: Literal["challenge", "window"] = setting(
         "challenge",
@@ -298,6 +319,12 @@ class TcpConfig:
         "close", "", "3.10.7.4", "a RST in TIME-WAIT closes at once, or is ignored (RFC 1337)"
     )
 
+    time_wait_window: Literal["open", "closed"] = setting(
+        "open", "", "3.10.7.4", "TIME-WAIT accepts what is in the window, or an empty segment or a RST at RCV.NXT only"
+    )
+    time_wait_iss: Literal["any", "next"] = setting(
+        "any", "", "3.6.1", "a connection opened in TIME-WAIT has an ISS like others if it is larger, or the next free"
+    )
     time_wait_reopen: bool = setting(
         True, "", "3.6.1", "a SYN with a number never used before may open a new connection in TIME-WAIT (MAY-2)"
     )
@@ -368,6 +395,7 @@ PROFILES: dict[str, TcpConfig] = {
         delayed_fin_ack=True,
         sack=True,
         duplicate_sack=True,
+        sack_fin=True,
         push="burst",
         slow_start_growth=0,
         used_window_grows=True,
@@ -386,7 +414,14 @@ PROFILES: dict[str, TcpConfig] = {
         shutdown_read="keep",
         reset_told="not_after_fin",
         without_ack="first",
+        syn_fin="drop",
+        syn_again=4 * MILLISECOND,  # two ticks of the kernel's clock, whose length differs
+        simultaneous_open="linux",
         repeated_syn="repeat",
+        handshake_syn="reset",
+        reset_at_fin=True,
+        time_wait_window="closed",
+        time_wait_iss="next",
         nagle_waits_for="small",
         loss_probe=True,
         window_probe="empty",
@@ -426,5 +461,7 @@ PROFILES: dict[str, TcpConfig] = {
         rto_min=30 * MILLISECOND,
         rto_max=64 * SECOND,
         time_wait_rst="ignore",
+        time_wait_window="closed",
+        without_ack="first_in_time_wait",
     ),
 }

@@ -316,7 +316,7 @@ class Connection(Machine):
             return
         if segment.ctl & ACK:
             self._segments.append(Segment(segment.ack, ctl=RST))
-        elif segment.ctl & SYN:
+        elif segment.ctl & SYN and not (segment.ctl & FIN and self.config.syn_fin == "drop"):
             self._came_from_listen = True
             self._synchronize(segment, now)
             self._post(Event.SYN, now)
@@ -327,6 +327,8 @@ class Connection(Machine):
         if acknowledges and not self._acknowledges_new(segment):
             if not segment.ctl & RST:
                 self._segments.append(Segment(segment.ack, ctl=RST))
+            if self.config.syn_again and not self.retransmissions:
+                self.sender.rto_at = now + self.config.syn_again  # an old connection may stand in its way
         elif segment.ctl & RST:
             if acknowledges:
                 self._post(Event.RST, now)
@@ -358,17 +360,21 @@ class Connection(Machine):
 
     def _arrives_otherwise(self, segment: Segment, now: int) -> None:
         """3.10.7.4, its eight steps in order. Security (third) and urgent pointer (sixth) have no effect here."""
-        if not segment.ctl & (ACK | RST | SYN) and self.config.without_ack == "first":
+        if not segment.ctl & (ACK | RST | SYN) and self._insists_on_ack:
             self.counters["dropped: no ACK"] += 1
             return
         if segment.ctl & (ACK | RST | SYN) == SYN and self._may_listen and self._repeats_for(segment):
             self._retransmit(now)
             return
-        if self.state.handshaking and segment.ctl & SYN and segment.ctl & ACK and segment.seq == self.tcb.irs:
+        crossed = False
+        if self.state.handshaking and segment.ctl & SYN and segment.ctl & ACK and self._knows_syn(segment):
             # Simultaneous open: the SYN is known already, what counts is its ACK (3.5, figure 7).
             # The window of a SYN is not scaled (RFC 7323, 2.2), so it is from now on counted like the others.
+            crossed = self.config.simultaneous_open == "linux"
             wnd = segment.wnd >> self.tcb.snd_shift
             segment = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN, wnd=wnd)
+        elif segment.ctl & RST and self._aborts_at_fin(segment):
+            segment = replace(segment, seq=self.tcb.rcv_nxt)
         if not self._sequence_step(segment, now):
             return
         if segment.user_timeout is not None:
@@ -381,12 +387,13 @@ class Connection(Machine):
             self._syn_step(segment, now)
         elif segment.ctl & ACK and self._ack_step(segment, now):
             self._text_and_fin(segment, now)
+            self.acknowledger.due |= crossed
 
     def _sequence_step(self, segment: Segment, now: int) -> bool:
         """First: is the segment acceptable?"""
         if self.timestamps is not None and not segment.ctl & RST and not self._timely(segment, now):
             return False
-        if self.receiver.acceptable(segment):
+        if self._acceptable(segment):
             if self.timestamps is not None and not segment.ctl & RST and not self._acknowledges_wrong(segment):
                 self.timestamps.heard(segment, self.tcb.last_ack_sent, now)
             return True
@@ -409,6 +416,21 @@ class Connection(Machine):
         else:
             self._challenge(now)  # without a limit, two confused peers could acknowledge each other for ever
         return False
+
+    def _knows_syn(self, syn: Segment) -> bool:
+        """Is it the peer's SYN once more? Linux asks only where we have sent one of our own accord."""
+        return syn.seq == self.tcb.irs and not (self._may_listen and self.config.simultaneous_open == "linux")
+
+    def _acceptable(self, segment: Segment) -> bool:
+        """In TIME-WAIT nothing can follow, so that a window serves for old segments only (`time_wait_window`)."""
+        if self.state.lingers and self.config.time_wait_window == "closed":
+            return segment.seq == self.tcb.rcv_nxt and bool(segment.ctl & RST or not segment.len)
+        return self.receiver.acceptable(segment)
+
+    def _aborts_at_fin(self, reset: Segment) -> bool:
+        """Has the peer closed, and then aborted, without counting its FIN (`reset_at_fin`)?"""
+        repeated = self.receiver.finished and reset.seq == self.receiver.fin_seq
+        return repeated and self.config.reset_at_fin and not self.state.lingers
 
     def _timely(self, segment: Segment, now: int) -> bool:
         """RFC 7323, 5.3 R1, before all else: an old segment is acknowledged and dropped. No RST is ever old (5.2).
@@ -450,6 +472,8 @@ class Connection(Machine):
         """
         in_window = seq_diff(segment.seq, self.tcb.rcv_nxt) >= 0
         if in_window and self._may_listen:
+            if self.config.handshake_syn == "reset" and (reset := answer_closed(segment)) is not None:
+                self._segments.append(reset)
             self._post(Event.BACK_TO_LISTEN, now)
         elif not in_window or self.config.syn_validity == "challenge":
             self._challenge(now)
@@ -466,6 +490,12 @@ class Connection(Machine):
     def _may_listen(self) -> bool:
         """A connection that came from LISTEN returns there if its handshake fails."""
         return self._came_from_listen and self.state.handshaking
+
+    @property
+    def _insists_on_ack(self) -> bool:
+        """Is what has none dropped before all else? Before and after a connection has a user, stacks look otherwise."""
+        rule = self.config.without_ack
+        return rule == "first_in_time_wait" if self.state.lingers else rule == "first" and not self._may_listen
 
     def _acknowledges_wrong(self, segment: Segment) -> bool:
         """Does it come in SYN-RECEIVED, and not acknowledge our SYN?"""

@@ -145,7 +145,7 @@ class Machine:
         segment.wnd = self.receiver.offered
         if self.timestamps is not None:
             segment.timestamps = self.timestamps.stamp(now)
-        if (self.receiver.ahead or self.receiver.repeated) and self.sender.board is not None:
+        if (self.receiver.ahead or self.receiver.repeated or self.receiver.fin_ahead) and self.sender.board is not None:
             room = (
                 (self.sender.mss - len(segment.data) - SACK_PADDED) // SACK_BLOCK if segment.data else MOST_SACK_BLOCKS
             )
@@ -183,16 +183,17 @@ class Machine:
     def _send_syn(self, now: int) -> None:
         """SYN, or SYN,ACK once the peer's SYN is known. Options are offered, and accepted only when offered."""
         config, peer = self.config, self._peer
+        limits = None if config.simultaneous_open == "linux" and not self._came_from_listen else peer
         segment = Segment(self.iss, ctl=SYN, mss=config.mss, wnd=min(config.rcv_buffer, 0xFFFF))
-        if config.window_scale and (peer is None or peer.wscale is not None):
+        if config.window_scale and (limits is None or limits.wscale is not None):
             segment.wscale = config.scale
         if config.user_timeout_option:
             segment.user_timeout = config.user_timeout // SECOND or None
             self._tells_user_timeout = True  # once more: a peer may have no place to keep a SYN's (RFC 5482, 3)
-        segment.sack_permitted = config.sack and (peer is None or peer.sack_permitted)
+        segment.sack_permitted = config.sack and (limits is None or limits.sack_permitted)
         if self.timestamps is not None:
             segment.timestamps = self.timestamps.stamp(now)
-        elif config.timestamps and peer is None:
+        elif config.timestamps and limits is None:
             segment.timestamps = clock(now, self.timestamp_offset), 0
         if peer is not None:
             segment.ctl, segment.ack = SYN | ACK, self.tcb.rcv_nxt

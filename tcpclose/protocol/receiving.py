@@ -22,6 +22,7 @@ class Receiver:
         self.repeated: tuple[int, int] | None = None  # text that came twice, and was not reported yet
         self._newest: list[int] = []  # where the pieces of `ahead` start, the one that grew last first
         self.fin_seq: int | None = None  # where the peer's FIN stands, once seen
+        self.fin_ahead = False  # it is beyond a hole, and is to be reported (`sack_fin`)
         self.finished = False  # the FIN has been reached: nothing more will come
 
     def start(self, segment: Segment) -> None:
@@ -95,12 +96,14 @@ class Receiver:
         room = seq_diff(self.tcb.rcv_edge, segment.seq)
         if segment.ctl & FIN and self.fin_seq is None and len(segment.data) <= max(room, 0):
             self.fin_seq = seq_add(segment.seq, len(segment.data))
+            self.fin_ahead = self.config.sack_fin
+            self._newest.insert(0, self.fin_seq)
         text = segment.data[: max(room, 0)]
         before = len(self.text)
         if text:
             self._insert(segment.seq, text)
         if self.fin_seq == self.tcb.rcv_nxt:
-            self.finished = True
+            self.finished, self.fin_ahead = True, False
             self.tcb.rcv_nxt = seq_add(self.tcb.rcv_nxt, 1)
             if seq_diff(self.tcb.rcv_nxt, self.tcb.rcv_edge) > 0:
                 self.tcb.rcv_edge = self.tcb.rcv_nxt
@@ -109,6 +112,9 @@ class Receiver:
     def sack_blocks(self, most: int) -> tuple[tuple[int, int], ...]:
         """Up to `most` blocks of text beyond a hole; the first one holds the segment that came last (RFC 2018, 4)."""
         ends = {seq: seq_add(seq, len(text)) for seq, text in self.ahead}
+        if self.fin_ahead and self.fin_seq is not None:
+            last = next((seq for seq, end in ends.items() if end == self.fin_seq), self.fin_seq)
+            ends[last] = seq_add(self.fin_seq, 1)
         self._newest = [seq for seq in self._newest if seq in ends]
         blocks = [(seq, ends[seq]) for seq in self._newest]
         if self.repeated is not None:

@@ -26,8 +26,8 @@ _TIMESTAMPS = Struct("<IIq")
 #: So many places of entries that are gone may stand in the order before they are swept out.
 _SPARE_PLACES = 100
 
-#: Room between the sequence numbers of two incarnations, for segments of the old one that are on their way.
-_ISS_GAP = 1 << 16
+#: Room between the sequence numbers of two incarnations, for segments of the old one that are on their way (Linux's).
+_ISS_GAP = 65537
 
 
 class TimeWaitTable:
@@ -132,7 +132,8 @@ def may_reopen(old: Connection, syn: Segment) -> bool:
     Only if it is surely none of the old connection's. Timestamps tell best (RFC 6191, 2); without them, or within one
     tick of them, its number must lie beyond all that the peer has used.
     """
-    beyond = seq_diff(syn.seq, old.tcb.rcv_nxt) >= 0
+    least = old.config.time_wait_window == "closed"  # RCV.NXT itself is for the old connection there
+    beyond = seq_diff(syn.seq, old.tcb.rcv_nxt) >= least
     if syn.timestamps is None or not old.config.timestamps:
         return beyond
     if old.timestamps is None:  # the new one's segments will have what the old one's lack, if that is insisted on
@@ -143,7 +144,8 @@ def may_reopen(old: Connection, syn: Segment) -> bool:
 
 def next_iss(old: Connection, iss: int) -> int:
     """An initial sequence number beyond all that we have used (3.6.1, MAY-2): `iss` if it is so, else the next."""
-    return iss if seq_diff(iss, old.tcb.snd_nxt) > 0 else seq_add(old.tcb.snd_nxt, _ISS_GAP)
+    larger = old.config.time_wait_iss == "any" and seq_diff(iss, old.tcb.snd_nxt) > 0
+    return iss if larger else seq_add(old.tcb.snd_nxt, _ISS_GAP)
 
 
 def _parse(key: str) -> Pair:

@@ -89,6 +89,13 @@ def a_delayed_ack_never_fires(patch: Patch) -> None:
         self.at = None
 
 
+@mutant("after one quick answer every ACK waits for the next: a peer with nothing but text is slow for ever")
+def a_conversation_has_no_end(patch: Patch) -> None:
+    @instead(patch, Acknowledger, "expire")
+    def going_on(original, self):
+        self.due = True
+
+
 @mutant("a FIN is acknowledged only if the user closes: a peer that is half-closed repeats it for ever")
 def a_delayed_ack_of_a_fin_never_fires(patch: Patch) -> None:
     send = ACTIONS[Do.SEND_ACK_OF_FIN]
