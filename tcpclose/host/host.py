@@ -84,6 +84,7 @@ class Host:
         match step.call:
             case "open":
                 self.stack.open(pair, now)
+                self._ledger(pair)
             case "send":
                 text = payload(step)
                 self.stack.send(pair, text, now)
@@ -106,6 +107,7 @@ class Host:
         return text
 
     def _ledger(self, pair: Pair) -> Ledger:
+        """Begun with the connection: who has got nothing is told, too."""
         return self._ledgers.setdefault(self.names.of(pair), Ledger())
 
     def segment_arrives(self, datagram: Datagram, ident: int, now: int) -> None:
@@ -214,6 +216,8 @@ class Host:
             return  # told by the row that ended it
         connection = self.names.of(pair)
         self._events.append(Told(t=now, host=self.name, connection=connection, signal=notice.value, detail=detail))
+        if notice is Notice.CONNECTED:
+            self._ledger(pair)
         if notice is Notice.TEXT and self._reads_at_once and self.stack.accepted(pair):
             self._read(pair, now)
 
