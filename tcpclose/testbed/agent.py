@@ -20,7 +20,6 @@ leaves through a raw socket, so that routes and neighbours are the kernel's busi
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import select
 import socket
@@ -34,13 +33,12 @@ from tcpclose.host import Host, MakesStack
 from tcpclose.protocol.stack import Pair, Stack
 from tcpclose.scenario import Scenario, Step
 from tcpclose.testbed.channel import Channel
+from tcpclose.testbed.linux import PACKET_IGNORE_OUTGOING, SOL_PACKET, sleep_exactly
 from tcpclose.timeline import Timeline
 from tcpclose.trace.events import Dropped, Event, to_json
 from tcpclose.wire import Malformed, decode_icmp, encode_tcp
 from tcpclose.wire.ip import ICMPS, TCP, address, address_octets, ethertype, family, peek
 
-_SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
-_PR_SET_TIMERSLACK = 29
 _LONGEST_PACKET = 65535
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
 _BURST = 64  # packets read before timers and calls have their turn
@@ -75,7 +73,7 @@ class OwnStack:
         self._dropped: list[Event] = []
         self.burst = _BURST
         self._in = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ethertype(addresses[name])))
-        self._in.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        self._in.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
         self._in.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         self._in.setblocking(False)
         self._out = _raw_socket(family(addresses[name]))
@@ -282,7 +280,7 @@ def _driver(scenario: Scenario, name: str, addresses: Mapping[str, str], boot: i
 
 def main(descriptor: int, make: MakesStack = Stack) -> None:
     """The whole life of an agent, which hears from the conductor through `descriptor`."""
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    sleep_exactly()
     channel = Channel(socket.socket(fileno=descriptor))
     hello: list[dict[str, Any]] = []
     while not hello and not channel.closed:

@@ -6,7 +6,6 @@ all there is; `examine` goes through it.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import platform
@@ -26,8 +25,8 @@ from typing import Any
 
 from tcpclose.testbed import box
 from tcpclose.testbed.box import PROGRAMS, Lack, box_command
+from tcpclose.testbed.linux import sleep_exactly
 
-_PR_SET_TIMERSLACK = 29
 _PATIENCE = 20.0  # s that a trial may take
 _SLEEP, _SLEEPS = 0.001, 200  # s, and how often: enough for a 99th percentile
 _LATE, _SLOW = 1000.0, 2000.0  # us, ns: more than that is told
@@ -175,7 +174,7 @@ def _timers() -> str | Lack:
 
 def lateness() -> tuple[float, float]:
     """Median and 99th percentile in microseconds."""
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    sleep_exactly()
     late = []
     for _ in range(_SLEEPS):
         start = time.monotonic()

@@ -20,7 +20,6 @@ commands it. They exchange JSON messages over a socket pair that keeps message b
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import json
@@ -39,6 +38,14 @@ from typing import Any
 from tcpclose.links import Burst, Deed, Fate, FateBook, Line, LinkSettings, Order, Parties, direction, link_random
 from tcpclose.protocol.datagram import Endpoint
 from tcpclose.testbed.inspection import Box, FrameBox
+from tcpclose.testbed.linux import (
+    ETH_P_ALL,
+    PACKET_IGNORE_OUTGOING,
+    PACKET_QDISC_BYPASS,
+    PACKET_STATISTICS,
+    SOL_PACKET,
+    sleep_exactly,
+)
 from tcpclose.wire import Malformed, damage, decode_ethernet, decode_tcp
 
 #: What can be ordered of a link, of all links of a host (silent to on), or of a middlebox (forget). One that is "off"
@@ -48,11 +55,8 @@ FAULTS = ("link_down", "link_up", "carrier_down", "carrier_up", "silent", "speak
 #: The octet of a frame with IPv4 or IPv6 that says what protocol is above.
 _PROTOCOL_AT = {b"\x08\x00": 23, b"\x86\xdd": 20}
 
-_ETH_P_ALL = 0x0003
-_SOL_PACKET, _PACKET_STATISTICS, _PACKET_QDISC_BYPASS, _PACKET_IGNORE_OUTGOING = 263, 6, 20, 23
 _SO_RCVBUFFORCE = 33
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
-_PR_SET_TIMERSLACK = 29
 
 _RECEIVE_BUFFER = 4 << 20  # octets; the frames of a moment in which the machine is busy elsewhere
 _BATCH = 32  # frames taken from one end before the others, and what is due, have their turn
@@ -200,14 +204,14 @@ def _now() -> int:
 def _open(interface: str) -> socket.socket:
     """A packet socket on an interface that hears what arrives there, and only that."""
     end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    end.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-    end.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
+    end.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+    end.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
     try:
         end.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
     except PermissionError:  # an ordinary user on an older kernel gets what the system allows
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
     try:
-        end.bind((interface, _ETH_P_ALL))
+        end.bind((interface, ETH_P_ALL))
     except OSError as error:
         raise RelayError(f"interface {interface}: {error.strerror}") from error
     return end
@@ -250,7 +254,7 @@ class _Lane:
 
     def count_overruns(self) -> int:
         """The kernel's count starts anew whenever it is read."""
-        _packets, dropped = struct.unpack("II", self.entry.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        _packets, dropped = struct.unpack("II", self.entry.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
         self.overruns += dropped
         return self.overruns
 
@@ -456,8 +460,7 @@ def _main(descriptor: int) -> None:
         while "joint" in (start := json.loads(control.recv(_LARGEST_MESSAGE))):
             joints.append(_read_joint(start["joint"]))
         parties = _read_parties(start["parties"])
-        # Sleep to the microsecond, not to the 50 us that the kernel rounds by.
-        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+        sleep_exactly()
         try:
             process = _Process(control, start["seed"], joints, parties)
             with contextlib.suppress(ConnectionError):  # nobody commands us any more: done

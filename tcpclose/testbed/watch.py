@@ -26,13 +26,13 @@ from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.datagram import Endpoint
 from tcpclose.protocol.fsm import TABLE, Event, Row, State
 from tcpclose.protocol.stack import Pair
+from tcpclose.testbed.linux import ETH_P_ALL
 from tcpclose.trace.events import DISAGREEMENT, Change, Dropped, End, Received, Sent, segment_fields
 from tcpclose.trace.events import Event as TraceEvent
 from tcpclose.trace.infer import Observer, Step
 from tcpclose.wire import Malformed, decode_tcp
 from tcpclose.wire.ip import TCP, family, peek
 
-_ETH_P_ALL = 0x0003
 _LONGEST_PACKET = 65535
 _SO_TIMESTAMPNS = 35
 _POLL = 10_000  # us between looks at the kernel's states when nothing moves on the wire
@@ -98,7 +98,7 @@ class Watch:
         self._events: list[TraceEvent] = []
         self._look_at = 0
         self._zero = 1 << 63  # of the run, on CLOCK_MONOTONIC
-        self.wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
+        self.wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
         self.wire.setblocking(False)
         self.wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         self.wire.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
