@@ -46,6 +46,15 @@ def test_nobody_reads_the_output(words, empty_capture):
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("command", ["run", "show", "plot", "report", "classify", "drill", "sheet", "mark"])
+def test_a_name_that_is_too_long_is_no_file(command):
+    name = "a" * 300
+    done = tcpclose(command, *(["01"] if command == "mark" else []), name)
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_there_is_no_output_at_all():
     def close():
         os.close(1)

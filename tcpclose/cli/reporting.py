@@ -36,10 +36,11 @@ def report(
             title, about = scenario.title or place.name, _about(scenario, runs.load_record(place), place)
         else:  # of a file nothing else is known
             title, about = place.name, []
-        page = out or (place if place.is_dir() else place.parent) / "report.html"
-        write_report(page, trace, title, about)
     except (plotting.PlotError, runs.FolderError, ScenarioError) as error:
         fail(error, 2)
+    page = out or (place if place.is_dir() else place.parent) / "report.html"
+    try:
+        write_report(page, trace, title, about)
     except OSError as error:
         fail(f"{page}: {error.strerror}; choose another place with --out", 2)
     typer.echo(page)
