@@ -55,6 +55,12 @@ def test_a_name_that_is_too_long_is_no_file(command):
     assert "Traceback" not in done.stderr
 
 
+def test_a_terminal_that_knows_ascii_only():
+    done = tcpclose("lab", "01", stdout=subprocess.PIPE, env={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "four-way close" in done.stdout
+
+
 def test_there_is_no_output_at_all():
     def close():
         os.close(1)

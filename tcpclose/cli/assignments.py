@@ -188,10 +188,10 @@ def _problems_told(place: Path) -> Iterator[None]:
 
     try:
         yield
-    except (ClassError, FileExistsError) as error:
+    except ClassError as error:
         fail(error, 2)
-    except OSError as error:
-        fail(f"{error.filename or place}: {error.strerror}", 2)
+    except OSError as error:  # one of ours has words only
+        fail(f"{error.filename or place}: {error.strerror}" if error.strerror else error, 2)
 
 
 def _print_graded(graded: Sequence[Graded]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn, TextIO, TypeVar
 
 import typer
@@ -24,6 +25,8 @@ class _Program(TyperGroup):
 
     def main(self, *args: Any, **more: Any) -> Any:
         sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # the caller may have closed them
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a terminal of another encoding spoils a letter, not the command
         try:
             try:
                 return super().main(*args, **{"prog_name": COMMAND, **more})
