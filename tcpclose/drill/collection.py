@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -53,7 +54,8 @@ def run_all(paths: list[Path], wishes: Wishes, jobs: int = 1) -> Iterator[Verdic
     if jobs == 1:
         yield from map(run, paths)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    # A terminal interrupts all processes: ours tells it, the others end with us.
+    with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
         yield from pool.map(run, paths, chunksize=_AT_ONCE)
 
 
