@@ -16,10 +16,10 @@ from textwrap import shorten
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from tcpclose.aside import aside
-from tcpclose.protocol.datagram import Datagram
+from tcpclose.protocol.datagram import Datagram, Endpoint
 from tcpclose.protocol.fsm import Row, State
 from tcpclose.protocol.interface import Notice
-from tcpclose.protocol.segment import format_ctl
+from tcpclose.protocol.segment import format_ctl, parse_ctl
 
 E = TypeVar("E", bound="Event")
 
@@ -245,6 +245,8 @@ _NOT_AN_EVENT = "not an event of a trace"
 
 #: Two sockets stand in the trace again and again.
 _text = lru_cache(maxsize=4096)(str)
+_socket = lru_cache(maxsize=4096)(Endpoint.parse)
+_bits = lru_cache(parse_ctl)
 
 
 def segment_fields(datagram: Datagram, connection: str | None, ident: int) -> dict[str, Any]:
@@ -297,11 +299,23 @@ def from_json(line: str) -> Event:
                 raise ValueError(f"{name}: expected {getattr(expected, '__name__', expected)}, not {value!r}")
             if name in _VALUES and value not in _VALUES[name]:
                 raise ValueError(f"{name}: expected one of {_VALUES[name]}, not {value!r}")
+            if value == "":
+                raise ValueError(f"{name}: expected a word, not {value!r}")
+        _check(event)
         return event
     except KeyError:
         raise _no_event(line, f"kind: expected {', '.join(_KINDS)}, not {kind!r}") from None
     except (AttributeError, RecursionError, TypeError, ValueError) as error:
         raise _no_event(line, error) from None
+
+
+def _check(event: Event) -> None:
+    """Raise `ValueError` for what is no number, socket or control bit, although it is text."""
+    match event:
+        case SegmentEvent():
+            _socket(event.src), _socket(event.dst), _bits(event.ctl)
+        case Told(signal=Notice.TEXT.value) if not event.detail.isdecimal():
+            raise ValueError(f"detail: expected how many octets have come, not {event.detail!r}")
 
 
 def _no_event(line: str, why: object) -> ValueError:
