@@ -29,10 +29,10 @@ from tcpclose.wire import (
 
 CLIENT, SERVER = Endpoint("10.0.0.1", 40001), Endpoint("10.0.0.2", 80)
 
-u8, u16, u32 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32))
+u2, u8, u16, u32 = (st.integers(0, (1 << bits) - 1) for bits in (2, 8, 16, 32))
 addresses = st.tuples(u8, u8, u8, u8).map(lambda octets: ".".join(map(str, octets)))
 endpoints = st.builds(Endpoint, addresses, u16)
-plain_segments = st.builds(Segment, u32, u32, u8, u16, st.binary(max_size=1500), st.none() | u16, u16)
+plain_segments = st.builds(Segment, u32, u32, u8, u16, st.binary(max_size=1500), st.none() | u16, u16, ecn=u2)
 minutes = st.integers(547, 0x7FFF).map(lambda minutes: 60 * minutes)
 openings = st.builds(
     Segment,
@@ -343,7 +343,7 @@ def test_scapy_reads_ours(scapy: Any, datagram: Datagram, ident: int, ttl: int) 
         ttl,
         len(octets),
     )
-    assert (ip.flags, ip.frag, ip.proto) == ("DF", 0, 6)
+    assert (ip.flags, ip.frag, ip.proto, ip.tos) == ("DF", 0, 6, segment.ecn)
     assert (head.sport, head.dport, head.seq, head.ack) == (
         datagram.src.port,
         datagram.dst.port,
@@ -364,6 +364,7 @@ def test_we_read_scapys(scapy: Any, datagram: Datagram, ident: int, ttl: int) ->
     src, dst, segment = datagram
     options = [("NOP", None), *scapy_options(segment).items()]
     ip = scapy.IP(src=src.address, dst=dst.address, id=ident, ttl=ttl, options=[scapy.IPOption_NOP()] * 3)
+    ip.tos = 0xB8 | segment.ecn
     head = scapy.TCP(sport=src.port, dport=dst.port, seq=segment.seq, ack=segment.ack, flags=segment.ctl)
     head.window, head.urgptr, head.reserved, head.options = segment.wnd, segment.up, 7, options
     packet = decode_tcp(bytes(ip / head / segment.data))

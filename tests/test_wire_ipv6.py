@@ -90,7 +90,7 @@ def test_scapy_reads_ours(scapy: Any, datagram: Datagram, ttl: int) -> None:
     head, segment = ip[scapy.TCP], datagram.segment
     assert same_address(ip.src, datagram.src.address)
     assert same_address(ip.dst, datagram.dst.address)
-    assert (ip.fl, ip.tc, ip.nh, ip.hlim, ip.plen) == (0, 0, 6, ttl, len(octets) - 40)
+    assert (ip.fl, ip.tc, ip.nh, ip.hlim, ip.plen) == (0, segment.ecn, 6, ttl, len(octets) - 40)
     assert (head.sport, head.dport, head.seq, int(head.flags)) == (
         datagram.src.port,
         datagram.dst.port,
@@ -106,7 +106,7 @@ def test_scapy_reads_ours(scapy: Any, datagram: Datagram, ttl: int) -> None:
 @given(datagram=datagrams, ttl=u8, data=st.data())
 def test_we_read_scapys_behind_extension_headers(scapy: Any, datagram: Datagram, ttl: int, data: st.DataObject) -> None:
     src, dst, segment = datagram
-    packet = scapy.IPv6(src=src.address, dst=dst.address, hlim=ttl)
+    packet = scapy.IPv6(src=src.address, dst=dst.address, hlim=ttl, tc=0xB8 | segment.ecn)
     headers = {
         "hop-by-hop": scapy.IPv6ExtHdrHopByHop(options=[scapy.PadN(optdata=bytes(12))]),
         "routing": scapy.IPv6ExtHdrRouting(addresses=[dst.address], segleft=0),

@@ -80,8 +80,6 @@ def _foreign_packet(packet: Packet) -> str | None:
     for option in packet.options or ():
         if option.kind in _FOREIGN_OPTIONS:
             return _FOREIGN_OPTIONS[option.kind]
-    if not packet.inbound and (set(packet.flags) & set("EW") or packet.ecn not in ("", "noecn")):
-        return "explicit congestion notification"
     return None
 
 

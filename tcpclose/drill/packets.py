@@ -14,6 +14,8 @@ from tcpclose.protocol.segment import ACK, CWR, ECE, FIN, MODULUS, PSH, RST, SYN
 
 _FLAGS = {"S": SYN, "F": FIN, "R": RST, "P": PSH, ".": ACK, "U": URG, "E": ECE, "W": CWR, "-": 0}
 _ORDER = "SFRP.UEW"
+_ECN = ("noecn", "ect1", "ect0", "ce")
+_EITHER = (("ect01", "ect0"), ("ect01", "ect1"))
 _KINDS = {
     Kind.END: "eol",
     Kind.NOP: "nop",
@@ -58,6 +60,7 @@ class Subject:
         if segment.wnd > 0xFFFF:
             raise Mismatch(f"win {packet.win} does not fit into 16 bits")
         segment.up = packet.urg or 0
+        segment.ecn = _ECN.index(packet.ecn) if packet.ecn in _ECN else 0
         if segment.ctl & ACK:
             segment.ack = self.live(packet.ack or 0)
         for option in packet.options or ():
@@ -116,6 +119,7 @@ class Subject:
             win=segment.wnd if wants_window else None,
             urg=segment.up if ctl & URG else None,
             options=scripted_options(segment, self.layout),
+            ecn=_ECN[segment.ecn] if segment.ecn or (template is not None and template.ecn) else "",
         )
 
     def compare(self, expected: Packet, got: Packet, tick: int, tolerance: int) -> None:
@@ -131,6 +135,8 @@ class Subject:
         ):
             if wanted != there:
                 raise Mismatch(f"{name}: expected {wanted}, got {there}")
+        if expected.ecn not in ("", "nocare", got.ecn) and (expected.ecn, got.ecn) not in _EITHER:
+            raise Mismatch(f"ECN: expected {expected.ecn}, got {got.ecn}")
         if expected.options is not None:
             self._compare_options(expected.options, got.options or (), tick, tolerance)
 

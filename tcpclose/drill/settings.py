@@ -45,11 +45,11 @@ def _rfc1323(value: str) -> Changes:
     return {"window_scale": int(value) in (1, 2), "timestamps": int(value) in (1, 3)}
 
 
-def _no_ecn(value: str) -> Changes:
-    """Off, or only when the peer asks for it; to ask oneself is beyond us."""
-    if int(value) in (1, 3, 4):
-        raise Unsupported("explicit congestion notification")
-    return {}
+def _ecn(value: str) -> Changes:
+    """Off, we ask for it, or only the peer does."""
+    if int(value) > 2:
+        raise Unsupported("accurate ECN")
+    return {"ecn": ("off", "active", "passive")[int(value)]}
 
 
 #: sysctl -> what it means for `TcpConfig`.
@@ -68,7 +68,7 @@ LINUX: dict[str, Callable[[str], Changes]] = {
     "tcp_sack": _switch("sack"),
     "tcp_dsack": _switch("duplicate_sack"),
     "tcp_window_scaling": _switch("window_scale"),
-    "tcp_ecn": _no_ecn,
+    "tcp_ecn": _ecn,
     "tcp_challenge_ack_limit": _global_rate,
     "tcp_invalid_ratelimit": _invalid_rate,
     "tcp_abort_on_overflow": _switch("overload", "reset", "drop"),
@@ -84,7 +84,7 @@ BSD: dict[str, Callable[[str], Changes]] = {
     "insecure_syn": _switch("syn_validity", "window", "challenge"),
     "rfc1323": _rfc1323,
     "sack.enable": _switch("sack"),
-    "ecn.enable": _no_ecn,
+    "ecn.enable": _ecn,
     "delayed_ack": _switch("delayed_ack", 40 * MILLISECOND, 0),
     "delacktime": _times("delayed_ack", MILLISECOND),
     "msl": _times("msl", MILLISECOND),

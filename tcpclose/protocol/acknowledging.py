@@ -37,8 +37,6 @@ class Acknowledger:
 
     def text_comes(self, pause: int, now: int) -> None:
         """Text came in order. After a `pause` the peer begins slowly, and needs quick ACKs again."""
-        if not self.config.delayed_ack:
-            return
         if self.text_at is not None and now - self.text_at > pause:
             self.quick = self.config.quick_acks
         self.text_at = now
@@ -50,7 +48,7 @@ class Acknowledger:
         if self.quick and not self.converses:
             self.quick -= 1
             self.due = True
-        elif not self.config.delayed_ack or self.unacknowledged >= 2 * self.full:
+        elif self.unacknowledged >= 2 * self.full:
             self.due = True
         else:
             self._wait(now)
@@ -86,6 +84,8 @@ class Acknowledger:
 
     def sent(self, segment: Segment, now: int) -> None:
         """A segment leaves, and the ACK with it. Text that follows the peer's soon is an answer."""
-        if segment.data and self.text_at is not None and now - self.text_at < self.config.delayed_ack:
-            self.converses = self.config.interactive_acks
-        self.due, self.at, self.waiting = False, None, 0
+        self.due = False
+        if self.text_at is not None:
+            if segment.data and now - self.text_at < self.config.delayed_ack:
+                self.converses = self.config.interactive_acks
+            self.at, self.waiting = None, 0

@@ -156,6 +156,12 @@ class TcpConfig:
         False, "", "RFC 3042 2", "the first two duplicate acknowledgments let one new segment out each"
     )
 
+    ecn: Literal["off", "passive", "active"] = setting(
+        "off",
+        "",
+        "RFC 3168 6.1",
+        "explicit congestion notification: never, when the peer's SYN asks for it, or ours asks",
+    )
     loss_probe: bool = setting(
         False, "", "RFC 8985 7", "with sack, the last segment is sent again after two round trips, before the timeout"
     )
@@ -396,6 +402,7 @@ PROFILES: dict[str, TcpConfig] = {
         sack=True,
         duplicate_sack=True,
         sack_fin=True,
+        ecn="passive",
         push="burst",
         slow_start_growth=0,
         used_window_grows=True,
@@ -451,6 +458,7 @@ PROFILES: dict[str, TcpConfig] = {
         timestamps=True,
         sack=True,
         duplicate_sack=True,
+        ecn="passive",
         limited_transmit=True,
         slow_start_growth=2,
         nagle=True,

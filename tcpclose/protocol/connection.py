@@ -23,7 +23,7 @@ from tcpclose.protocol.fsm import Do, Event, Row, State
 from tcpclose.protocol.interface import Notice, Signal, TcpError, Timer
 from tcpclose.protocol.machine import ACTIONS, Machine
 from tcpclose.protocol.options import TIMESTAMPS_LENGTH
-from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_add, seq_diff
+from tcpclose.protocol.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment, seq_add, seq_diff
 from tcpclose.protocol.timestamps import Timestamps
 
 _MOST_SHIFT = 14  # RFC 7323, 2.3
@@ -355,6 +355,8 @@ class Connection(Machine):
             self._user_timeout_option(segment)
         self.receiver.start(segment)
         self.sender.start(segment, option_octets, self.config.sack and segment.sack_permitted)
+        asks, has = segment.ctl & (ECE | CWR), self.config.ecn
+        self.sender.ecn = (asks == ECE and has == "active") if segment.ctl & ACK else asks == ECE | CWR and has != "off"
         tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = segment.wnd, segment.seq, segment.ack
         tcb.snd_wnd_max = segment.wnd
 
@@ -393,7 +395,7 @@ class Connection(Machine):
         """First: is the segment acceptable?"""
         if self.timestamps is not None and not segment.ctl & RST and not self._timely(segment, now):
             return False
-        if self._acceptable(segment):
+        if self._follows_a_fin(segment) if self.state.lingers else self.receiver.acceptable(segment):
             if self.timestamps is not None and not segment.ctl & RST and not self._acknowledges_wrong(segment):
                 self.timestamps.heard(segment, self.tcb.last_ack_sent, now)
             return True
@@ -421,9 +423,9 @@ class Connection(Machine):
         """Is it the peer's SYN once more? Linux asks only where we have sent one of our own accord."""
         return syn.seq == self.tcb.irs and not (self._may_listen and self.config.simultaneous_open == "linux")
 
-    def _acceptable(self, segment: Segment) -> bool:
-        """In TIME-WAIT nothing can follow, so that a window serves for old segments only (`time_wait_window`)."""
-        if self.state.lingers and self.config.time_wait_window == "closed":
+    def _follows_a_fin(self, segment: Segment) -> bool:
+        """In TIME-WAIT nothing new can come, so that a window serves for old segments only (`time_wait_window`)."""
+        if self.config.time_wait_window == "closed":
             return segment.seq == self.tcb.rcv_nxt and bool(segment.ctl & RST or not segment.len)
         return self.receiver.acceptable(segment)
 
@@ -512,6 +514,8 @@ class Connection(Machine):
             self.counters["dropped: ACK out of range"] += 1
             self._challenge(now)
             return False
+        if segment.ctl & ECE and self.sender.ecn and ahead >= 0:
+            self.sender.congestion_echoed()
         board = self.sender.board
         reported = board is not None and bool(segment.sack) and board.update(segment.sack)
         if ahead > 0:
@@ -568,14 +572,16 @@ class Connection(Machine):
             receiver.read()
         elif octets:
             self._tell(Notice.TEXT, str(octets))
-        if octets:
+        delayed, length = self.config.delayed_ack, segment.len
+        if octets and delayed:
             self.acknowledger.text_comes(self.sender.rto, now)
-        length = segment.len
         last = receiver.finished and segment.ctl & FIN  # nothing was missing before it
-        if orderly and 0 < octets == length and not receiver.finished:
+        if delayed and orderly and 0 < octets == length and not receiver.finished:
             self.acknowledger.acknowledge_text(octets, now)
         elif length and not (orderly and last and self.acknowledger.fin_may_wait):
             self.acknowledger.due = True  # at once for a FIN, beyond a hole, and when one is filled (RFC 5681, 4.2)
+        if self.sender.ecn and segment.data and receiver.note_congestion(segment):
+            self.acknowledger.due = True
         if receiver.finished:
             self._post(Event.FIN, now)
 

@@ -16,7 +16,7 @@ from tcpclose.protocol.interface import Notice, Signal, TcpError, Timer
 from tcpclose.protocol.keepalive import Keepalive
 from tcpclose.protocol.options import MOST_SACK_BLOCKS, SACK_BLOCK, SACK_PADDED, USER_TIMEOUT_LENGTH, sack_room
 from tcpclose.protocol.receiving import Receiver
-from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment
+from tcpclose.protocol.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment
 from tcpclose.protocol.sending import Sender
 from tcpclose.protocol.tcb import Tcb
 from tcpclose.protocol.timestamps import Timestamps, clock
@@ -143,6 +143,8 @@ class Machine:
         self.acknowledger.sent(segment, now)
         segment.ack = tcb.last_ack_sent = tcb.rcv_nxt
         segment.wnd = self.receiver.offered
+        if self.receiver.congested:
+            segment.ctl |= ECE
         if self.timestamps is not None:
             segment.timestamps = self.timestamps.stamp(now)
         if (self.receiver.ahead or self.receiver.repeated or self.receiver.fin_ahead) and self.sender.board is not None:
@@ -196,7 +198,9 @@ class Machine:
         elif config.timestamps and limits is None:
             segment.timestamps = clock(now, self.timestamp_offset), 0
         if peer is not None:
-            segment.ctl, segment.ack = SYN | ACK, self.tcb.rcv_nxt
+            segment.ctl, segment.ack = SYN | ACK | (ECE if self.sender.ecn else 0), self.tcb.rcv_nxt
+        elif config.ecn == "active" and not self.retransmissions:  # some middlebox may drop such a SYN
+            segment.ctl |= ECE | CWR
         self._segments.append(segment)
         self.sender.sent(segment, now)
 

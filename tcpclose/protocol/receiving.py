@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcpclose.protocol.config import TcpConfig
-from tcpclose.protocol.segment import FIN, MODULUS, RST, Segment, seq_add, seq_diff
+from tcpclose.protocol.segment import CE, CWR, FIN, MODULUS, RST, Segment, seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
 _LEAST_MSS = 536  # 3.7.1: what everyone may send
@@ -21,6 +21,7 @@ class Receiver:
         self.ahead: list[tuple[int, bytes]] = []  # text beyond a hole, by sequence number
         self.repeated: tuple[int, int] | None = None  # text that came twice, and was not reported yet
         self._newest: list[int] = []  # where the pieces of `ahead` start, the one that grew last first
+        self.congested = False  # text came through a congested router, which the peer has not heard (RFC 3168)
         self.fin_seq: int | None = None  # where the peer's FIN stands, once seen
         self.fin_ahead = False  # it is beyond a hole, and is to be reported (`sack_fin`)
         self.finished = False  # the FIN has been reached: nothing more will come
@@ -131,6 +132,15 @@ class Receiver:
             if seq_diff(last, first) > 0:
                 self.repeated = (first, last)
                 return
+
+    def note_congestion(self, segment: Segment) -> bool:
+        """RFC 3168, 6.1.3: a mark is echoed on all that we send, until CWR answers. True when that is news."""
+        before = self.congested
+        if segment.ctl & CWR:
+            self.congested = False
+        if segment.ecn == CE:
+            self.congested = True
+        return self.congested != before or bool(segment.ctl & CWR)
 
     def read(self, octets: int | None = None) -> bytes:
         """Give the user up to `octets` octets (all, when None) of the text in order."""

@@ -24,6 +24,9 @@ _CTL_NAMES = (
     (CWR, "CWR"),
 )
 
+#: Values of the ECN field (RFC 3168, 5): the sender takes part, and a router on the way was congested.
+ECT_0, CE = 2, 3
+
 MODULUS = 1 << 32
 _HALF = 1 << 31
 
@@ -46,7 +49,7 @@ class Segment:
 
     The rest are options, absent when None, False or empty: `mss` in octets (3.7.1), `wscale` a shift count
     (RFC 7323, 2.2), `timestamps` as (TSval, TSecr) (RFC 7323, 3.2), `sack` blocks as (left edge, right edge)
-    (RFC 2018, 3), `user_timeout` in seconds (RFC 5482).
+    (RFC 2018, 3), `user_timeout` in seconds (RFC 5482). `ecn` is a field of the IP header around the segment.
     """
 
     seq: int
@@ -61,6 +64,7 @@ class Segment:
     timestamps: tuple[int, int] | None = None
     sack: tuple[tuple[int, int], ...] = ()
     user_timeout: int | None = None
+    ecn: int = 0
 
     @property
     def len(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.scoreboard import Scoreboard
-from tcpclose.protocol.segment import ACK, FIN, MODULUS, PSH, Segment, seq_add, seq_diff
+from tcpclose.protocol.segment import ACK, CWR, ECT_0, FIN, MODULUS, PSH, Segment, seq_add, seq_diff
 from tcpclose.protocol.tcb import Tcb
 
 _RTO_AFTER_LOST_SYN = 3_000_000  # RFC 6298 5.7, in microseconds
@@ -44,6 +44,9 @@ class Sender:
         self.srtt: int | None = None
         self.rttvar = 0
         self.rto = config.rto_initial
+        self.ecn = False  # both ends take part (RFC 3168)
+        self.reduced = False  # the congestion window, which the peer does not know yet
+        self.reduced_until = tcb.iss  # once in a round trip is enough
         self.timed: tuple[int, int] | None = None  # (sequence number, time) of the round trip being measured
         self.user_timeout = config.user_timeout
         self.nodelay = not config.nagle
@@ -237,6 +240,8 @@ class Sender:
         new = seq_diff(end, tcb.snd_nxt) > 0
         if new:
             self.newest, tcb.snd_nxt = segment.seq, end
+            if self.ecn and segment.data and tcb.snd_wnd:
+                self._mark(segment)
             self._note_use()
         self._resent_to(end)
         if self.rto_at is None:
@@ -245,6 +250,13 @@ class Sender:
             self.user_at = now + self.user_timeout
         if new:
             self._schedule_probe(now)
+
+    def _mark(self, segment: Segment) -> None:
+        """RFC 3168, 6.1.2: routers may mark new text instead of dropping it. Nothing else: its loss would not show."""
+        segment.ecn = ECT_0
+        if self.reduced:
+            segment.ctl |= CWR
+            self.reduced = False
 
     def _note_use(self) -> None:
         """How much of the congestion window is used in this round trip."""
@@ -372,6 +384,12 @@ class Sender:
             self.cwnd = self.ssthresh
             self.board.recover()
 
+    def congestion_echoed(self) -> None:
+        """RFC 3168, 6.1.2: ECE says that a router has marked our text. That counts like a loss, but nothing is lost."""
+        if self.recover is None and self.resend is None and seq_diff(self.tcb.snd_una, self.reduced_until) >= 0:
+            self._halve()
+            self.cwnd, self.reduced_until = self.ssthresh, self.tcb.snd_nxt
+
     def window(self, segment: Segment) -> None:
         """3.10.7.4 fifth: take SND.WND from the newest segment."""
         tcb = self.tcb
@@ -450,3 +468,4 @@ class Sender:
     def _halve(self) -> None:
         in_flight = seq_diff(self.tcb.snd_nxt, self.tcb.snd_una) - self.limited
         self.ssthresh = max(in_flight // 2, 2 * self.mss)
+        self.reduced = self.ecn

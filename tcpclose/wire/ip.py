@@ -66,15 +66,22 @@ def header_size(address: str) -> int:
 
 
 def encode_ip(
-    source: bytes, destination: bytes, protocol: int, payload: bytes, ident: int, ttl: int, flags: int = DONT_FRAGMENT
+    source: bytes,
+    destination: bytes,
+    protocol: int,
+    payload: bytes,
+    ident: int,
+    ttl: int,
+    flags: int = DONT_FRAGMENT,
+    ecn: int = 0,
 ) -> bytes:
     """A packet of the version that the addresses are of; identification and flags are of IPv4 only.
 
     Raises `ValueError` when it is too long.
     """
     if len(source) == 4:
-        return encode_ipv4(source, destination, protocol, payload, ident, ttl, flags)
-    return encode_ipv6(source, destination, protocol, payload, ttl)
+        return encode_ipv4(source, destination, protocol, payload, ident, ttl, flags, ecn)
+    return encode_ipv6(source, destination, protocol, payload, ttl, ecn)
 
 
 def decode_ip(octets: Octets) -> Ip:

@@ -28,16 +28,17 @@ class Ip(NamedTuple):
     ttl: int
     pseudo: int
     payload: Octets
+    ecn: int = 0
 
 
 def encode_ipv4(
-    source: bytes, destination: bytes, protocol: int, payload: bytes, ident: int, ttl: int, flags: int
+    source: bytes, destination: bytes, protocol: int, payload: bytes, ident: int, ttl: int, flags: int, ecn: int = 0
 ) -> bytes:
     """An IPv4 packet without options, addresses as their 4 octets. Raises `ValueError` when it passes 65535 octets."""
     length = _HEADER.size + len(payload)
     if length > 0xFFFF:
         raise ValueError(f"an IPv4 packet holds at most 65535 octets, not {length}")
-    header = _HEADER.pack(0x45, 0, length, ident, flags, ttl, protocol, 0, source, destination)
+    header = _HEADER.pack(0x45, ecn, length, ident, flags, ttl, protocol, 0, source, destination)
     sum_ = checksum(word_sum(header))
     return b"%b%b%b%b" % (header[:10], sum_.to_bytes(2, "big"), header[12:], payload)
 
@@ -46,7 +47,7 @@ def decode_ipv4(octets: Octets) -> Ip:
     """Read a whole packet; octets after its total length (Ethernet's padding) are left out. Raises `Malformed`."""
     if len(octets) < _HEADER.size:
         raise Malformed("truncated")
-    version, _, length, ident, flags, ttl, protocol, _, source, destination = _HEADER.unpack_from(octets)
+    version, tos, length, ident, flags, ttl, protocol, _, source, destination = _HEADER.unpack_from(octets)
     start = header_length(version)
     if len(octets) < start:
         raise Malformed("truncated")
@@ -59,7 +60,7 @@ def decode_ipv4(octets: Octets) -> Ip:
     if flags & (_MORE_FRAGMENTS | _OFFSET):
         raise Malformed("fragment")
     pseudo = word_sum(octets[12:20]) + protocol + length - start
-    return Ip(address(source), address(destination), protocol, ident, ttl, pseudo, octets[start:length])
+    return Ip(address(source), address(destination), protocol, ident, ttl, pseudo, octets[start:length], tos & 3)
 
 
 def quoted_ipv4(octets: Octets) -> Ip | None:

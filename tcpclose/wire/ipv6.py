@@ -21,7 +21,9 @@ _VERSION = 6 << 28
 _HEADER = Struct("!IHBB16s16s")
 
 
-def encode_ipv6(source: bytes, destination: bytes, protocol: int, payload: bytes, hop_limit: int) -> bytes:
+def encode_ipv6(
+    source: bytes, destination: bytes, protocol: int, payload: bytes, hop_limit: int, ecn: int = 0
+) -> bytes:
     """An IPv6 packet without extension headers, addresses as their 16 octets.
 
     The flow label is 0: it would be one for a whole flow (RFC 6437), and tell segments apart no better than ports.
@@ -29,7 +31,7 @@ def encode_ipv6(source: bytes, destination: bytes, protocol: int, payload: bytes
     """
     if len(payload) > 0xFFFF:
         raise ValueError(f"the payload of an IPv6 packet holds at most 65535 octets, not {len(payload)}")
-    return _HEADER.pack(_VERSION, len(payload), protocol, hop_limit, source, destination) + payload
+    return _HEADER.pack(_VERSION | ecn << 20, len(payload), protocol, hop_limit, source, destination) + payload
 
 
 def decode_ipv6(octets: Octets) -> Ip:
@@ -38,14 +40,14 @@ def decode_ipv6(octets: Octets) -> Ip:
     There is no identification outside of fragments, so `ident` is 0.
     """
     _check(octets)
-    _, length, _, hop_limit, source, destination = _HEADER.unpack_from(octets)
+    first, length, _, hop_limit, source, destination = _HEADER.unpack_from(octets)
     end = HEADER + length
     if len(octets) < end:
         raise Malformed("truncated")
     octets = octets[:end]
     protocol, start = upper_ipv6(octets)
     pseudo = word_sum(octets[ADDRESSES]) + protocol + end - start
-    return Ip(address(source), address(destination), protocol, 0, hop_limit, pseudo, octets[start:])
+    return Ip(address(source), address(destination), protocol, 0, hop_limit, pseudo, octets[start:], first >> 20 & 3)
 
 
 def quoted_ipv6(octets: Octets) -> Ip | None:

@@ -57,7 +57,7 @@ def encode_tcp(datagram: Datagram, ident: int, ttl: int = 64, layout: Layout = "
     pseudo = word_sum(source + destination) + TCP + length
     sum_ = checksum(pseudo + word_sum(header + options) + word_sum(segment.data))
     octets = b"%b%b%b%b%b" % (header[:16], sum_.to_bytes(2, "big"), header[18:], options, segment.data)
-    return encode_ip(source, destination, TCP, octets, ident, ttl)
+    return encode_ip(source, destination, TCP, octets, ident, ttl, ecn=segment.ecn)
 
 
 def decode_tcp(octets: Octets) -> Packet:
@@ -78,7 +78,7 @@ def decode_tcp(octets: Octets) -> Packet:
         raise Malformed("bad TCP checksum")
     src, dst, seq, ack, offset, ctl, wnd, _, up = _HEADER.unpack_from(payload)
     start = (offset >> 4) * 4
-    segment = Segment(seq, ack, ctl | (offset & _RESERVED) << 8, wnd, up=up)
+    segment = Segment(seq, ack, ctl | (offset & _RESERVED) << 8, wnd, up=up, ecn=ip.ecn)
     datagram = Datagram(Endpoint(ip.source, src), Endpoint(ip.destination, dst), segment)
     if not _HEADER.size <= start <= len(payload):
         raise Malformed("data offset", datagram)

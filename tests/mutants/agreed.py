@@ -7,7 +7,7 @@ from mutants.silence import nothing
 from tcpclose.protocol import stack as stack_module
 from tcpclose.protocol.connection import Connection
 from tcpclose.protocol.scoreboard import Scoreboard
-from tcpclose.protocol.segment import PSH, RST
+from tcpclose.protocol.segment import ECT_0, PSH, RST
 from tcpclose.protocol.sending import Sender
 from tcpclose.protocol.sockets import Socket
 from tcpclose.protocol.stack import Listener, Stack
@@ -156,3 +156,28 @@ def any_syn_reopens_time_wait(patch: Patch) -> None:
 @mutant("3.6.1, MAY-2: the new connection uses numbers of the old one")
 def a_reopened_connection_starts_where_the_old_one_was(patch: Patch) -> None:
     patch.setattr(stack_module, "next_iss", lambda old, iss: iss)
+
+
+@mutant("RFC 3168, 6.1.5: what is sent again may be marked, so that its loss would not show")
+def all_text_may_be_marked(patch: Patch) -> None:
+    @instead(patch, Sender, "sent")
+    def always(original, self, segment, now):
+        original(self, segment, now)
+        if self.ecn and segment.data:
+            segment.ecn = ECT_0
+
+
+@mutant("RFC 3168, 6.1.3: one ACK that is lost, and the sender never hears that a router is congested")
+def a_mark_is_echoed_once(patch: Patch) -> None:
+    @instead(patch, Connection, "_send")
+    def forget(original, self, segment, now):
+        original(self, segment, now)
+        self.receiver.congested = False
+
+
+@mutant("RFC 3168, 6.1.2: the window collapses, since every ACK of a round trip halves it")
+def every_echo_counts(patch: Patch) -> None:
+    @instead(patch, Sender, "congestion_echoed")
+    def again(original, self):
+        self.reduced_until = self.tcb.snd_una
+        original(self)

@@ -19,6 +19,7 @@ import pytest
 import test_acceptability
 import test_acknowledging
 import test_closing
+import test_ecn
 import test_figures
 import test_keepalive
 import test_limits
@@ -49,6 +50,7 @@ MODULES = (
     test_timers,
     test_sending,
     test_acknowledging,
+    test_ecn,
     test_options,
     test_sack,
     test_limits,
