@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "units": "",
     "aside": "",
     "command": "",
+    "processes": "",
     "wire": "aside protocol",
     "trace": "aside protocol",
     "links": "protocol units",
@@ -37,11 +38,12 @@ MAY_IMPORT = {
     "verify": "protocol trace",
     "comparison": "protocol runs scenario testbed topology trace",
     "runs": "__version__ aside charts command scenario simulator testbed timeline topology trace",
-    "drill": "command protocol scenario trace wire",
+    "drill": "command processes protocol scenario trace wire",
     "realdrill": "drill testbed",
     "classify": "aside protocol trace wire",
     "reference": "charts runs scenario simulator topology trace",
-    "teaching": "aside drill links protocol runs scenario simulator testbed timeline topology trace units wire verify",
+    "teaching": "aside drill links processes protocol runs scenario simulator testbed timeline topology trace units"
+    " wire verify",
 }
 
 #: Foreign package -> where it may be imported; the tests may import anything, and make their bad packets with Scapy.

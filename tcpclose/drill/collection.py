@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 from tcpclose.drill.runner import Verdict, Wishes, run_text
+from tcpclose.processes import shared
 
 SUFFIX = ".pkt"
 _AT_ONCE = 50  # scripts that one process is given at a time
@@ -50,13 +49,7 @@ def run_file(path: Path, wishes: Wishes) -> Verdict:
 
 def run_all(paths: list[Path], wishes: Wishes, jobs: int = 1) -> Iterator[Verdict]:
     """Run scripts in the order given, on `jobs` processes."""
-    run = partial(run_file, wishes=wishes)
-    if jobs == 1:
-        yield from map(run, paths)
-        return
-    # A terminal interrupts all processes: ours tells it, the others end with us.
-    with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
-        yield from pool.map(run, paths, chunksize=_AT_ONCE)
+    return shared(partial(run_file, wishes=wishes), paths, jobs, _AT_ONCE)
 
 
 def summary(verdicts: Iterable[Verdict]) -> str:

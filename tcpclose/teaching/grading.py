@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 
+from tcpclose.processes import shared
 from tcpclose.scenario import ScenarioError
 from tcpclose.teaching.labs import Lab
 from tcpclose.teaching.marking import mark_sheet
@@ -27,12 +27,8 @@ def find_sheets(folder: Path) -> list[Path]:
 def grade(lab: Lab, folder: Path, paths: Sequence[Path], jobs: int | None = None) -> Iterator[Graded]:
     """Mark these sheets of a class's folder, in this order."""
     jobs = min(jobs or os.cpu_count() or 1, len(paths))
-    work = partial(_grade, lab.folder, folder)
-    if jobs == 1:
-        yield from map(work, paths)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(work, paths, chunksize=max(1, min(32, len(paths) // (4 * jobs))))
+    at_once = max(1, min(32, len(paths) // (4 * jobs)))
+    return shared(partial(_grade, lab.folder, folder), paths, jobs, at_once)
 
 
 #: A process reads a lab's questions once.

@@ -130,7 +130,7 @@ def test_shares_and_doubles():
         (["mark", "01", "--class", "EMPTY"], "has no *.toml in it"),
         (["mark", "01", "--class", "NOSUCH"], "is no folder"),
         (["mark", "01", "--class", ".", "--gradescope", "x"], "are for one sheet"),
-        (["mark", "12345", "x.toml"], "there is no such lab"),
+        (["mark", "12345", "x.toml"], "12345: there is no such file, and no such lab"),
         (["mark", "01", "SHEET", "--csv", "NOSUCH/x.csv"], "x.csv: No such file or directory"),
     ],
 )

@@ -10,9 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
+
+from tcpclose.processes import unheard_interrupts
 
 #: Seconds that a task may take.
 PATIENCE = 900.0
@@ -33,11 +36,13 @@ def run_all(
 ) -> Iterator[tuple[Any, Any]]:
     """Each task with its outcome, or `Lost`, as they come. `work` and what it takes and gives can be pickled."""
     waiting, workers = deque(tasks), list[_Worker]()
+    resource_tracker.ensure_running()  # which unblocks SIGINT as it starts, and comes with the first process
     jobs = min(jobs or os.cpu_count() or 1, len(tasks))
     try:
         while waiting or any(worker.busy for worker in workers):
             workers = [worker for worker in workers if worker.alive]
-            workers += [_Worker(work) for _ in range(min(jobs - len(workers), len(waiting)))]
+            with unheard_interrupts():  # we have it too, and kill them
+                workers += [_Worker(work) for _ in range(min(jobs - len(workers), len(waiting)))]
             for worker in workers:
                 if waiting and not worker.busy:
                     worker.begin(waiting.popleft(), patience)
@@ -97,7 +102,6 @@ def _death(status: int) -> str:
 
 
 def _serve(work: Callable[[Any], Any], pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # our parent has it too, and kills us
     while True:
         try:
             task = pipe.recv()
