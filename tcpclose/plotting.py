@@ -60,6 +60,8 @@ def plot_run(
     `tell` hears, in a line for people, what is left out. Raises `PlotError`.
     """
     trace = load_trace(place)
+    if connection is not None:
+        _demand(trace, connection)
     folder = out or (place if place.is_dir() else place.parent)
     for name, path, one in _pictures(trace, names, folder, suffix, connection):
         with _told(path):
@@ -71,6 +73,16 @@ def plot_run(
             f"the machine is drawn for the first {MACHINES} connections, {known[0]} to {known[MACHINES - 1]}, and not "
             f"for the other {len(known) - MACHINES}: --chart machine --connection NAME draws it for one"
         )
+
+
+def _demand(trace: Trace, connection: str) -> None:
+    """Also where no chart is asked for that is of one connection."""
+    from tcpclose.charts.story import names
+
+    try:
+        names(trace, [connection])
+    except ValueError as error:
+        raise PlotError(str(error)) from None
 
 
 def _pictures(

@@ -112,8 +112,8 @@ def find_run(name: str) -> Path:
     for folder in (Path(name), RUNS / name):
         if (folder / "run.json").exists():
             return folder
-    if Path(name).is_dir():
-        raise FolderError(f"{name} is no run's folder: it has no run.json")
+    if Path(name).exists():
+        raise FolderError(f"{Path(name)} is no run's folder: it has no run.json")
     raise FolderError(f"there is no run {name!r}, neither as a folder nor in {RUNS}; `{COMMAND} runs` lists them")
 
 

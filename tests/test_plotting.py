@@ -88,6 +88,7 @@ def test_of_too_many_connections_only_the_first_have_their_machine_and_that_is_s
         (["RUNS/after-2s", "--chart", "pie"], "--chart pie: expected ladder, machine, states, sequence or comparison"),
         (["RUNS/after-2s", "--format", "pdf"], "--format pdf: expected png or svg"),
         (["RUNS/after-2s", "--connection", "c7"], "no connection 'c7' in this trace; there are: c1"),
+        (["RUNS/after-2s", "--connection", "c7", "--chart", "states"], "no connection 'c7' in this trace"),
         (["RUNS", "--chart", "comparison", "--chart", "ladder"], "it is drawn alone"),
         (["RUNS", "--many"], "--many and --against KEY go together"),
         (["RUNS", "--against", "seed"], "--many and --against KEY go together"),

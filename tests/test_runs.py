@@ -150,6 +150,9 @@ def test_a_disk_that_is_full_at_any_octet_leaves_nothing_half_written(tmp_path, 
 def test_what_is_no_record_of_a_run_is_told(tmp_path):
     with pytest.raises(runs.FolderError, match=r"is no run's folder: it has no run\.json"):
         runs.load_record(tmp_path)
+    (tmp_path / "trace.jsonl").touch()
+    with pytest.raises(runs.FolderError, match=r"trace\.jsonl is no run's folder: it has no run\.json"):
+        runs.find_run(str(tmp_path / "trace.jsonl"))
     (tmp_path / "run").mkdir()
     for text in ('{"world": "sim"', '{"world": "moon", "version": "1", "status": "complete"}', "[]"):
         (tmp_path / "run" / "run.json").write_text(text)

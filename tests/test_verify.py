@@ -361,7 +361,8 @@ def test_the_command_reports_and_its_status_tells(monkeypatch):
     assert "VIOLATION: a RST is answered by a RST" in done.output
 
 
-def test_a_search_that_ran_out_of_time_says_so():
-    done = CliRunner().invoke(app, ["check", "--octets", "2", "--time", "0.2"])
+@pytest.mark.parametrize("how", [["0.2"], ["0"], ["0", "--late", "1"]])
+def test_a_search_that_ran_out_of_time_says_so(how):
+    done = CliRunner().invoke(app, ["check", "--octets", "2", "--time", *how])
     assert done.exit_code == 0, done.output
     assert "NOT EXHAUSTED" in done.output

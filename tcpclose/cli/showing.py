@@ -10,8 +10,6 @@ import typer
 
 from tcpclose.cli.common import RunName, app, fail
 
-Connection = Annotated[str | None, typer.Option(metavar="NAME", help="Of this connection only.")]
-
 
 @app.command()
 def plot(
@@ -20,7 +18,9 @@ def plot(
         list[str] | None,
         typer.Option(metavar="NAME", help="ladder, machine, states, sequence, or comparison; all of a run by default."),
     ] = None,
-    connection: Connection = None,
+    connection: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Ladder and machine of this connection only.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", metavar="png|svg", help="What to write.")] = "png",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Instead of the run's own folder.")] = None,
     many: Annotated[bool, typer.Option("--many", help="RUN is a folder of runs: draw them all against a key.")] = False,
@@ -61,7 +61,7 @@ def plot(
 @app.command()
 def show(
     run: RunName,
-    connection: Connection = None,
+    connection: Annotated[str | None, typer.Option(metavar="NAME", help="Of this connection only.")] = None,
     figure: Annotated[bool, typer.Option("--figure", help="As a figure of the RFC.")] = False,
 ) -> None:
     """Print a run: how each connection was released, and the ladder; or a figure in the form of RFC 9293's."""

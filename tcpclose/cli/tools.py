@@ -67,7 +67,9 @@ def check(
     send_in_listen: Annotated[
         bool, typer.Option("--send-in-listen", help="A SEND in LISTEN opens actively (3.10.2).")
     ] = False,
-    seconds: Annotated[float | None, typer.Option("--time", metavar="SECONDS", help="Stop after this time.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--time", min=0, metavar="SECONDS", help="Stop after this time.")
+    ] = None,
 ) -> None:
     """Model-check the running engine: all that two users and a bad network can do, up to a bound."""
     from tcpclose.verify.explore import Bound, Explorer

@@ -46,7 +46,7 @@ class FrailHost(Host, Generic[Frame]):
 
 
 class SimulatedHands(Generic[Frame]):
-    """What befalls simulated hosts (`hostfaults.Hands`). `lines` go by link and direction, `clock` tells the time."""
+    """What befalls simulated hosts (`host.faults.Hands`). `lines` go by link and direction, `clock` tells the time."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What befalls emulated hosts: signals to the processes that are their TCP (`hostfaults.Hands`).
+"""What befalls emulated hosts: signals to the processes that are their TCP (`host.faults.Hands`).
 
 A process is struck between two things that it does, never within one: nothing is half done or half told. So it is asked
 to stand still first; one that holds its output because of what it has just seen does so already. The conductor lets it

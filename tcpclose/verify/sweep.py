@@ -97,7 +97,7 @@ class Sweep:
     def run(self) -> None:
         """Explore until there is no new world, something is wrong, or the time is up."""
         start = time.monotonic()
-        self._deadline = start + (self.bound.seconds or float("inf"))
+        self._deadline = start + (float("inf") if self.bound.seconds is None else self.bound.seconds)
         self._begin()
         while self._pending and not self._over():
             self._stage = min(self._pending, key=self._rank)
