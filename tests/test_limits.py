@@ -195,6 +195,20 @@ def test_when_memory_gets_short_those_who_hold_most_go():
     assert host.causes() == ["no resources"]
 
 
+def test_limits_among_other_settings_of_the_host_strike_alike():
+    host = listening(max_memory=1000, max_orphans=3).established(0).established(1).established(2)
+    for n, octets in enumerate((100, 200, 600)):
+        host.hear(f"<SEQ=301><ACK=101><CTL=ACK><DATA={octets}>", n)
+    host.stack.reconfigure(0, max_memory=400, user_timeout=SECOND)
+    assert [host.state(n) for n in range(3)] == ["ESTABLISHED", "ESTABLISHED", "CLOSED"]
+    assert host.stack.find(host.pair(1)).config.user_timeout == SECOND
+    for n in (0, 1):
+        host.stack.receive(host.pair(n), 0)
+        host.stack.release(host.pair(n), 0)
+    host.stack.reconfigure(0, max_orphans=1)
+    assert [host.state(n) for n in (0, 1)] == ["FIN-WAIT-1", "CLOSED"]
+
+
 def test_memory_that_is_enough_costs_nobody_anything():
     host = listening().established()
     host.hear("<SEQ=301><ACK=101><CTL=ACK><DATA=300>")

@@ -162,9 +162,10 @@ class Stack:
         connection.configure(now, **changes)
         self._collect(pair, connection, now)
 
-    def reconfigure(self, now: int, **changes: object) -> None:
-        """Other settings for the whole host: for what will be opened, what listens, and what there is."""
-        self.config = self.time_wait.config = replace(self.config, **changes)  # type: ignore[arg-type]
+    def reconfigure(self, now: int, **changes: Any) -> None:
+        """Other settings for the whole host: for what will be opened, what listens, and what there is. See `limit`."""
+        self.limit(now, **changes)
+        self.time_wait.config = self.config
         for port in self.listening:
             self.configure_listener(port, **changes)
         for pair in list(self.connections):
