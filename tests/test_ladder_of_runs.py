@@ -12,13 +12,15 @@ from matplotlib.text import Text
 from scenarios import talk
 from test_charts import arrows, texts
 
+from tcpclose.charts.condense import reason
 from tcpclose.charts.ladder import ladder_figure
 from tcpclose.charts.placing import Box
 from tcpclose.charts.rows import broken, lay_out
 from tcpclose.charts.story import stories
 from tcpclose.simulator import simulate
 from tcpclose.topology import load_network
-from tcpclose.trace.events import Trace
+from tcpclose.trace.events import Sent, Trace
+from tcpclose.trace.flights import flights
 
 LOSSY = '[link.h1-s1]\nloss = "4%"\n'
 #: 6, 30 and 200 segments, with losses, IPv4 and IPv6, three hosts, a router, a middlebox that forgets.
@@ -33,6 +35,10 @@ RUNS = {
     "a middlebox forgets": talk(
         topology="middlebox", octets="5kB", tables='[middlebox.m1]\nkind = "nat"\n[[step]]\nat = "70ms"\n'
         'fault = "forget"\nmiddlebox = "m1"\n[link.h1-m1]\ndelay = "10ms"\n', duration="20s"
+    ),
+    "a router without power": talk(
+        topology="routed", octets="20kB", tables='[host.h1.tcp]\nrto_min = "250ms"\nuser_timeout = "3s"\n'
+        '[[step]]\nat = "150ms"\nfault = "power_off"\nnode = "r2"\n', duration="8s"
     ),
     "many guesses": faulty(
         fault("h1.c1 sees SENT", "inject", host="h3", connection="c1", source="h1", ctl="RST", seq="next-20000",
@@ -96,6 +102,27 @@ def test_guesses_are_told_together_and_the_one_that_hits_alone() -> None:
     (story,) = stories(trace_of("many guesses"))
     (hit,) = [arrow for arrow in story.arrows if arrow.flight.forged and arrow.flight.changes]
     assert not hit.fat
+
+
+def test_what_was_never_received_is_drawn_as_lost_right_where_it_was_sent() -> None:
+    """A router that is off loses nothing on a link. What nobody received had time to arrive, so it is not under way."""
+    (story,) = stories(trace_of("a router without power"))
+    lay_out(story)
+    vanished = [arrow for arrow in story.arrows if arrow.flight.vanished]
+    assert len(vanished) > 3
+    assert {reason(arrow) for arrow in vanished} == {"lost"}
+    assert {arrow.flight.source for arrow in vanished} == {"h1", "h2"}
+    slants = [arrow.bottom - arrow.top for arrow in vanished if not arrow.fat]
+    assert max(slants) < 0.5
+
+
+def test_what_is_under_way_when_the_trace_ends_is_not_lost() -> None:
+    whole = trace_of("six")
+    last = whole.of(Sent)[-1]
+    cut = Trace(event for event in whole if event.t <= last.t)
+    assert not any(flight.missing for flight in flights(whole))
+    assert [flight.arrived for flight in flights(cut)][-1] is None
+    assert not any(flight.missing for flight in flights(cut))
 
 
 @every_run

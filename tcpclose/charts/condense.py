@@ -40,7 +40,7 @@ class Arrow:
     @property
     def fate(self) -> Literal["arrived", "lost", "unknown"]:
         """Unknown: still in flight when the trace ended, or its target keeps no trace."""
-        return "arrived" if self.flight.arrived else "lost" if self.flight.lost else "unknown"
+        return "arrived" if self.flight.arrived else "lost" if self.flight.missing else "unknown"
 
     @property
     def last(self) -> Flight:
@@ -78,7 +78,7 @@ def reason(arrow: Arrow) -> str:
     """Why an arrow does not reach its target."""
     lost = arrow.flight.lost
     if lost is None:
-        return "\u2026"
+        return "lost" if arrow.flight.vanished else "\u2026"
     return "lost" if lost.reason == "loss" else f"lost ({lost.reason})"
 
 
@@ -91,7 +91,7 @@ def summary(flights: Sequence[Flight]) -> str:
         what = f"forged {kinds.pop() if len(kinds) == 1 else what}"
     text = f"{len(flights)} {what}"
     text += f", {octets} octets" if octets else ""
-    again, lost = sum(f.retransmission for f in flights), sum(f.lost is not None for f in flights)
+    again, lost = sum(f.retransmission for f in flights), sum(f.missing for f in flights)
     text += f", {again} sent again" if again else ""
     return text + (f", {lost} lost" if lost else "")
 
@@ -182,5 +182,5 @@ def _by(flights: Sequence[Flight], *, fate: bool) -> dict[tuple[str, str, bool],
     """Flights by source, target and, with `fate`, whether they were lost."""
     groups: dict[tuple[str, str, bool], list[Flight]] = defaultdict(list)
     for flight in flights:
-        groups[flight.source, flight.target, fate and flight.lost is not None].append(flight)
+        groups[flight.source, flight.target, fate and flight.missing].append(flight)
     return groups

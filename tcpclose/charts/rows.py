@@ -134,6 +134,8 @@ class _Layout:
             if end:
                 host = last.target if last.arrived else None
                 items.append(_Item(last.finish, self._place(end), "head", host, arrow=arrow))
+            elif last.vanished and last.sent:  # where is not known: room for what is drawn of it, right below
+                items.append(_Item(last.finish, (self._place(last.sent)[0], 2), "head", None, arrow=arrow))
         for elision in story.elisions:
             if cut is None or elision.after >= cut:
                 items.append(_Item(elision.after, self._before(elision), "elision", None, elision=elision))
@@ -251,5 +253,5 @@ class _Layout:
         """Ends that no event told: the way of a segment whose sender, target or fate is not known."""
         if not arrow.flight.sent:
             arrow.top = max(0.0, arrow.bottom - self._slant(arrow))
-        elif not (arrow.last.arrived or arrow.last.lost):
+        elif not (arrow.last.arrived or arrow.last.missing):
             arrow.bottom = arrow.top + self._slant(arrow)

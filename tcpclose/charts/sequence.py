@@ -182,7 +182,7 @@ class _Panel:
             axes.add_collection(LineCollection(bars, zorder=2.5 if again else 2, **look), autolim=False)
         for name, look in _MARKS.items():
             self._draw_marks(axes, (f for f in self.way.sent if name in f.controls), look)
-        self._draw_marks(axes, (f for f in self.way.sent if f.lost), _LOST)
+        self._draw_marks(axes, (f for f in self.way.sent if f.missing), _LOST)
 
     def _bar(self, flight: Flight) -> tuple[float, float, float]:
         y = self.y(flight.seq)
@@ -285,7 +285,7 @@ def _legend(panels: list[_Panel]) -> list[Artist]:
     kinds: list[tuple[str, bool, dict[str, Any]]] = [
         ("sent", True, _SENT),
         ("sent again", any(flight.retransmission for flight in sent), _AGAIN),
-        ("lost", any(flight.lost for flight in sent), {"linestyle": "none", **_LOST}),
+        ("lost", any(flight.missing for flight in sent), {"linestyle": "none", **_LOST}),
         *(
             (name, any(name in f.controls for f in sent), {"linestyle": "none", **look})
             for name, look in _MARKS.items()

@@ -39,6 +39,7 @@ class Details {
     const left = flight.sent !== null ? "sent at " + seconds(film.times[flight.sent]) : "nobody saw it leave";
     const end = flight.arrived ?? flight.gone;
     if (early) return left + ", under way";
+    if (flight.vanished) return left + ", never received, though no link lost it";
     if (end === null) return left + ", nobody saw what became of it";
     const past = flight.sent !== null ? film.times[end] - film.times[flight.sent] : null;
     const length = past === null ? " at " + seconds(film.times[end]) : past ? " after " + span(past) : " at once";

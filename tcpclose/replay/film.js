@@ -112,7 +112,7 @@ class Film {
       const end = flight.arrived ?? flight.gone;
       flight.start = flight.sent !== null ? this.at[flight.sent] : (end !== null ? this.at[end] - FLIGHT : 0);
       flight.finish = end !== null ? this.at[end] : flight.start + FLIGHT;
-      flight.fate = flight.gone !== null ? "lost" : flight.arrived !== null ? "arrived" : "unknown";
+      flight.fate = flight.gone !== null || flight.vanished ? "lost" : flight.arrived !== null ? "arrived" : "unknown";
     }
   }
 

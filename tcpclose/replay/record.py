@@ -200,6 +200,7 @@ def _flight(flight: Flight) -> dict[str, Any]:
     if flight.lost:
         told["lost"] = {"link": flight.lost.link, "reason": flight.lost.reason, "rule": flight.lost.rule}
     marks = {
+        "vanished": flight.vanished,
         "retransmission": flight.retransmission,
         "copy": flight.copy,
         "forged": flight.forged,

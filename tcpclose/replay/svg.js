@@ -66,12 +66,14 @@ function remarks(flight, withLoss = true) {
   if (flight.copy) told.push("copy made by a link");
   if (flight.forged) told.push("forged by " + flight.from);
   if (flight.unsent) told.push("sent by a middlebox in the name of " + flight.from);
+  if (flight.vanished && withLoss) told.push("lost");
   if (flight.lost && withLoss) told.push((flight.lost.reason === "corrupt" ? "damaged" : "lost") + ": " + flight.lost.reason);
   return told;
 }
 
 // Which part of its way a segment went: all of it, or to about where the link is that lost it.
 function partOfWay(flight) {
+  if (flight.vanished) return 0.62;
   if (!flight.lost || flight.arrived !== null) return 1;
   const ends = flight.lost.link.split(/[-:]/);
   return ends.includes(flight.from) === ends.includes(flight.to) ? 0.62 : ends.includes(flight.from) ? 0.36 : 0.8;

@@ -296,7 +296,7 @@ class _Figure:
                 step, arrives = queue.popleft(), True
                 self._in_flight(flight, False)
         self._enter(step)
-        lost = sent and not arrives and flight.lost is not None
+        lost = sent and not arrives and flight.missing
         arrow = Arrow(peer, self._numbered(flight, peer), sent, arrives, lost, duplicate)
         shown = [(who, state) for who, state in self.states.items() if not (duplicate and who == peer)]
         self.lines.append(Line(0, arrow=arrow, states=shown))

@@ -7,6 +7,7 @@ and the replay page all draw these, so they agree. Times are microseconds from t
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tcpclose.protocol.fsm import State
@@ -21,7 +22,7 @@ MOMENT = 1_000
 class Flight:
     """One segment's way from the host `source` to the host `target` (an address where the host is not known).
 
-    A flight with neither `arrived` nor `lost` was under way when the trace ended, or its target keeps no trace.
+    A flight that neither `arrived` nor is `missing` was under way when the trace ended, or its target keeps no trace.
     `sent` is None when the sender keeps none. `seq` and `ack` count from the ISS of their direction, or from the
     first number seen there when no SYN was; `ack` is None without the ACK bit.
     """
@@ -35,6 +36,8 @@ class Flight:
     lost: Lost | Disturbed | None
     seq: int
     ack: int | None
+    #: No link lost it, and it was never received, though there was time: a router or switch knew no way, say.
+    vanished: bool
     #: It occupies sequence space that this end had sent before.
     retransmission: bool
     #: A duplicate that a link made: nobody sent it.
@@ -68,6 +71,11 @@ class Flight:
         """When it arrived or was lost; `start` when neither is known."""
         last = self.arrived or self.lost
         return max(last.t, self.start) if last else self.start
+
+    @property
+    def missing(self) -> bool:
+        """It did not arrive, whatever became of it."""
+        return self.lost is not None or self.vanished
 
     @property
     def changes(self) -> bool:
@@ -150,10 +158,12 @@ def flights(trace: Trace) -> list[Flight]:
         for event in trace.of(Sent)
         if names.get(address(event.src)) == event.host
     }
+    journeys, witnesses = _journeys(trace), _witnesses(trace)
+    deadline = _deadline(trace, journeys)
     recent: dict[frozenset[str], str] = {}  # 4-tuple to the connection that used it last
     numbers, beginnings = _Numbers(), _first_syns(trace)
     result = []
-    for journey in _journeys(trace):
+    for journey in journeys:
         first = journey.seen[0]
         pair = frozenset((first.src, first.dst))
         owner = next((event.connection for event in journey.seen if event.connection), recent.get(pair))
@@ -164,15 +174,17 @@ def flights(trace: Trace) -> list[Flight]:
         pretended = speakers.get((first.connection, *_ends(first.connection, first))) if answered else None
         source = sent.host if sent else pretended or names.get(address(first.src), address(first.src))
         forged = sent is not None and names.get(address(first.src), source) != source
+        target = arrived.host if arrived else names.get(address(first.dst), address(first.dst))
         seq, ack, again = numbers.read(owner, source, first, forged, id(sent) in beginnings)
         result.append(
             Flight(
                 connection=owner,
                 source=source,
-                target=arrived.host if arrived else names.get(address(first.dst), address(first.dst)),
+                target=target,
                 sent=sent,
                 arrived=arrived,
                 lost=journey.lost,
+                vanished=len(journey.seen) == 1 and sent is not None and sent.t < deadline and target in witnesses,
                 seq=seq,
                 ack=ack,
                 retransmission=again and not journey.copy,
@@ -215,6 +227,17 @@ def _journeys(trace: Trace) -> list[_Journey]:
         elif isinstance(event, Lost | Disturbed):
             journey.lost = event
     return sorted(journeys, key=lambda journey: journey.seen[0].t)
+
+
+def _witnesses(trace: Trace) -> set[str]:
+    """The hosts that keep a trace of all that arrives: they take part in a run. Whom a capture shows does not."""
+    return {event.host for event in trace.of(Received)} & {event.host for event in trace.of(Call)}
+
+
+def _deadline(trace: Trace, journeys: Sequence[_Journey]) -> int:
+    """Before this time set out what had time to arrive: twice that which any segment took."""
+    took = (end.arrived.t - end.sent.t for end in journeys if end.sent and end.arrived)
+    return (trace.events[-1].t if trace.events else 0) - 2 * max(took, default=0)
 
 
 def _ends(connection: str | None, segment: SegmentEvent) -> tuple[str, str]:
