@@ -61,6 +61,13 @@ def test_a_terminal_that_knows_ascii_only():
     assert "four-way close" in done.stdout
 
 
+def test_help_begins_with_what_a_newcomer_runs():
+    told = tcpclose("--help", stdout=subprocess.PIPE).stdout
+    assert [line.split()[1] for line in told.splitlines() if line.startswith("│ ") and line[2] != " "][1:4] == [
+        "run", "demo", "runs"
+    ]  # fmt: skip
+
+
 def test_there_is_no_output_at_all():
     def close():
         os.close(1)

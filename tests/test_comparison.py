@@ -16,6 +16,7 @@ from tcpclose import runs
 from tcpclose.cli import app
 from tcpclose.comparison import Outcome, as_record, compare, plan_comparison, run_comparison
 from tcpclose.scenario import ScenarioError
+from tcpclose.terminal.tables import print_comparison
 from tcpclose.testbed.box import why_no_box
 
 LAB = runs.LABS / "01-four-way-close" / "scenario.toml"
@@ -124,6 +125,16 @@ def test_states_that_one_run_passes_and_the_other_does_not(tmp_path):
             passed = [row.what for row in table.rows if row.host == "h1" and row.cells[place].text != "-"]
             between = "FIN-WAIT-2" if outcome is one else "CLOSING"
             assert passed[2:5] == ["FIN-WAIT-1", between, "TIME-WAIT"]
+
+
+def test_the_states_have_their_whole_names_on_a_terminal_of_80_columns(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    outcomes = run_comparison([plan_comparison(LAB)[0]], tmp_path) * 5
+    print_comparison([replace(one, variant=replace(one.variant, name="linux/linux")) for one in outcomes],
+                     compare(outcomes), tmp_path)  # fmt: skip
+    told = capsys.readouterr().out
+    assert "SYN-RECEIVED" in told
+    assert told.split("FIN-WAIT-2")[1].split()[:5] == ["0.220"] * 5
 
 
 def test_nothing_to_compare(tmp_path):

@@ -43,5 +43,6 @@ def test_every_setting_is_printed_with_its_value_and_section():
         assert len(values) == len(PROFILES)
         assert section
         assert meaning
+    assert "rcv_buffer = 65535 octets; linux 64240 octets; bsd 65536 octets  [3.8.6]\n    room for text" in printed
     assert [name for name, *_ in manual.settings()] == [field.name for field in fields(TcpConfig)]
     assert {name: values[0] for name, values, *_ in manual.settings()}["msl"] == "2min"

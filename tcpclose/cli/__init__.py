@@ -3,7 +3,7 @@
 One file for each kind of command; `common` has what they share. `--help` lists them in this order.
 """
 
-from tcpclose.cli import assignments, captures, reporting, running, scripts, showing, teaching, tools
+from tcpclose.cli import running, showing, reporting, teaching, captures, scripts, tools, assignments  # isort: skip
 from tcpclose.cli.common import app
 
 __all__ = ["app", "assignments", "captures", "reporting", "running", "scripts", "showing", "teaching", "tools"]

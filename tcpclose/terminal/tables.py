@@ -41,7 +41,7 @@ def print_comparison(outcomes: Sequence[Outcome], tables: Sequence[Comparison], 
     console = Console(highlight=False)
     for compared in tables:
         table = Table(title=compared.connection, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column("")
+        table.add_column("", no_wrap=True, min_width=max(len(f"  {row.what}") for row in compared.rows))
         for outcome in outcomes:
             table.add_column(outcome.variant.name, min_width=11)
         host = ""
