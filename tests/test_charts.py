@@ -436,6 +436,7 @@ ODD: dict[str, tuple[Trace, str]] = {
         f"{60 - PANELS} more connections",
     ),
     "unknown state": (Tale().become("h1", "BOUND").trace(), "BOUND"),
+    "no mathematics": (Tale("a$\\frac$").open().close().trace(), "a$\\frac$ — graceful"),
     "all at once": (Tale().open().send("h1", "RST", 1, delay=0).trace(), "c1 — not released"),
 }
 

@@ -124,6 +124,16 @@ def test_show_prints_releases_and_ladders(demo):
     assert "unreachable" not in alone
 
 
+def test_names_are_printed_as_they_are(tmp_path):
+    """Brackets and colons of IPv6 are no markup and no emoji of the terminal's."""
+    name = "[fd00::a:1]:40001 [/b]"
+    Tale(name).open().close().trace().save(tmp_path / "trace.jsonl")
+    assert show(tmp_path / "trace.jsonl").output.count(name) == 2
+    done = CliRunner().invoke(app, ["run", "01", "--world", "sim", "--out", str(tmp_path / "[/b]")])
+    assert done.exit_code == 0
+    assert f"\n{tmp_path}/[/b]/\n" in done.output
+
+
 def test_show_prints_figures_that_can_be_read_again(demo):
     done = show(demo, "--connection", "graceful", "--figure")
     assert done.exit_code == 0

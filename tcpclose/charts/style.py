@@ -52,6 +52,7 @@ _SETTINGS: Final[dict[Any, Any]] = {
     "legend.frameon": False,
     "path.sketch": None,
     "savefig.dpi": 160,
+    "text.parse_math": False,  # a $ is a $
     "svg.fonttype": "path",
     "svg.hashsalt": "tcpclose",
 }

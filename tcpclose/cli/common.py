@@ -74,21 +74,21 @@ def print_json(record: dict[str, Any]) -> None:
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     from rich import box
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from tcpclose.terminal.console import console
 
     table = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:
         column.overflow = "fold"
     table.columns[0].no_wrap = True  # names are there to be copied
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     for column in table.columns:
         # short words stay whole, however narrow the terminal
         words = (len(word) for cell in column.cells for word in str(cell).split())
         column.min_width = min(8, max(words, default=0))
-    Console().print(table)
+    console(highlight=True).print(table)
 
 
 def with_bar(items: Iterable[_T], total: int, title: str) -> Iterator[_T]:

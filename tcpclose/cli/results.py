@@ -44,24 +44,24 @@ def write(file: Path, text: Callable[[], str]) -> None:
 
 
 def print_result(result: Result) -> None:
-    from rich.console import Console
     from rich.text import Text
 
     from tcpclose.teaching.results import right
     from tcpclose.teaching.sheets import cited
+    from tcpclose.terminal.console import console
 
-    console = Console(highlight=False, emoji=False)
+    terminal = console()
     for item in result.items:
         points = "by hand" if item.by_hand else f"{item.score:g} of {item.points}"
         style = "cyan" if item.by_hand else "green" if right(item) else "yellow"
         read = f"  {cited(item.rfc)}" if item.rfc else ""
-        console.print(Text.assemble((f"{points:>12}  ", style), item.name, (read, "dim")), soft_wrap=True)
+        terminal.print(Text.assemble((f"{points:>12}  ", style), item.name, (read, "dim")), soft_wrap=True)
         for note in item.notes:
-            console.print(indent(note, " " * 14), markup=False, soft_wrap=True)
+            terminal.print(indent(note, " " * 14), soft_wrap=True)
     for remark in result.remarks:
-        console.print(remark, style="yellow", markup=False, soft_wrap=True)
+        terminal.print(remark, style="yellow", soft_wrap=True)
     apart = f", and {result.by_hand} that your instructor gives" if result.by_hand else ""
-    console.print(f"{result.score:g} of {result.points} points{apart}", style="bold")
+    terminal.print(f"{result.score:g} of {result.points} points{apart}", style="bold")
 
 
 def print_shares(column: str, shares: Iterable[Share]) -> None:

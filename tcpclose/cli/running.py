@@ -211,20 +211,17 @@ def _choose_world(world: str | None) -> World:
 
 
 def _report(scenario: Scenario, trace: Trace, folder: Path, charts: list[Path]) -> None:
-    from rich.console import Console
-
     from tcpclose import runs
+    from tcpclose.terminal.console import console
     from tcpclose.terminal.tables import release_table
 
-    console = Console()
-    console.print(release_table(trace, scenario.title))
+    terminal = console()
+    terminal.print(release_table(trace, scenario.title))
     for complaint in runs.complaints(scenario, trace):
-        console.print(complaint, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        terminal.print(complaint, style="yellow", soft_wrap=True)
     captures = sorted(path.name for path in folder.glob("*.pcap"))
     files = ["scenario.toml", "trace.jsonl", *captures, *(path.name for path in charts)]
-    console.print(f"{folder}/", style="bold", soft_wrap=True, highlight=False)
-    console.print(f"  {'  '.join(files)}", soft_wrap=True, highlight=False)
+    terminal.print(f"{folder}/", style="bold", soft_wrap=True)
+    terminal.print(f"  {'  '.join(files)}", soft_wrap=True)
     name = folder.name if folder.parent == runs.RUNS else folder
-    console.print(
-        f"  {COMMAND} report {name}  makes a page that plays it", soft_wrap=True, highlight=False, markup=False
-    )
+    terminal.print(f"  {COMMAND} report {name}  makes a page that plays it", soft_wrap=True)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.style import Style
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from tcpclose.charts.colours import STATE_COLOURS
 from tcpclose.scenario import Scenario, Step
+from tcpclose.terminal.console import console
 from tcpclose.trace.events import Change, End, Event, FaultTaken, Lost, Received, SegmentEvent
 
 #: Lines of segments and of faults, and how often a second they are drawn.
@@ -32,7 +33,7 @@ def followed(scenario: Scenario, world: str, wanted: bool = True) -> Iterator[Ca
         yield view.watch
         return
     with Live(
-        view, console=Console(stderr=True), transient=True, refresh_per_second=RATE, redirect_stdout=False,
+        view, console=console(stderr=True), transient=True, refresh_per_second=RATE, redirect_stdout=False,
         redirect_stderr=False,
     ):  # fmt: skip
         yield view.watch

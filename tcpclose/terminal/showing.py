@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
+from tcpclose.terminal.console import console
 from tcpclose.terminal.ladder import ladders
 from tcpclose.terminal.tables import release_table
 from tcpclose.trace.drawing import draw
@@ -14,27 +13,27 @@ from tcpclose.trace.flights import connections
 
 def print_ladders(trace: Trace, connection: str | None = None) -> None:
     """How each connection was released, then the ladders. Raises `ValueError` for one that is not in the trace."""
-    console = Console(highlight=False)
-    plain = not console.encoding.lower().startswith("utf")
-    lines = list(ladders(trace, console.width, None if connection is None else [connection], plain))
+    terminal = console()
+    plain = not terminal.encoding.lower().startswith("utf")
+    lines = list(ladders(trace, terminal.width, None if connection is None else [connection], plain))
     if not lines:
-        console.print("This run has no connections and no segments.")
+        terminal.print("This run has no connections and no segments.")
         return
     if connection is None and connections(trace):
-        console.print(release_table(trace))
+        terminal.print(release_table(trace))
     for line in lines:
-        console.print(line, soft_wrap=True)
+        terminal.print(line, soft_wrap=True)
 
 
 def print_figures(trace: Trace, connection: str | None = None) -> None:
     """Figures that `draw` makes, one below the other. Raises `ValueError` for a connection that gives none."""
-    console = Console(highlight=False, markup=False)
+    terminal = console()
     known = connections(trace)
     if not known:
         raise ValueError("this run has no connections, so there is no figure of one")
     for name in known if connection is None else [connection]:
         figure = _figure(trace, name, alone=connection is not None or len(known) == 1)
-        console.print(f"{name}\n\n{figure}", soft_wrap=True)
+        terminal.print(f"{name}\n\n{figure}", soft_wrap=True)
 
 
 def _figure(trace: Trace, name: str, alone: bool) -> str:

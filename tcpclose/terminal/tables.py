@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tcpclose.comparison import Outcome
 from tcpclose.comparison import Table as Comparison
+from tcpclose.terminal.console import console
 from tcpclose.trace.events import Trace
 from tcpclose.trace.releases import releases
 
@@ -38,7 +38,7 @@ def release_table(trace: Trace, title: str = "") -> Table:
 
 def print_comparison(outcomes: Sequence[Outcome], tables: Sequence[Comparison], folder: Path) -> None:
     """What each run says, side by side, and what differs."""
-    console = Console(highlight=False)
+    terminal = console()
     for compared in tables:
         table = Table(title=compared.connection, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("", no_wrap=True, min_width=max(len(f"  {row.what}") for row in compared.rows))
@@ -52,10 +52,10 @@ def print_comparison(outcomes: Sequence[Outcome], tables: Sequence[Comparison], 
                 table.add_row(Text(host, "bold"))
             marked = (Text(cell.text + " !", "bold yellow") if cell.differs else Text(cell.text) for cell in row.cells)
             table.add_row(f"  {row.what}" if host else row.what, *marked)
-        console.print(table)
+        terminal.print(table)
     for line in _comparison_notes(outcomes):
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(f"{folder}/", style="bold", soft_wrap=True)
+        terminal.print(line, soft_wrap=True)
+    terminal.print(f"{folder}/", style="bold", soft_wrap=True)
 
 
 def _comparison_notes(outcomes: Sequence[Outcome]) -> Iterator[str]:
