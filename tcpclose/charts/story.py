@@ -161,8 +161,8 @@ def title(name: str | None, release: Release | None) -> str:
     if name is None:
         return NO_CONNECTION
     causes = release.causes if release else {}
-    if release is None or not causes:
-        return f"{name} — not released"
+    if release is None or not causes:  # a capture shows no causes, but that both ends are closed
+        return f"{name} — not released" if release is None or release.open else name
     if len(set(causes.values())) == 1 and not release.open:
         cause = next(iter(causes.values()))
         return name if cause == name else f"{name} — {cause}"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tcpclose.protocol.fsm import Event as Happens
-from tcpclose.protocol.segment import FIN, SYN, Segment, format_ctl
+from tcpclose.protocol.segment import FIN, SYN, Segment, format_ctl, seq_add, seq_diff
 from tcpclose.trace.drawing import draw
 from tcpclose.trace.events import Call, Change, Event, Received, Sent, Trace
 from tcpclose.trace.figure import format_figure
@@ -81,9 +81,10 @@ class _Both:
         self.events: list[Event] = []
         self._sockets = sockets
         self._ends = {host: Observer() for host in sockets}
+        self._edges: dict[str, int] = {}  # behind the last octet of text that each has sent
 
     def send(self, packet: _Packet) -> None:
-        host, size = packet.host, len(packet.segment.data)
+        host, size = packet.host, self._new(packet)
         self._ends[host].sent(packet.seen, packet.t)
         if size:
             self.events.append(Call(t=packet.t, host=host, connection="c1", call="send", octets=size))
@@ -95,6 +96,16 @@ class _Both:
             self.events.append(Received(host=host, t=t, **self._fields(packet)))
             self._ends[host].received(packet.seen, t)
             self.events += _changes(self._ends[host], host)
+
+    def _new(self, packet: _Packet) -> int:
+        """How many octets of its text were not sent before: what is sent again was given by no user again."""
+        segment = packet.segment
+        size = len(segment.data)
+        end = seq_add(segment.seq, size + bool(segment.ctl & SYN))
+        new = min(size, seq_diff(end, self._edges.get(packet.host, seq_add(end, -size))))
+        if new >= 0:
+            self._edges[packet.host] = end
+        return max(0, new)
 
     def _other(self, host: str) -> str:
         return "resp" if host == "orig" else "orig"

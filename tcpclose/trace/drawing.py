@@ -104,7 +104,8 @@ class _Steps:
         self.windows = {"A": 1, "B": 1}  # what each peer was offered last
         self.acked = {"A": 0, "B": 0}  # the highest ACK that each peer has heard
         self.ends = {"A": 0, "B": 0}  # behind the last number that each peer has used
-        self.may_repeat = {"A": False, "B": False}  # what each peer met last is a reason to send something again
+        # From which number on what each peer met last is a reason to send something again; None: it is none.
+        self.may_repeat: dict[str, int | None] = {"A": None, "B": None}
 
     def before(self) -> dict[str, State]:
         """Where the peers are when the trace begins, as their first rows tell; a LISTEN may be told by its call."""
@@ -142,7 +143,7 @@ class _Steps:
         self.steps.append(step)
         self.last[step.peer] = step
         self.stirred[step.peer] = event.t
-        self.may_repeat[step.peer] = False
+        self.may_repeat[step.peer] = None
         return step
 
     def _change(self, change: Change) -> None:
@@ -168,7 +169,9 @@ class _Steps:
         peer = self.names[flight.source]
         if flight.source not in self.telling and (timer := self._timer(flight, peer)):
             self._stir(event, flight.source, "call", timer)
-            self.may_repeat[peer] = True
+            self.may_repeat[peer] = (
+                flight.seq + 1
+            )  # what follows in the same burst; the same once more is another one's
         self.steps.append(_Step(event.t, peer, "send", flight=flight))
         if "RST" not in flight.controls:
             occupied = event.len + len({"SYN", "FIN"} & flight.controls)
@@ -177,7 +180,8 @@ class _Steps:
     def _timer(self, flight: Flight, peer: str) -> str | None:
         """The one that must have sent a segment. A probe repeats the last number, and nothing of what had it."""
         if flight.retransmission:
-            return None if self.may_repeat[peer] else "rto"
+            start = self.may_repeat[peer]
+            return "rto" if start is None or flight.seq < start else None
         if flight.segment.len or parse_ctl(flight.segment.ctl) != ACK or flight.seq != self.ends[peer] - 1:
             return None
         return "keepalive" if self.windows[peer] else "rto"
@@ -192,7 +196,8 @@ class _Steps:
         # Progress, or a duplicate acknowledgment (RFC 5681), or the other SYN of a simultaneous open.
         progress = ack > self.acked[peer] > 0
         empty = not event.len and not {"SYN", "FIN"} & flight.controls
-        self.may_repeat[peer] = progress or empty or ("SYN" in flight.controls and flight.changes)
+        reason = progress or empty or ("SYN" in flight.controls and flight.changes)
+        self.may_repeat[peer] = 0 if reason else None
         self.acked[peer] = max(ack, self.acked[peer])
 
 

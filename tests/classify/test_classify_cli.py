@@ -138,6 +138,17 @@ def test_the_ladder_of_one_connection(capture: Path, tmp_path: Path) -> None:
     assert (tmp_path / "ladder.svg").read_text().startswith("<?xml")
 
 
+def test_what_is_sent_again_is_sent_by_the_timer_and_by_no_user(tmp_path: Path) -> None:
+    packets = script(OPEN + ">P5. 300ms >P5.~ 600ms >P5.~ 1.2s >P5.~ 2s >R.")
+    _, out, _ = run(write(packets, tmp_path / "again.pcap"), "--connection", 1, "--chart", tmp_path / "ladder.svg")
+    assert out.count("<DATA=5>") == 4
+    assert out.count("(RTO)") == 3
+    assert "(Send" not in out
+    drawn = (tmp_path / "ladder.svg").read_text()
+    assert drawn.count("Send 5") == 1
+    assert "not released" not in drawn
+
+
 def test_the_ladder_of_a_simultaneous_close(tmp_path: Path) -> None:
     """Nobody's FIN arrives before the other was sent, though they were captured one after the other."""
     packets = script(OPEN + ">F. <P5. >. <F. >. <.")
