@@ -102,10 +102,18 @@ def _all_connections(
                     telling.write_json(file, releases)
                 else:
                     telling.write_csv(file, releases, head=place == 0)
-    return int(any(_warned(name, releases) for name, releases in results))
+    damaged = [_warned(name, releases) for name, releases in results]
+    return int(any(damaged))
 
 
 def _warned(name: str, releases: Releases) -> bool:
+    """Say on standard error what one should know of a capture; whether it was damaged."""
+    wrong = sum("c" in history.lower() for history in releases.column("history"))
+    if 2 * wrong > len(releases):
+        complain(
+            f"{_called(name)}: {wrong} of {len(releases)} connections have packets with a wrong checksum, which do not "
+            "count; if it was captured where a network card computes checksums, or on a loopback, try -C"
+        )
     if releases.damage is None:
         return False
     complain(f"{_called(name)}: {releases.damage}")

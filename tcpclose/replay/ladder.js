@@ -174,12 +174,12 @@ class Ladder {
       if (!isNoted(event) || !event.h || !this.x.has(event.h)) return;
       const side = outer(event.h), x = this.x.get(event.h) + side * 10, y = this.#y(this.film.at[index]);
       const words = { state: () => event.new, call: () => event.text, signal: () => "“" + signalWords(event) + "”",
-        end: () => "✕ " + event.cause, drop: () => "dropped" }[event.k]();
+        end: () => (event.cause === "graceful" ? "● " : "✕ ") + event.cause, drop: () => "dropped" }[event.k]();
       if (event.k === "state" && event.old === event.new) return;
       const most = room(this.x.get(event.h), side);
       const text = words.length > most ? words.slice(0, most - 1) + "…" : words;
       found.push({ key: "n" + index, top: y - 12, bottom: y + 6, make: () => {
-        const node = svg("text", { x, y: y + 4, class: "note " + event.k, "text-anchor": side < 0 ? "end" : "start" }, text);
+        const node = svg("text", { x, y: y + 4, class: `note ${event.k}${event.cause === "graceful" ? " graceful" : ""}`, "text-anchor": side < 0 ? "end" : "start" }, text);
         if (text !== words) node.append(svg("title", {}, words));
         return { node, move: (now) => put(node, "visibility", now < this.film.at[index] - 1e-6 ? "hidden" : "visible") };
       } });

@@ -189,7 +189,7 @@ class Machine {
         return html("li", { class: "called" }, when, "calls ", html("b", {}, event.text), event.refused ? ": refused, " + event.refused : "");
       }
       if (event.k === "end") {
-        const line = html("li", { class: "ended" }, when, "released: ", html("b", {}, event.cause), " ");
+        const line = html("li", { class: event.cause === "graceful" ? "ended graceful" : "ended" }, when, "released: ", html("b", {}, event.cause), " ");
         if (event.rfc) line.append(cite(event.rfc));
         return line;
       }

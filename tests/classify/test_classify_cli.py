@@ -138,6 +138,21 @@ def test_the_ladder_of_one_connection(capture: Path, tmp_path: Path) -> None:
     assert (tmp_path / "ladder.svg").read_text().startswith("<?xml")
 
 
+def test_wrong_checksums_all_over_are_told_with_what_helps(tmp_path: Path, capture: Path) -> None:
+    """Captures of what a machine with checksum offload sends, or of a loopback, look like this."""
+    packets = [replace(packet, bad=True) for packet in script(OPEN + "<F. >. >F. <.")]
+    offloaded = write(packets, tmp_path / "offloaded.pcap")
+    status, out, err = run(offloaded)
+    assert status == 0
+    assert "graceful" not in out
+    assert "have packets with a wrong checksum" in err
+    assert "try -C" in err
+    status, out, err = run(offloaded, "-C")
+    assert "graceful" in out
+    assert err == ""
+    assert "checksum" not in run(capture)[2]
+
+
 def test_what_is_sent_again_is_sent_by_the_timer_and_by_no_user(tmp_path: Path) -> None:
     packets = script(OPEN + ">P5. 300ms >P5.~ 600ms >P5.~ 1.2s >P5.~ 2s >R.")
     _, out, _ = run(write(packets, tmp_path / "again.pcap"), "--connection", 1, "--chart", tmp_path / "ladder.svg")
