@@ -34,6 +34,9 @@ from tcpclose.timeline import Timeline
 from tcpclose.topology import Network
 from tcpclose.trace.events import DISAGREEMENT, Call, Change, Disturbed, Event, Lost, Trace
 
+#: So late, a call may change what a run shows (microseconds).
+LATE = 100_000
+
 World = Literal["sim", "mininet"]
 Status = Literal["running", "complete", "failed", "interrupted"]
 
@@ -300,6 +303,27 @@ def complaints(scenario: Scenario, trace: Trace) -> list[str]:
         for number, step in timeline.left()
     ]
     return [*refused, *contradicted, *idle, *late]
+
+
+def delay(scenario: Scenario, trace: Trace) -> str | None:
+    """What to know when a call came much later than ordered: it may meet what it was to come before."""
+    if any(step.fault and step.fault.kind == "pause" for step in scenario.step):
+        return None  # then late calls were ordered
+    made: dict[tuple[str, str | None, str], list[int]] = {}
+    for call in trace.of(Call):
+        made.setdefault((call.host, call.connection, call.call), []).append(call.t)
+    waits = [
+        (next(t for t in times if t >= step.at) - step.at, number)
+        for number, step in enumerate(scenario.step, 1)
+        if step.at is not None
+        and step.call
+        and (times := made.get((step.host, step.connection or None, step.call), []))
+        and times[-1] >= step.at
+    ]
+    longest, number = max(waits, default=(0, 0))
+    if longest < LATE:
+        return None
+    return f"step {number} happened {longest / 1e6:.2f} s late: this machine was too busy to show what was ordered"
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from scenarios import scenario
 
 from tcpclose.charts.ladder import draw_ladder
-from tcpclose.runs import complaints
+from tcpclose.runs import complaints, delay
 from tcpclose.scenario import Scenario
 from tcpclose.simulator import simulate
 from tcpclose.topology import load_network
-from tcpclose.trace.events import Disturbed, Dropped, End, Lost, Received, Sent, Text, Trace
+from tcpclose.trace.events import Call, Disturbed, Dropped, End, Lost, Received, Sent, Text, Trace
 from tcpclose.trace.flights import flights
 from tcpclose.wire import Malformed, decode_ethernet, decode_tcp, read_pcap
 
@@ -46,6 +47,13 @@ def test_a_fate_that_struck_nothing_is_told():
         "link h1-s1: drop has struck no segment: RST, first",
         "link h1-s1: hold has struck no segment: FIN from h2 for 1ms, 9th",
     ]
+
+
+def test_a_call_that_came_much_too_late_is_told():
+    trace = run("")
+    assert delay(talk(""), trace) is None
+    lagging = Trace(replace(e, t=e.t + 250_000) if isinstance(e, Call) and e.call == "open" else e for e in trace)
+    assert str(delay(talk(""), lagging)).startswith("step 2 happened 0.25 s late: this machine was too busy")
 
 
 def test_what_links_did_survives_the_file(tmp_path):

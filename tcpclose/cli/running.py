@@ -217,7 +217,8 @@ def _report(scenario: Scenario, trace: Trace, folder: Path, charts: list[Path]) 
 
     terminal = console()
     terminal.print(release_table(trace, scenario.title))
-    for complaint in runs.complaints(scenario, trace):
+    late = runs.delay(scenario, trace)
+    for complaint in [*runs.complaints(scenario, trace), *([late] if late else [])]:
         terminal.print(complaint, style="yellow", soft_wrap=True)
     captures = sorted(path.name for path in folder.glob("*.pcap"))
     files = ["scenario.toml", "trace.jsonl", *captures, *(path.name for path in charts)]
