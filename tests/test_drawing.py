@@ -57,6 +57,13 @@ def test_a_run_of_the_simulator_is_figure_12():
 """)
 
 
+def test_a_fault_of_the_network_is_told_unless_all_was_over_before():
+    struck = talk("20s: link_down h1-s1", octets="100B", tables='[host.h1.tcp]\nmsl = "1s"\n', duration="30s")
+    assert "down" not in format_figure(draw(simulate(struck, load_network(struck))))
+    idle = scenario("0s: h2 listen", "0s: h1 open", "20s: link_down h1-s1", duration="30s")
+    assert "(link h1-s1 down)" in format_figure(draw(simulate(idle, load_network(idle))))
+
+
 def test_faults_are_notes_and_timers_are_named():
     trace = traced(
         LISTEN,

@@ -82,6 +82,8 @@ class _Step:
     flight: Flight | None = None
     #: Where it leads, if it changes the state.
     state: State | None = None
+    #: A fault of the network, and of neither peer.
+    elsewhere: bool = False
 
 
 class _Steps:
@@ -131,6 +133,10 @@ class _Steps:
                     self._sent(event, self.flights[id(event)])
                 case SegmentEvent() if id(event) in self.flights:
                     self._seen(event, self.flights[id(event)])
+        last = {event.host: event.new for event in self.trace.of(Change) if event.connection == self.connection}
+        over = set(last.values()) == {State.CLOSED.value}
+        while over and self.steps[-1].elsewhere:
+            self.steps.pop()
         return self.steps
 
     def _is_ours(self, call: Call) -> bool:
@@ -163,7 +169,7 @@ class _Steps:
         if fault.target in self.names:  # what follows may be its doing, as a RST is when room is taken away
             self._stir(fault, fault.target, "note", outage.name)
         else:
-            self.steps.append(_Step(fault.t, next(iter(self.names.values())), "note", outage.name))
+            self.steps.append(_Step(fault.t, next(iter(self.names.values())), "note", outage.name, elsewhere=True))
 
     def _sent(self, event: Sent, flight: Flight) -> None:
         peer = self.names[flight.source]
