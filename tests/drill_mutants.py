@@ -173,12 +173,13 @@ def _by_nobody(mutant: Mutant) -> bool:
 
 
 def _repeats(mutant: Mutant) -> bool:
-    """Is the answer an ACK of nothing new?"""
+    """Is the answer an ACK of nothing new: of what was acknowledged before, or had come before?"""
     answer = _answer(mutant)
     if answer is None or answer.flags != ".":
         return False
     before = _packets(mutant.script.events[: mutant.index], inbound=False)
-    return bool(before) and answer.ack == before[-1].ack
+    come = max((p.seq + p.length + len(set(p.flags) & set("SF")) for p in _before(mutant)), default=0)
+    return bool(before) and answer.ack in (before[-1].ack, come)
 
 
 def _only_repeats(mutant: Mutant) -> bool:
