@@ -25,7 +25,7 @@ from benchmarks import captures
 from benchmarks.__main__ import machine
 
 OURS, FIRST = "tcpclose classify", "tcpclose classify, the first time"
-TCPCLOSE = (sys.executable, "-c", "from tcpclose.cli import app; app()")
+TCPCLOSE = (sys.executable, "-m", "tcpclose")
 CLASSIFY = (*TCPCLOSE, "classify", "--format", "csv", "{capture}")
 AIM, AIM_MEMORY = 1_000_000, 600_000_000  # packets a second at least, octets at most
 PATIENCE = 3600.0

@@ -34,7 +34,7 @@ from tcpclose.teaching.assignments.mutants import VISIBLE
 from tcpclose.teaching.assignments.rules import right_moves
 
 AIM = 300.0  # seconds for 300
-TCPCLOSE = (sys.executable, "-c", "from tcpclose.cli import app; app()")
+TCPCLOSE = (sys.executable, "-m", "tcpclose")
 
 
 def rows_of(table: fsm.Table) -> list[dict[str, object]]:

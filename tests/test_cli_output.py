@@ -12,7 +12,7 @@ import pytest
 from tcpclose.wire import PcapWriter
 
 ROOT = Path(__file__).parent.parent
-TCPCLOSE = [sys.executable, "-c", "from tcpclose.cli import app; app()"]
+TCPCLOSE = [sys.executable, "-m", "tcpclose"]
 COMMANDS = [("--help",), ("config",), ("fsm", "--dot"), ("classify", "-")]
 
 

@@ -205,7 +205,7 @@ def test_the_view_is_cheap():
     assert time.process_time() - began < 2
 
 
-COMMAND = [sys.executable, "-c", "from tcpclose.cli import app; app()", "run", "demo", "--world", "sim", "--out"]
+COMMAND = [sys.executable, "-m", "tcpclose", "run", "demo", "--world", "sim", "--out"]
 
 
 def at_a_terminal(code: list[str], until: bytes = b"") -> tuple[subprocess.Popen[bytes], bytes]:
@@ -247,7 +247,7 @@ def test_ctrl_c_on_a_terminal_ends_the_run_in_order(tmp_path):
         "import time; from tcpclose.cli import app; from tcpclose.terminal.live import View; watch = View.watch;"
         "View.watch = lambda view, event: (watch(view, event), time.sleep(0.2)); app()"
     )
-    process, said = at_a_terminal([*COMMAND[:2], slow, *COMMAND[3:], str(tmp_path / "run")], b"SYN-SENT")
+    process, said = at_a_terminal([sys.executable, "-c", slow, *COMMAND[3:], str(tmp_path / "run")], b"SYN-SENT")
     process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.rstrip().endswith(b"tcpclose: interrupted")

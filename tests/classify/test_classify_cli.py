@@ -20,7 +20,7 @@ from tcpclose.cli import app
 
 OPEN = ">S <S. >. "
 RUN = CliRunner()
-COMMAND = [sys.executable, "-c", "from tcpclose.cli import app; app()", "classify"]
+COMMAND = [sys.executable, "-m", "tcpclose", "classify"]
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from tcpclose.teaching.assignments.students import ClassError, Student, read_stu
 from tcpclose.teaching.assignments.summary import Summary, histogram, write_summary
 from tcpclose.teaching.results import Graded
 
-TCPCLOSE = [sys.executable, "-c", "from tcpclose.cli import app; app()"]
+TCPCLOSE = [sys.executable, "-m", "tcpclose"]
 
 
 def tcpclose(*words):

@@ -31,7 +31,7 @@ class Terminal:
         if self.pid == 0:
             os.chdir(ROOT)
             os.environ.update(HOME="/tmp", TERM="dumb", COLUMNS="200")
-            os.execv(sys.executable, [sys.executable, "-c", "from tcpclose.cli import app; app()", *words])
+            os.execv(sys.executable, [sys.executable, "-m", "tcpclose", *words])
 
     def read_until(self, words: str, seconds: float = 90) -> str:
         """What appears, up to these words; or to the end, for none."""

@@ -18,7 +18,7 @@ from tcpclose.testbed.doctor import CHECKS, Check, can_run, examine
 
 
 def consult(**environment: str) -> tuple[int, dict[str, dict[str, object]]]:
-    command = [sys.executable, "-c", "from tcpclose.cli import app; app()", "doctor", "--json"]
+    command = [sys.executable, "-m", "tcpclose", "doctor", "--json"]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
     record = json.loads(done.stdout)
     assert record["mininet"] == (done.returncode == 0)

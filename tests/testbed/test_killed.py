@@ -94,11 +94,10 @@ def place() -> Iterator[Path]:
 
 def start(place: Path, name: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """A run of the command, whose processes can all be told by their environment."""
-    code = "from tcpclose.cli import app; app()"
     words = ["run", str(place / "talk.toml"), "--world", "mininet", "--out", str(place / name)]
     environment = {**os.environ, "HOME": "/tmp", "TCPCLOSE_TRIAL": str(place / name)}
     return subprocess.Popen(
-        [*prefix, sys.executable, "-c", code, *words],
+        [*prefix, sys.executable, "-m", "tcpclose", *words],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -217,9 +216,8 @@ def test_a_full_disk_fails_the_run_and_is_told(place: Path):
         pytest.skip("not root")
     script = f"mount -t tmpfs -o size=32k none {place}/small; exec " + '"$@"'
     (place / "small").mkdir()
-    code = "from tcpclose.cli import app; app()"
     keep = f"cat {place}/small/run/run.json >{place}/record; ls {place}/small/run >{place}/files"
-    run = f"{sys.executable} -c '{code}' run demo --world mininet --out {place}/small/run || status=$?"
+    run = f"{sys.executable} -m tcpclose run demo --world mininet --out {place}/small/run || status=$?"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-ec", script, "sh", "sh", "-c", f"{run}; {keep}; exit $status"],
         cwd=ROOT,
