@@ -108,6 +108,33 @@ def test_ports_of_clients_differ_and_run_out(net):
         net.client.socket().connect(SERVER, 0)
 
 
+def test_a_port_is_taken_while_a_connection_of_it_lives_whose_user_is_gone(net):
+    client, _ = net.pair()
+    client.close(0)
+    net.run()
+    again = net.client.socket()
+    with fails("EADDRINUSE"):
+        again.bind(49152)
+    again.set_option("SO_REUSEADDR", True, 0)
+    again.bind(49152)
+
+
+def test_a_client_connects_again_at_once(net):
+    client, server = net.pair()
+    client.close(0)
+    net.run()
+    server.close(0)
+    net.run()
+    assert state(net.pair()[0]) == "ESTABLISHED"  # from another port: that one is in TIME-WAIT
+
+
+def test_a_port_of_clients_serves_again(net):
+    first, _ = net.begin(), net.begin()
+    net.client.bound |= set(range(49154, 65536))
+    first.close(0)
+    assert state(net.begin()) == "SYN-SENT"
+
+
 def test_a_pair_that_exists_cannot_be_connected_again(net):
     client, server = net.pair()
     client.close(0)

@@ -87,7 +87,6 @@ class Sockets:
         self.by_pair: dict[Pair, Socket] = {}
         self.bound: set[int] = set()
         self._news: list[News] = []
-        self._next_port = _FIRST_EPHEMERAL
 
     def socket(self) -> Socket:
         """A new socket."""
@@ -108,12 +107,12 @@ class Sockets:
                 socket.hear(item.what)
 
     def ephemeral_port(self) -> int:
-        """A port that nobody has bound."""
-        while self._next_port in self.bound:
-            self._next_port += 1
-        if self._next_port > 0xFFFF:
+        """A port that nobody has bound, and no connection has."""
+        taken = self.bound | self.stack.ports(self.address)
+        port = next((port for port in range(_FIRST_EPHEMERAL, 1 << 16) if port not in taken), None)
+        if port is None:
             raise SocketError("EADDRNOTAVAIL")
-        return self._next_port
+        return port
 
 
 class Socket:
@@ -151,12 +150,12 @@ class Socket:
     # Calls
 
     def bind(self, port: int) -> None:
-        """Take a local port. It is in use while another socket has it or, unless SO_REUSEADDR, for 2 MSL afterwards."""
+        """Take a local port. It is in use while another socket has it or, unless SO_REUSEADDR, a connection."""
         self._look()
         if self._port is not None:
             raise SocketError("EINVAL")
-        waiting = self._stack.time_wait.has_local(Endpoint(self._sockets.address, port))
-        if port in self._sockets.bound or (waiting and not self._options["SO_REUSEADDR"]):
+        left = () if self._options["SO_REUSEADDR"] else self._stack.ports(self._sockets.address)
+        if port in self._sockets.bound or port in left:
             raise SocketError("EADDRINUSE")
         self._take_port(port)
 

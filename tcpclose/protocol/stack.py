@@ -233,6 +233,11 @@ class Stack:
         """The connection of a pair, to look at; one in TIME-WAIT is rebuilt for it."""
         return self.connections.get(pair) or self.time_wait.rebuild(pair)
 
+    def ports(self, address: str) -> set[int]:
+        """The local ports of all connections that have this local address, those in TIME-WAIT among them."""
+        ports = {pair.local.port for pair in self.connections if pair.local.address == address}
+        return ports | self.time_wait.ports(address)
+
     def state(self, pair: Pair) -> State:
         """The state of a pair's connection: CLOSED when there is none."""
         connection = self.find(pair)

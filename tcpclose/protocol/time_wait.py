@@ -93,9 +93,10 @@ class TimeWaitTable:
         if self._entries:
             self._leave(str(pair))
 
-    def has_local(self, local: Endpoint) -> bool:
-        """Some pair here has this local socket."""
-        return any(key.startswith(f"{local} > ") for key in self._entries)
+    def ports(self, address: str) -> set[int]:
+        """The local ports of the pairs here that have this local address."""
+        locals_ = (Endpoint.parse(text) for text in {key.partition(" > ")[0] for key in self._entries})
+        return {local.port for local in locals_ if local.address == address}
 
     def next_due(self) -> int | None:
         """When the first entry's 2 MSL are over, in microseconds."""
