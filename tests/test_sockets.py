@@ -580,6 +580,24 @@ def test_a_listener_that_closes_forgets_those_who_were_reset():
     assert net.server.stack.lost == {}
 
 
+def test_who_connects_anew_takes_the_place_of_its_connection_that_was_reset():
+    net = Net(reset_in_queue="tell")
+    for linger in ((True, 0), (False, 0)):
+        client = net.client.socket()
+        client.set_option("SO_LINGER", linger, 0)
+        client.bind(40000)
+        with fails("EINPROGRESS"):
+            client.connect(SERVER, net.now)
+        net.run()
+        if linger[0]:
+            client.close(0)
+            net.run()
+    assert net.server.stack.lost == {}
+    net.listener.close(0)
+    net.run()
+    assert state(client) == "CLOSED"
+
+
 @pytest.mark.parametrize(("rule", "told", "shift"), [("doubled", 2, 0), ("as asked", 1, 7)])
 def test_buffers_are_told_as_they_were_set_or_doubled(rule, told, shift):
     net = Net(socket_buffers=rule, window_scale=True, window_shift=7)

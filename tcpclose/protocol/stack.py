@@ -326,6 +326,8 @@ class Stack:
         if old is not None:
             connection.iss = next_iss(old, connection.iss)
             self._reopen(pair, now)
+        if self.lost.pop(pair, None) is not None:
+            listener.queue.pop(pair, None)  # one connection of a pair is all that can wait there
         connection.open(now, passive=True)
         connection.news()  # the passive OPEN was told when the user listened
         self._half_open[pair] = Child(listener, now)
