@@ -109,6 +109,12 @@ def test_an_open_without_a_route_ends_at_once(profile):
     assert stack.connections == {}
 
 
+def test_the_mtu_bounds_what_one_open_asks_for():
+    stack = Stack(TcpConfig(), b"secret", mtu=lambda address: 1500)
+    stack.open(Pair(HERE, Endpoint("192.0.2.2", 1000)), 0, mss=9000)
+    assert [datagram.segment.mss for datagram in stack.datagrams_to_send()] == [1460]
+
+
 def test_a_connect_without_a_route_fails_at_once():
     client = Sockets(Stack(TcpConfig(), b"secret", mtu=lambda address: None), HERE.address).socket()
     with pytest.raises(SocketError, match="ENETUNREACH"):

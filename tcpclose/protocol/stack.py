@@ -142,9 +142,8 @@ class Stack:
             raise TcpError(Do.REFUSE_EXISTS.value)
         if 0 < self.config.max_connections <= len(self.connections):
             raise TcpError(_INSUFFICIENT)
-        connection = self._new_connection(pair, self.config, now)
-        if parameters:
-            connection.configure(now, **parameters)
+        config = replace(self.config, **parameters) if parameters else self.config  # type: ignore[arg-type]
+        connection = self._new_connection(pair, config, now)
         connection.open(now)
         if self.mtu(pair.remote.address) is None:
             connection.segments_to_send()  # nothing can leave
