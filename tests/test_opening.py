@@ -140,6 +140,17 @@ def test_after_a_lost_syn_the_timeout_for_text_starts_at_three_seconds(play):
     p.sends_at(10.5, "<SEQ=101><ACK=301><CTL=ACK><DATA=1>")
 
 
+def test_after_a_lost_syn_a_timeout_that_was_longer_stays(play):
+    """RFC 6298, 5.7 is for a timeout of less than three seconds."""
+    p = play(rto_initial=5 * SECOND).reach("SYN-SENT")
+    p.at(5)
+    p.sent()
+    p.hear("<SEQ=300><ACK=101><CTL=SYN,ACK>")
+    p.send(1)
+    p.sends("<SEQ=101><ACK=301><CTL=ACK>", "<SEQ=101><ACK=301><CTL=ACK><DATA=1>")
+    p.sends_at(15, "<SEQ=101><ACK=301><CTL=ACK><DATA=1>")
+
+
 @pytest.mark.parametrize("ack", [100, 102])
 @pytest.mark.parametrize("ctl", ["ACK", "SYN,ACK"])
 def test_syn_sent_resets_what_acknowledges_something_else(play, ack, ctl):

@@ -316,7 +316,7 @@ class Sender:
             self._measured(now - self.timed[1])
         elif self.timed is None and echoed is not None and echoed <= self.config.rto_max:
             self._measured(echoed)
-        elif not self.syn_acknowledged and self.rto > self.config.rto_initial:
+        elif not self.syn_acknowledged and self.config.rto_initial < min(self.rto, _RTO_AFTER_LOST_SYN):
             self.rto = min(_RTO_AFTER_LOST_SYN, self.config.rto_max)
         tcb.snd_una = ack
         self.syn_acknowledged = True
