@@ -122,6 +122,13 @@ def test_keepalive_can_be_asked_for_one_connection():
     assert p.due() is None
 
 
+def test_other_settings_leave_the_clock_of_keepalive_alone():
+    p = Played(**KEEPALIVE).reach("ESTABLISHED")
+    p.at(90)
+    p.connection.configure(p.now, rcv_buffer=10_000, keepalive_count=3)
+    p.sends_at(100, "<SEQ=100><ACK=301><CTL=ACK>")
+
+
 def test_time_wait_needs_no_keepalive():
     p = Played(**KEEPALIVE).reach("TIME-WAIT")
     assert p.due() == 10

@@ -27,6 +27,7 @@ from tcpclose.protocol.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment, seq
 from tcpclose.protocol.timestamps import Timestamps
 
 _MOST_SHIFT = 14  # RFC 7323, 2.3
+_KEEPALIVE = {"keepalive", "keepalive_idle", "keepalive_interval"}  # settings whose change starts its clock anew
 
 __all__ = ["ACTIONS", "Connection", "Notice", "Signal", "TcpError", "Timer", "answer_closed"]
 
@@ -146,12 +147,14 @@ class Connection(Machine):
         old, new = self.config, replace(self.config, **changes)  # type: ignore[arg-type]
         self.config = self.sender.config = self.acknowledger.config = new
         self.receiver.configure(new)
-        if new.user_timeout != old.user_timeout:
+        changed = {key for key in changes if getattr(new, key) != getattr(old, key)}
+        if "user_timeout" in changed:
             self.sender.set_user_timeout(new.user_timeout)
             self._tells_user_timeout = new.user_timeout_option
-        if self.state.idles:
+        if self.state.idles and changed & _KEEPALIVE:
             self._start_keepalive(now)
-        self._start_fin_wait_2(now)
+        if "fin_wait_2_timeout" in changed:
+            self._start_fin_wait_2(now)
 
     # What the driver takes out and brings in
 
