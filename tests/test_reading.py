@@ -157,6 +157,11 @@ def test_outages_are_joined_with_what_ends_them() -> None:
     ]
 
 
+def test_what_ends_a_fault_ends_all_of_its_kind() -> None:
+    tale = Tale().fault("silent", "h2").wait(5).fault("silent", "h2").wait(5).fault("speaking", "h2")
+    assert [(outage.start, outage.end) for outage in outages(tale.trace())] == [(0, 10), (5, 10)]
+
+
 def test_a_graceful_release() -> None:
     release = releases(Tale().open().close().trace())[0]
     assert (release.connection, release.first, release.action, release.how) == ("c1", "h1", "close", "graceful")

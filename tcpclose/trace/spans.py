@@ -105,7 +105,7 @@ class Outage:
 
 
 def outages(trace: Trace) -> list[Outage]:
-    """The faults of the run, each lasting one joined with the fault that ended it."""
+    """The faults of the run, each lasting one joined with the fault that ended it, and all of its kind."""
     result: list[Outage] = []
     for event in trace.of(FaultTaken):
         running = [
@@ -113,10 +113,9 @@ def outages(trace: Trace) -> list[Outage]:
             for place, outage in enumerate(result)
             if outage.target == event.target and outage.end is None and REMEDY[outage.fault] == event.fault
         ]
-        if running:
-            begun = result[running[-1]]
-            result[running[-1]] = replace(begun, end=event.t)
-        elif event.fault not in REMEDY.values():
+        for place in running:
+            result[place] = replace(result[place], end=event.t)
+        if event.fault not in REMEDY.values():
             end = None if event.fault in REMEDY else event.t
             result.append(Outage(event.fault, event.target, event.t, end, event.detail))
     return result
