@@ -68,6 +68,19 @@ def test_what_is_not_open_is_forgotten_sooner(last):
     assert out(firewall, ACK, 3 * MINUTE) == Verdict(None)
 
 
+@pytest.mark.parametrize("last", ["reset", "both FINs"])
+def test_a_connection_that_is_opened_again_is_as_open_as_a_new_one(last):
+    firewall = box(transitory_timeout=MINUTE)
+    opened(firewall)
+    if last == "reset":
+        back(firewall, RST)
+    else:
+        out(firewall, FIN | ACK)
+        back(firewall, FIN | ACK)
+    opened(firewall)
+    assert out(firewall, ACK, 2 * MINUTE).onward
+
+
 def test_a_box_that_forgets_drops_or_resets_as_the_other_end_would():
     for answer in "drop", "reset":
         firewall = box(answer=answer)

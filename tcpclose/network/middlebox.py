@@ -53,6 +53,10 @@ class _Entry:
     fins: int = 0  # one bit for each direction
     reset: bool = False
 
+    def begin(self) -> None:
+        """The connection is opened, perhaps not for the first time."""
+        self.answered, self.fins, self.reset = False, 0, False
+
     def note(self, ctl: int, outward: bool, now: int) -> None:
         self.seen = now
         self.answered |= not outward
@@ -84,8 +88,11 @@ class Middlebox:
                 case "drop" | "reset" as answer:
                     return _refuse(datagram, answer)
         entry = self._find((outward, src, dst) if outward else (outward, dst, src), now)
-        if entry is None and outward and segment.ctl & (SYN | ACK | RST) == SYN:
-            entry = self._enter(src, dst, now)
+        if outward and segment.ctl & (SYN | ACK | RST) == SYN:
+            if entry is None:
+                entry = self._enter(src, dst, now)
+            elif not entry.is_open:
+                entry.begin()
         if entry is None:
             return _refuse(datagram, self.settings.answer)
         entry.note(segment.ctl, outward, now)
