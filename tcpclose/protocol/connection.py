@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from tcpclose.protocol.config import SECOND
 from tcpclose.protocol.fsm import Do, Event, Row, State
-from tcpclose.protocol.interface import Notice, Signal, TcpError, Timer
+from tcpclose.protocol.interface import INSUFFICIENT, Notice, Signal, TcpError, Timer
 from tcpclose.protocol.machine import ACTIONS, Machine
 from tcpclose.protocol.options import TIMESTAMPS_LENGTH
 from tcpclose.protocol.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment, seq_add, seq_diff
@@ -62,7 +62,7 @@ class Connection(Machine):
     def send(self, text: bytes, now: int, push: bool = True) -> None:
         """SEND: queue text; it leaves as the windows permit, before ESTABLISHED it waits. `push` is the PUSH flag."""
         if len(self.sender.text) + len(text) > self.config.snd_buffer:
-            raise TcpError("error: insufficient resources")
+            raise TcpError(INSUFFICIENT)
         self._post(Event.SEND, now)
         if self.sender.fin_queued or self._close_deferred:  # CLOSE was called, and the state does not show it yet
             raise TcpError(Do.REFUSE_CLOSING.value)

@@ -5,6 +5,18 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+#: Refusals that no row of the table makes: a limit is reached; there can be no such peer (MUST-46).
+INSUFFICIENT = "error: insufficient resources"
+NO_PEER = "error: remote address is not an individual one"
+
+#: What the user is told when no route leads to the peer.
+NO_ROUTE = "no route"
+
+
+def icmp_error(type: int, code: int) -> str:
+    """What the user is told of an ICMP error."""
+    return f"ICMP type {type} code {code}"
+
 
 class TcpError(Exception):
     """The TCP refuses a call of its user, in the words of 3.10."""

@@ -13,7 +13,8 @@ from typing import Any
 from tcpclose.protocol.config import MILLISECOND, SECOND, TcpConfig
 from tcpclose.protocol.connection import Connection, Notice, Signal, TcpError, Timer
 from tcpclose.protocol.datagram import Endpoint, Pair
-from tcpclose.protocol.fsm import Cause, Row, State
+from tcpclose.protocol.fsm import Cause, Do, Row, State
+from tcpclose.protocol.interface import INSUFFICIENT, NO_PEER, NO_ROUTE, icmp_error
 from tcpclose.protocol.segment import seq_diff
 from tcpclose.protocol.stack import News, Stack
 
@@ -34,7 +35,7 @@ _ERRNO = {
 #: An ICMP error that came before explains these better than they do (RFC 5461).
 _EXPLAINED = frozenset({"ETIMEDOUT", "EHOSTUNREACH"})
 _ICMP_ERRNO = {
-    f"ICMP type 3 code {code}": errno
+    icmp_error(3, code): errno
     for errno, codes in {
         "ENETUNREACH": (0, 6, 9, 11),
         "EHOSTUNREACH": (1, 10, 12, 13, 14, 15),
@@ -45,12 +46,12 @@ _ICMP_ERRNO = {
         "ENONET": (8,),
     }.items()
     for code in codes
-} | {"no route": "ENETUNREACH"}
+} | {NO_ROUTE: "ENETUNREACH"}
 _REFUSALS = {
-    "error: insufficient resources": "ENOBUFS",
-    "error: connection already exists": "EADDRNOTAVAIL",
-    "error: remote address is not an individual one": "ENETUNREACH",
-    "error: connection closing": "EPIPE",  # a machine without half-close queues our FIN by itself
+    INSUFFICIENT: "ENOBUFS",
+    Do.REFUSE_EXISTS.value: "EADDRNOTAVAIL",
+    NO_PEER: "ENETUNREACH",
+    Do.REFUSE_CLOSING.value: "EPIPE",  # a machine without half-close queues our FIN by itself
 }
 
 #: Option -> (field of `TcpConfig`, how many of its units make one of the option's).

@@ -19,6 +19,7 @@ from tcpclose.protocol.config import TcpConfig
 from tcpclose.protocol.connection import Connection, Signal, TcpError, Timer, answer_closed
 from tcpclose.protocol.datagram import Datagram, Pair
 from tcpclose.protocol.fsm import TABLE, Cause, Do, Row, State, Table
+from tcpclose.protocol.interface import INSUFFICIENT, NO_PEER, NO_ROUTE, icmp_error
 from tcpclose.protocol.isn import initial_sequence_number, timestamp_offset
 from tcpclose.protocol.listening import Child, Listener
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_diff
@@ -26,23 +27,16 @@ from tcpclose.protocol.time_wait import TimeWaitTable, may_reopen, next_iss
 
 __all__ = ["News", "Pair", "Stack"]
 
-#: Destination unreachable (ICMP type 3): these codes say that no retry will help (3.9.2.2).
-_UNREACHABLE = 3
 #: Says "slow down" where congestion control knows better; dropped in silence (3.9.2.2, MUST-55).
 _SOURCE_QUENCH = 4
-_HARD_CODES = {2: "protocol unreachable", 3: "port unreachable"}
+#: Destination unreachable (ICMP type 3). Its codes for protocol and port say that no retry will help (3.9.2.2).
+_UNREACHABLE = 3
+_HARD_CODES = (2, 3)
 #: A matter of path MTU discovery, never the end of anything.
 _FRAGMENTATION_NEEDED = 4
 
-#: 3.10: what a call is refused with when a limit is reached, and when there can be no such peer (MUST-46).
-_INSUFFICIENT = "error: insufficient resources"
-_NO_PEER = "error: remote address is not an individual one"
-
 #: So many entries of connections that have ended may lie in the heap of timers before they are swept out.
 _SPARE_TIMERS = 100
-
-#: What the user is told when no route leads to the peer.
-_NO_ROUTE = "no route"
 
 _CONTROL_BITS = 0xFF
 _SYN_FIN = SYN | FIN
@@ -137,17 +131,17 @@ class Stack:
         Without a route the connection ends as it begins.
         """
         if not individual(pair.remote.address):
-            raise TcpError(_NO_PEER)
+            raise TcpError(NO_PEER)
         if pair in self.connections or pair in self.time_wait:
             raise TcpError(Do.REFUSE_EXISTS.value)
         if 0 < self.config.max_connections <= len(self.connections):
-            raise TcpError(_INSUFFICIENT)
+            raise TcpError(INSUFFICIENT)
         config = replace(self.config, **parameters) if parameters else self.config  # type: ignore[arg-type]
         connection = self._new_connection(pair, config, now)
         connection.open(now)
         if self.mtu(pair.remote.address) is None:
             connection.segments_to_send()  # nothing can leave
-            self._take_error(pair, connection, True, _NO_ROUTE, now)
+            self._take_error(pair, connection, True, NO_ROUTE, now)
         self._collect(pair, connection, now)
 
     def configure_listener(self, port: int, **changes: object) -> None:
@@ -192,7 +186,7 @@ class Stack:
         """SEND."""
         with self._called(pair, now) as connection:
             if 0 < self.config.max_memory < self._memory + len(text):
-                raise TcpError(_INSUFFICIENT)
+                raise TcpError(INSUFFICIENT)
             connection.send(text, now, push)
 
     def receive(self, pair: Pair, now: int, octets: int | None = None) -> bytes:
@@ -407,13 +401,13 @@ class Stack:
                 ends = type == _UNREACHABLE and code in _HARD_CODES
             else:
                 ends = connection.opening and not too_large
-            self._take_error(pair, connection, ends, f"ICMP type {type} code {code}", now)
+            self._take_error(pair, connection, ends, icmp_error(type, code), now)
 
     def no_route(self, pair: Pair, now: int) -> None:
         """The driver could not send a segment: no route leads there (any more). To one that is open, a soft error."""
         connection = self.connections.get(pair)
         if connection is not None:
-            self._take_error(pair, connection, connection.opening, _NO_ROUTE, now)
+            self._take_error(pair, connection, connection.opening, NO_ROUTE, now)
 
     def _take_error(self, pair: Pair, connection: Connection, ends: bool, what: str, now: int) -> None:
         connection.icmp_arrives(ends, what, now)
