@@ -12,7 +12,7 @@ from enum import Enum
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
-from tcpclose.protocol.addresses import is_ipv6
+from tcpclose.protocol.addresses import LONGEST_PACKET, is_ipv6
 from tcpclose.protocol.datagram import Datagram
 from tcpclose.protocol.options import Layout, options_length
 from tcpclose.wire.icmp import (
@@ -27,9 +27,6 @@ from tcpclose.wire.ip import header_size
 from tcpclose.wire.octets import Malformed
 from tcpclose.wire.tcp import decode_tcp, encode_tcp
 from tcpclose.wire.translate import with_ttl
-
-#: Ethernet's, and so that of every interface that is not told otherwise.
-MTU = 1500
 
 _TCP_HEADER = 20
 
@@ -172,7 +169,7 @@ class Forwarder:
         self._known.clear()
 
     def set_mtu(self, interface: str, mtu: int) -> None:
-        """No longer packet leaves through this interface."""
+        """No longer packet leaves through this interface; as long as nobody says so, any does."""
         self._mtus[interface] = mtu
 
     # Packets
@@ -200,7 +197,7 @@ class Forwarder:
             return self._complain(packet, UNREACHABLE, route.value or 0) if told else None
         if packet.ttl <= 1:
             return self._complain(packet, TIME_EXCEEDED, 0)
-        mtu = self._mtus.get(route.interface, MTU)
+        mtu = self._mtus.get(route.interface, LONGEST_PACKET)
         if packet.octets > mtu:  # every segment has DF set (RFC 1191, 3)
             return self._complain(packet, UNREACHABLE, FRAGMENTATION_NEEDED, mtu)
         return route, packet._replace(ttl=packet.ttl - 1)
