@@ -108,9 +108,8 @@ def plot_comparison(place: Path, suffix: str, out: Path | None = None) -> Path:
     found: dict[str, Trace | None] = {}
     for folder in _below(place):
         found[folder.name] = load_trace(folder) if (folder / "trace.jsonl").exists() else None
-    first = "simulator"  # what the others are measured against stands above them
-    return draw_comparison({name: found[name] for name in sorted(found, key=lambda name: (name != first, name))},
-                           (out or place) / f"comparison{suffix}")  # fmt: skip
+    names = sorted(found, key=lambda name: (name != "simulator", name))  # it stands above those measured against it
+    return draw_comparison({name: found[name] for name in names}, (out or place) / f"comparison{suffix}")
 
 
 def draw_comparison(found: dict[str, Trace | None], path: Path) -> Path:

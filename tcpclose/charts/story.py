@@ -215,7 +215,7 @@ def _call_notes(
     starts = sorted(flight.start for flight in flown)
     shown: list[tuple[Call, int]] = []  # with how many it stands for
     for call in calls:
-        if call.call not in ("open", "send", "close", "abort", "shutdown"):
+        if call.call not in ("open", "send", "close", "abort"):
             continue
         within = any(first < call.t <= last for first, last in runs)
         if shown and call.call == "send" and _same(shown[-1][0], call):

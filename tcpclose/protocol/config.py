@@ -56,7 +56,6 @@ class TcpConfig:
     initial_window: int = setting(
         10, "segments", "RFC 6928", "what may be in flight before the first acknowledgment", least=1
     )
-
     slow_start_growth: int = setting(
         1,
         "segments",
@@ -64,7 +63,6 @@ class TcpConfig:
         "segments by which one ACK may open the congestion window in slow start; 0: what it is for",
         least=0,
     )
-
     used_window_grows: bool = setting(
         False,
         "",
@@ -257,7 +255,6 @@ class TcpConfig:
     rto_max: int = setting(
         60 * SECOND, "us", "RFC 6298 2.5", "retransmission timeout: never longer, however often it doubled", least=1
     )
-
     rto_granularity: int = setting(
         1 * MILLISECOND,
         "us",
@@ -265,7 +262,6 @@ class TcpConfig:
         "the clock granularity G: the least that is added to the smoothed round trip (Linux: 200 ms)",
         least=1,
     )
-
     rto_extra: int = setting(
         0, "us", "RFC 6298 2.4", "what is added to every retransmission timeout, for slow clocks", least=0
     )
@@ -324,7 +320,6 @@ class TcpConfig:
     time_wait_rst: Literal["close", "ignore"] = setting(
         "close", "", "3.10.7.4", "a RST in TIME-WAIT closes at once, or is ignored (RFC 1337)"
     )
-
     time_wait_window: Literal["open", "closed"] = setting(
         "open", "", "3.10.7.4", "TIME-WAIT accepts what is in the window, or an empty segment or a RST at RCV.NXT only"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from .segment import Segment
+from tcpclose.protocol.segment import Segment
 
 
 class Endpoint(NamedTuple):

@@ -1,7 +1,7 @@
 """The segment (RFC 9293, 3.1), sequence number arithmetic (3.4), and the text form of the RFC's figures.
 
 A `Segment` carries what the state machine reasons about. Addresses and ports belong to the pair of
-sockets that names a connection, so they travel beside it (`stack.Datagram`), as in 3.10.
+sockets that names a connection, so they travel beside it (`datagram.Datagram`), as in 3.10.
 """
 
 from __future__ import annotations

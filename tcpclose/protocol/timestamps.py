@@ -29,7 +29,7 @@ class Timestamps:
 
     def stamp(self, now: int) -> tuple[int, int]:
         """TSval and TSecr of a segment that leaves."""
-        return (now // _TICK + self.offset) % MODULUS, self.recent
+        return clock(now, self.offset), self.recent
 
     def old(self, tsval: int, now: int) -> bool:
         """5.3 R1: was the segment sent before one that was taken already?"""

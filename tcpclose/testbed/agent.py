@@ -3,7 +3,7 @@
 What arrives is read from a packet socket, which hears a segment before the kernel's firewall drops it. What we send
 leaves through a raw socket, so that routes and neighbours are the kernel's business.
 
-    conductor: {"scenario": PATH, "host": NAME, "addresses": {...}}   agent: {"ready": true}
+    conductor: {"scenario": PATH, "host": NAME, "addresses": {...}, "boot": 0}   agent: {"ready": true}
     conductor: {"start": us}        the zero of the run's clock, on CLOCK_MONOTONIC
     conductor: {"step": index}      the user makes a call
     agent:     {"event": {...}}     a line of the trace

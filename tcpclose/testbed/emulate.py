@@ -1,4 +1,4 @@
-"""`emulate(scenario, ...)`: the same scenario on Mininet hosts, in a box of its own, in real time."""
+"""`emulate(folder)`: the scenario of a run's folder on Mininet hosts, in a box of its own, in real time."""
 
 from __future__ import annotations
 

@@ -12,11 +12,7 @@ from typing import Any
 from tcpclose.network.middlebox import MiddleboxSettings
 from tcpclose.scenario import Scenario
 from tcpclose.scenario.faults import Forgetting, Narrowing
-from tcpclose.topology.plan import (
-    Network,
-    TopologyError,
-    check_mtu,
-)
+from tcpclose.topology.plan import Network, TopologyError, check_mtu
 from tcpclose.topology.reader import read_topo
 
 TOPOLOGIES = Path(__file__).resolve().parents[2] / "topologies"

@@ -14,34 +14,14 @@ from typing import Any, Literal
 
 from tcpclose.links import LinkSettings
 from tcpclose.network.forwarding import Route
-from tcpclose.topology.plan import (
-    Interface,
-    LinkPlan,
-    Network,
-    Router,
-    TopologyError,
-    port_mac,
-    settings_of,
-)
+from tcpclose.topology.plan import Interface, LinkPlan, Network, Router, TopologyError, port_mac, settings_of
 
 _SUBNET = IPv4Interface("10.0.0.0/8")  # Mininet's: hosts get 10.0.0.1, 10.0.0.2 ... in natural order of their names
-
-
 _LONGEST_INTERFACE = 15  # IFNAMSIZ - 1
-
-
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")  # no "-": link names are made with it
-
-
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
-
-
 _WAY = re.compile(r"via (\S+)(?: metric (\d+))?")
-
-
 _DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s)")
-
-
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000}
 
 
