@@ -38,8 +38,10 @@ from .noting import (
     SEQ_PROBE,
     SEQ_SHIFT,
     TEXT,
+    TEXT_LAST,
     TTL_UNLIKE,
     UNANSWERED_SHIFT,
+    WINDOW_SHUT,
 )
 
 #: How connections end. `docs/classify.md` explains each.
@@ -56,6 +58,9 @@ KINDS = (
     "open",
     "midstream",
 )
+
+#: Causes of a RST that the end whose address it has did not send.
+FOREIGN = ("middlebox suspected", "injected")
 
 #: Packets that a verdict names, at most.
 MOST_EVIDENCE = 4
@@ -122,8 +127,9 @@ def judge(codes: Sequence[int], standing: Standing) -> Ending:
     events = [Noted(place, code) for place, code in enumerate(codes)]
     story = _Story(events, standing)
     kind, evidence = story.kind()
-    states = states_of(events, standing.unanswered, evidence if kind == "simultaneous" else [])
     cause, confidence, more = story.cause(kind)
+    foreign = story.reset.side if story.reset and cause in FOREIGN else None
+    states = states_of(events, standing.unanswered, evidence if kind == "simultaneous" else [], foreign)
     first = story.first_end
     return Ending(
         kind=kind,
@@ -165,13 +171,19 @@ class _Story:
     def kind(self) -> tuple[str, list[int]]:
         """How the connection was released, and the packets that show it."""
         one, other = self.fins
-        if one and other and not (self.reset and self.reset.place < max(one.place, other.place)):
+        if one and other and not (self.reset and self._cut_off(self.reset, one, other)):
             return self._graceful(*sorted((one, other), key=lambda event: event.place))
         if self.reset:
             return self._reset(self.reset)
         if one or other:
             return self._half_closed(one or other)  # type: ignore[arg-type]
         return self._unreleased()
+
+    def _cut_off(self, reset: Noted, one: Noted, other: Noted) -> bool:
+        """Whether the RST came before both FINs were sent, or before one of them was acknowledged."""
+        both = max(one.place, other.place)
+        acked = [e for e in self._before(reset) if e.ack == ACK_ALL and e.place > (one if e.side else other).place]
+        return reset.place < both or not acked
 
     def _graceful(self, first: Noted, second: Noted) -> tuple[str, list[int]]:
         evidence = [first.place, second.place]
@@ -201,7 +213,7 @@ class _Story:
     def _half_closed(self, fin: Noted) -> tuple[str, list[int]]:
         heard = [event for event in self._after(fin) if event.side != fin.side]
         if not heard and self.standing.unanswered[fin.side] >= 2:
-            return "timed out", [fin.place]
+            return "timed out", [fin.place, self.packets[-1].place]
         return "half-closed", [fin.place]
 
     def _unreleased(self) -> tuple[str, list[int]]:
@@ -242,7 +254,8 @@ class _Story:
             return "invalid header", "medium", [broken.place]
         if reset.unanswered >= 2:
             cause = "keepalive gave up" if reset.has(PROBED) else "retransmission gave up"
-            return cause, "high" if reset.unanswered >= 3 else "medium", shown
+            errors = [event.place for event in self.events if event.has(ICMP) and event.side == reset.side]
+            return cause, "high" if reset.unanswered >= 3 else "medium", [before[-1].place, *errors[:1]]
         if self._discovered(reset, before):
             return "half-open connection discovered", "high", [before[-2].place, before[-1].place]
         closed = [event for event in before if event.has(FIN) and event.side == reset.side]
@@ -254,12 +267,21 @@ class _Story:
             return "abort", "low", shown
         if reset.has(ANSWER) and reset.seq != SEQ_NEXT:
             return "no such connection", "high" if trigger else "medium", shown
+        if reset.has(WINDOW_SHUT):
+            return "unread data", "high", shown
         if reset.has(AFTER_TEXT):
             return "unread data", "low" if reset.has(PAUSED) else "medium", shown
-        # Text that came may be unread although it is acknowledged, and then CLOSE looks like ABORT (3.6.1).
-        told = any(event.has(TEXT) and event.side != reset.side for event in before)
-        sure = "medium" if told else "high"
-        return "abort", sure if reset.seq == SEQ_NEXT else "low", []
+        return self._abort(reset, before)
+
+    def _abort(self, reset: Noted, before: list[Noted]) -> tuple[str, str, list[int]]:
+        """It answers nothing. Text that came may be unread, though acknowledged: then CLOSE does the same (3.6.1).
+
+        An end that has sent text since has probably read what came before.
+        """
+        told = [event.place for event in before if event.has(TEXT) and event.side != reset.side]
+        if reset.seq != SEQ_NEXT or reset.has(TEXT_LAST):
+            return "abort", "low", told[-1:]
+        return "abort", "medium" if told else "high", []
 
     def _foreign(self, reset: Noted, before: list[Noted]) -> tuple[str, str, list[int]] | None:
         """Signs that the end did not send it itself."""
@@ -297,7 +319,7 @@ class _Story:
             return "no such connection", "high" if shown else "medium", shown
         if any(event.has(FIN) for event in own):
             return "no such connection", "high", shown
-        if self.answered and before and before[-1] is self.answered:
+        if before and before[-1].has(SYN):
             return "no such connection", "medium", shown
         if reset.has(QUIET):
             return "stale segment after reboot", "medium", shown
@@ -371,12 +393,15 @@ class _Numbers:
 
 
 def states_of(
-    events: Sequence[Noted], unanswered: tuple[int, int] = (0, 0), crossing: Sequence[int] = ()
+    events: Sequence[Noted],
+    unanswered: tuple[int, int] = (0, 0),
+    crossing: Sequence[int] = (),
+    foreign: int | None = None,
 ) -> tuple[str, str]:
     """The states that each end passed, as the machine's rows say: `"SYN-SENT ESTABLISHED CLOSE-WAIT"`.
 
     `crossing` are the places of two FINs of which neither acknowledges the other: both arrive after both were sent.
-    What an end repeats for ever, `unanswered`, has not arrived.
+    What an end repeats for ever, `unanswered`, has not arrived. The RSTs of a side may be `foreign`, and not its own.
     """
     ends = (Observer(), Observer())
     numbers = _Numbers()
@@ -386,7 +411,8 @@ def states_of(
         heard = all(later.side == event.side for later in packets[place + 1 :])
         lost = heard and unanswered[event.side] and event.has(SYN | FIN | TEXT)
         segment = numbers.segment(event, heard)
-        ends[event.side].sent(segment, place)
+        if not (event.has(RST) and event.side == foreign):
+            ends[event.side].sent(segment, place)
         if event.place in crossing[:1]:
             late = segment
         elif not lost:

@@ -14,7 +14,7 @@ import numpy as np
 from . import table as t
 from .compiled import inner, kernel, ready
 from .dialects import Damage
-from .noting import BROKEN, FROM_B, HARD, ICMP, describe, note, of_reset, record
+from .noting import BROKEN, CODE_BITS, FROM_B, HARD, ICMP, describe, note, of_reset, record, record_trigger
 from .packets import Block, IcmpErrors, Packets
 from .rules import (
     AT_END,
@@ -42,6 +42,7 @@ from .table import (
     LAST,
     PACKETS,
     PORTS,
+    UNNOTED,
     Table,
     close_row,
     end_hash,
@@ -129,9 +130,16 @@ def take(table: Table, packets: Packets, i: int, hashed: int, clock: Any, later:
     code = describe(rows, row, e, flags, seq, ack, length)
     if flags & RST:
         code |= of_reset(rows, row, e, 2 * ENDS + END - e, flags, seq, ack, time, ttl, ip_id)
-    heard = process(table, row, e, flags, seq, ack, length, int(packets.window[i]), time, check)
-    if heard and note(rows, row, code, flags, seq, ack, length, time, ttl, ip_id):
+    window = int(packets.window[i])
+    heard = process(table, row, e, flags, seq, ack, length, window, time, check)
+    if not heard:
+        return
+    if note(rows, row, code, flags, seq, ack, length, window, time, ttl, ip_id):
+        if flags & RST:
+            record_trigger(rows, table.codes, table.numbers, row, code)
         record(rows, table.codes, table.numbers, row, code, packets.number[i])
+    else:
+        rows[row, UNNOTED] = packets.number[i] << CODE_BITS | code
 
 
 @kernel
@@ -287,6 +295,7 @@ class Follower:
         if not count:
             return
         places = table.dead[:count]
+        _note_silence(table, places)
         dead = Dead(table.rows[places], table.codes[places], table.numbers[places], {})
         for place in np.flatnonzero(dead.rows[:, t.CHUNK] >= 0).tolist():
             dead.earlier[place] = self._unchained(int(dead.rows[place, t.CHUNK]))
@@ -339,6 +348,17 @@ class Followers:
         """Those that are open when the capture ends."""
         for follower in self._all:
             yield from follower.finish()
+
+
+def _note_silence(table: Table, places: Any) -> None:
+    """The last packet is an event where an end repeated itself and was not answered any more."""
+    rows = table.rows
+    repeated = np.maximum(rows[places, ENDS + t.UNANSWERED], rows[places, ENDS + END + t.UNANSWERED]) > 1
+    last = places[repeated & (rows[places, UNNOTED] != 0) & (rows[places, t.EVENTS] < t.MOST_EVENTS)]
+    places_of_last = last, rows[last, t.EVENTS]
+    table.codes[places_of_last] = rows[last, UNNOTED] & (1 << CODE_BITS) - 1
+    table.numbers[places_of_last] = rows[last, UNNOTED] >> CODE_BITS
+    rows[last, t.EVENTS] += 1
 
 
 def _signed(columns: Any) -> Any:

@@ -10,20 +10,34 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tcpclose.protocol.fsm import TABLE
 from tcpclose.protocol.fsm import Event as Happens
-from tcpclose.protocol.segment import FIN, SYN, Segment, format_ctl, seq_add, seq_diff
+from tcpclose.protocol.segment import FIN, RST, SYN, Segment, format_ctl, seq_add, seq_diff
 from tcpclose.trace.drawing import draw
 from tcpclose.trace.events import Call, Change, Event, Received, Sent, Trace
 from tcpclose.trace.figure import format_figure
 from tcpclose.trace.infer import Observer
 
+from .endings import FOREIGN
 from .files import Damage, blocks
 from .packets import CHECK_BAD, Packets
 from .releases import Release, Releases
 from .telling import socket
 
 #: Calls that packets show to have been made.
-_CALLS = {Happens.OPEN_ACTIVE: "open", Happens.CLOSE: "close", Happens.FIN_SENT: "close", Happens.ABORT: "abort"}
+_CALLS = {
+    Happens.OPEN_ACTIVE: "open",
+    Happens.CLOSE: "close",
+    Happens.FIN_SENT: "close",
+    Happens.CLOSE_UNREAD: "close",
+    Happens.ABORT: "abort",
+}
+#: What looks like an ABORT, and was another event, if the cause of the RST is this.
+_RESETS = {
+    "retransmission gave up": Happens.RETRANSMISSION_LIMIT,
+    "keepalive gave up": Happens.KEEPALIVE_TIMEOUT,
+    "unread data": Happens.CLOSE_UNREAD,
+}
 #: The control bits that a `Segment` knows by name.
 _CONTROLS = 0xFF
 #: How windows are scaled is not in our columns. Ends are taken to have offered as much as they can: the text came.
@@ -42,7 +56,7 @@ def trace_of(path: str, release: Release, releases: Releases, ignore_checksums: 
     mine = {(release.src, release.sport), (release.dst, release.dport)}
     after = (o.number for o in releases if o.number > release.number and {(o.src, o.sport), (o.dst, o.dport)} == mine)
     until = min(after, default=1 << 62)
-    both = _Both({"orig": socket(release.src, release.sport), "resp": socket(release.dst, release.dport)})
+    both = _Both({"orig": socket(release.src, release.sport), "resp": socket(release.dst, release.dport)}, release)
     late: list[_Packet] = []
     closed: set[str] = set()
     for packet in islice(_packets(path, release, until, ignore_checksums), MOST):
@@ -77,25 +91,28 @@ class _Packet(NamedTuple):
 class _Both:
     """Both ends, and what they have traced."""
 
-    def __init__(self, sockets: dict[str, str]) -> None:
+    def __init__(self, sockets: dict[str, str], release: Release) -> None:
         self.events: list[Event] = []
         self._sockets = sockets
+        self._release = release
         self._ends = {host: Observer() for host in sockets}
         self._edges: dict[str, int] = {}  # behind the last octet of text that each has sent
 
     def send(self, packet: _Packet) -> None:
         host, size = packet.host, self._new(packet)
-        self._ends[host].sent(packet.seen, packet.t)
+        foreign = self._release.cause in FOREIGN and host == self._release.reset_by
+        if not (foreign and packet.segment.ctl & RST):
+            self._ends[host].sent(packet.seen, packet.t)
         if size:
             self.events.append(Call(t=packet.t, host=host, connection="c1", call="send", octets=size))
-        self.events += [*_changes(self._ends[host], host), Sent(host=host, t=packet.t, **self._fields(packet))]
+        self.events += [*self._changes(host), Sent(host=host, t=packet.t, **self._fields(packet))]
 
     def receive(self, packets: Iterable[_Packet], t: int) -> None:
         for packet in packets:
             host = self._other(packet.host)
             self.events.append(Received(host=host, t=t, **self._fields(packet)))
             self._ends[host].received(packet.seen, t)
-            self.events += _changes(self._ends[host], host)
+            self.events += self._changes(host)
 
     def _new(self, packet: _Packet) -> int:
         """How many octets of its text were not sent before: what is sent again was given by no user again."""
@@ -106,6 +123,25 @@ class _Both:
         if new >= 0:
             self._edges[packet.host] = end
         return max(0, new)
+
+    def _changes(self, host: str) -> Iterator[Event]:
+        """The steps of an end, and the calls of its user that they show."""
+        for step in self._ends[host].news():
+            row = step.row
+            if row and row.event is Happens.ABORT and host == self._release.reset_by:
+                row = TABLE[step.old].get(_RESETS.get(self._release.cause, row.event), row)
+            if row and row.event in _CALLS:
+                yield Call(t=step.t, host=host, connection="c1", call=_CALLS[row.event])
+            yield Change(
+                t=step.t,
+                host=host,
+                connection="c1",
+                old=step.old.value,
+                new=step.new.value,
+                event=row.event.name if row else "",
+                rfc=row.rfc if row else "",
+                source="packets",
+            )
 
     def _other(self, host: str) -> str:
         return "resp" if host == "orig" else "orig"
@@ -123,24 +159,6 @@ class _Both:
             "len": len(segment.data),
             "wnd": segment.wnd,
         }
-
-
-def _changes(end: Observer, host: str) -> Iterator[Event]:
-    """The steps of an end, and the calls of its user that they show."""
-    for step in end.news():
-        happened = step.row.event if step.row else None
-        if happened in _CALLS:
-            yield Call(t=step.t, host=host, connection="c1", call=_CALLS[happened])
-        yield Change(
-            t=step.t,
-            host=host,
-            connection="c1",
-            old=step.old.value,
-            new=step.new.value,
-            event=happened.name if happened else "",
-            rfc=step.row.rfc if step.row else "",
-            source="packets",
-        )
 
 
 def told(trace: Trace, release: Release) -> str:

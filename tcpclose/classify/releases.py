@@ -105,6 +105,7 @@ class _Part:
     ending: Any
     flipped: Any
     evidence: Any
+    doubled: Any
 
     def __len__(self) -> int:
         return len(self.conn_state)
@@ -118,6 +119,7 @@ class _Part:
             self.ending[which],
             self.flipped[which],
             self.evidence[which],
+            self.doubled[which],
         )
 
 
@@ -134,6 +136,7 @@ def _joined(parts: list[_Part]) -> _Part:
         together([part.ending for part in parts]),
         together([part.flipped for part in parts]),
         together([part.evidence for part in parts]),
+        together([part.doubled for part in parts]),
     )
 
 
@@ -154,6 +157,11 @@ class Releases:
 
     def __iter__(self) -> Iterator[Release]:
         return map(Release._make, zip(*(self.column(name) for name in self.columns), strict=True))
+
+    @property
+    def doubled(self) -> int:
+        """How many connections have packets that were captured twice: at several places, whose captures are in one."""
+        return 0 if self._part is None else int(self._part.doubled.sum())
 
     def column(self, name: str) -> list[Any]:
         """One column as a list, None where there is no value. Raises `KeyError`."""
@@ -351,6 +359,7 @@ class _Reader:
             ending,
             flipped.astype(np.int8),
             evidence,
+            rows[:, t.DOUBLED].astype(bool),
         )
 
     def _history(self, dead: Dead) -> Any:

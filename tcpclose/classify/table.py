@@ -29,8 +29,10 @@ DEATH, ESTABLISHED_ONCE = range(20, 22)
 EVENTS, MARKS, RELEASE_FIRST, RELEASE_LAST, LAST_SIDE = range(22, 27)
 #: The word of letters before the last; whether an end's closing was put off, as something of it was pending.
 FORMER, PUT_OFF = range(27, 29)
+#: Who sent the last text, 0 for nobody; a last packet that is no event: its number and code; whether any came twice.
+LAST_TEXT, UNNOTED, DOUBLED = range(29, 32)
 #: Where the columns of an end begin: A's here, B's `END` further.
-ENDS = 29
+ENDS = 32
 
 #: Columns of an end. States, and whether the rules have seen it close.
 STATE, BEFORE, CLOSED_SEEN = range(3)
@@ -43,8 +45,8 @@ COUNT_C, COUNT_T, COUNT_W, COUNT_G = range(13, 17)
 #: Reassembly: all before REASSEMBLED is there, or given up; a chain of blocks beyond it, their octets and number.
 REASSEMBLED, BLOCKS, HELD, HELD_BLOCKS, SKIPS = range(17, 22)
 #: For our own verdict.
-PACKETS, TTL, IP_ID, UNANSWERED, PROBES, SAID_END, SAID_ACK, HEARD, FIN_ACKED = range(22, 31)
-END = 31
+PACKETS, TTLS, IP_IDS, UNANSWERED, PROBES, SAID_END, SAID_ACK, HEARD, FIN_ACKED, SPECIAL, SHUT = range(22, 33)
+END = 33
 WIDTH = ENDS + 2 * END
 
 #: Events noted of a connection, at most; when there are more, the first ones and the last ones stay.

@@ -114,6 +114,12 @@ def _warned(name: str, releases: Releases) -> bool:
             f"{_called(name)}: {wrong} of {len(releases)} connections have packets with a wrong checksum, which do not "
             "count; if it was captured where a network card computes checksums, or on a loopback, try -C"
         )
+    if 2 * releases.doubled > len(releases):
+        complain(
+            f"{_called(name)}: {releases.doubled} of {len(releases)} connections have packets that were captured "
+            "twice, as on all interfaces of a router, by a mirror, or in merged files; history and the numbers of "
+            "packets count each copy, so what was captured at one place says more"
+        )
     if releases.damage is None:
         return False
     complain(f"{_called(name)}: {releases.damage}")

@@ -153,11 +153,39 @@ def test_wrong_checksums_all_over_are_told_with_what_helps(tmp_path: Path, captu
     assert "checksum" not in run(capture)[2]
 
 
+def test_the_ladder_says_what_an_end_did_to_send_its_reset(tmp_path: Path) -> None:
+    """Not every RST with an ACK is an ABORT; and what a middlebox sends changes nothing at the end that it names."""
+    probes = script(OPEN + ">P9. <. 60s >. 60s >. 60s >. 60s >R.")
+    probes[5:8] = [replace(packet, seq=packet.seq - 1) for packet in probes[5:8]]
+    for name, packets, line in (
+        ("keepalive", probes, "(Keepalive)\n    CLOSED      --> <SEQ=110><ACK=301><CTL=RST,ACK>"),
+        ("unread", script(OPEN + ">P9. <R."), "(Close)\n    CLOSED      <-- <SEQ=301><ACK=110><CTL=RST,ACK>"),
+        (
+            "injected",
+            script(OPEN + "<R. <P9. >R"),
+            "5.  CLOSED      <-- <SEQ=301><ACK=101><CTL=RST,ACK>      <-- ESTABLISHED",
+        ),
+    ):
+        _, out, _ = run(write(packets, tmp_path / f"{name}.pcap"), "--connection", 1)
+        assert line in out, out
+        assert "(Abort)" not in out
+
+
+def test_what_was_captured_twice_is_told(tmp_path: Path) -> None:
+    packets = script(OPEN + ">P9. <. >F. <. <F. >.")
+    again = [replace(packet, time=packet.time + 50_000) for packet in packets]
+    path = write(sorted(packets + again, key=lambda packet: packet.time), tmp_path / "any.pcap")
+    status, out, err = run(path)
+    assert (status, "graceful" in out) == (0, True)
+    assert "any.pcap: 1 of 1 connections have packets that were captured twice" in err
+
+
 def test_what_is_sent_again_is_sent_by_the_timer_and_by_no_user(tmp_path: Path) -> None:
     packets = script(OPEN + ">P5. 300ms >P5.~ 600ms >P5.~ 1.2s >P5.~ 2s >R.")
     _, out, _ = run(write(packets, tmp_path / "again.pcap"), "--connection", 1, "--chart", tmp_path / "ladder.svg")
     assert out.count("<DATA=5>") == 4
-    assert out.count("(RTO)") == 3
+    assert out.count("(RTO)") == 4  # the last one gives up
+    assert "(Abort)" not in out
     assert "(Send" not in out
     drawn = (tmp_path / "ladder.svg").read_text()
     assert drawn.count("Send 5") == 1

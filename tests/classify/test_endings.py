@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from captures import octets, script, write
+from captures import CLIENT, RST, SERVER, octets, script, write
 from scapy.all import ICMP, IP
 from zeek_reference import Packet
 
@@ -43,15 +43,18 @@ CAUSES = [
     (">S <S. >R", "orig", "no such connection", "medium", (3, 2)),
     (OPEN + ">F. <F. >. <R", "resp", "no such connection", "high", (7, 6, 4, 5)),
     (OPEN + "30s <P9. >R", "orig", "stale segment after reboot", "medium", (5, 4)),
-    (OPEN + "<P9. >. 30s <P9. >R", "orig", "stale segment after reboot", "medium", (7,)),
-    (OPEN + "<P9. >. <P9. 400ms <P9.~ 800ms <P9.~ >R", "orig", "stale segment after reboot", "medium", (9,)),
-    (OPEN + "30s <P9. >. <P9. >R", "orig", "no such connection", "medium", (7,)),
+    (OPEN + "<P9. >. 30s <P9. >R", "orig", "stale segment after reboot", "medium", (7, 6)),
+    (OPEN + "<P9. >. <P9. 400ms <P9.~ 800ms <P9.~ >R", "orig", "stale segment after reboot", "medium", (9, 8)),
+    (OPEN + "30s <P9. >. <P9. >R", "orig", "no such connection", "medium", (7, 6)),
+    (">S <S. 1s <S.~ >R", "orig", "no such connection", "medium", (4, 3)),
     (OPEN + ">R.", "orig", "abort", "high", (4,)),
     (OPEN + ">P9. <. 2s >R.", "orig", "abort", "high", (6,)),
-    (OPEN + ">P9. <. 2s <R.", "resp", "abort", "medium", (6,)),
+    (OPEN + ">P9. <. 2s <R.", "resp", "abort", "low", (6, 4)),
+    (OPEN + ">P9. <. <P9. 2s <R.", "resp", "abort", "medium", (7,)),
+    (OPEN + ">P9. <.0 <R.", "resp", "unread data", "high", (6,)),
     (OPEN + ">P9. <R.", "resp", "unread data", "medium", (5, 4)),
     (OPEN + "<P9. >. >F. <. <P9. >R", "orig", "data after close", "high", (9, 6, 8)),
-    (OPEN + ">P9. 1s >P9.~ 2s >P9.~ 4s >P9.~ 8s >R.", "orig", "retransmission gave up", "high", (8,)),
+    (OPEN + ">P9. 1s >P9.~ 2s >P9.~ 4s >P9.~ 8s >R.", "orig", "retransmission gave up", "high", (8, 7)),
     (OPEN + ">P9.? <R.", "resp", "invalid header", "medium", (5, 4)),
     (OPEN + "<R. <P9. >.", "resp", "injected", "medium", (4, 5)),
     (OPEN + "<R.+", "resp", "sequence number not exact", "medium", (4,)),
@@ -106,6 +109,51 @@ def test_probes_without_an_answer_are_a_keepalive_that_gave_up(tmp_path: Path) -
     packets = script(OPEN + ">P9. <. 60s >. 60s >. 60s >. 60s >R.")
     packets[5:8] = [replace(packet, seq=packet.seq - 1) for packet in packets[5:8]]
     assert one(packets, tmp_path).cause == "keepalive gave up"
+
+
+@pytest.mark.parametrize("last", [">P9.", ">F."])
+def test_who_gave_up_in_silence_is_found_out_when_the_peer_is_heard_again(last: str, tmp_path: Path) -> None:
+    """Linux gives up without a RST. The peer has heard nothing, and repeats its FIN against each RST that is lost."""
+    packets = script(OPEN + f"{last} 1s {last}~ 2s {last}~ 4s {last}~ 30s <F. >R " + "400ms <F.~ >R " * 9)
+    deaf = [replace(packet, ack=101) if packet.src == SERVER and n > 1 else packet for n, packet in enumerate(packets)]
+    resets = [replace(packet, seq=101) if packet.flags & RST else packet for packet in deaf]
+    release = one(resets, tmp_path)
+    assert (release.kind, release.closed_first) == ("reset", "orig" if last == ">F." else "resp")
+    assert (release.cause, release.confidence, release.evidence) == ("retransmission gave up", "high", (9, 8))
+
+
+def test_segments_sent_again_to_fill_holes_are_no_timer_that_gave_up(tmp_path: Path) -> None:
+    packets = script(OPEN + ">P9. >P9. >P9. 30ms >P9.~ >P9.~ >P9.~ >R.", step=10_000)
+    assert one(packets, tmp_path).cause == "abort"
+
+
+def captured(packets: list[Packet], path: Path, *places: tuple[int, int]) -> Path:
+    """A capture of several places in one: how many nanoseconds late, and how many hops further, the server's way."""
+    frames = []
+    for packet in packets:
+        for late, hops in places:
+            frame = IP(octets(packet))
+            frame.ttl -= hops if packet.src == CLIENT else places[-1][1] - hops
+            del frame.chksum
+            time = packet.time + (late if packet.src == CLIENT else places[-1][0] - late)
+            frames.append((time, bytes(frame)))
+    with PcapWriter(path, RAW) as writer:
+        for time, octets_ in sorted(frames):
+            writer.write(time, octets_)
+    return path
+
+
+@pytest.mark.parametrize("words", [words for words, *_ in RELEASES + CAUSES])
+@pytest.mark.parametrize("late", [20_000, 3_000_000])
+def test_what_was_captured_at_two_places_is_judged_as_what_was_captured_at_one(
+    late: int, words: str, tmp_path: Path
+) -> None:
+    packets = script(words)
+    [twice] = found = classify(captured(packets, tmp_path / "twice.pcap", (0, 0), (late, 1)))
+    [once] = alone = classify(captured(packets, tmp_path / "once.pcap", (0, 0)))
+    for name in ("kind", "closed_first", "orig_states", "resp_states", "reset_by", "cause", "confidence"):
+        assert getattr(twice, name) == getattr(once, name), name
+    assert (len(found), found.doubled, alone.doubled) == (1, 1, 0)
 
 
 def test_a_reset_with_another_ttl_is_not_of_the_end_that_it_names(tmp_path: Path) -> None:
