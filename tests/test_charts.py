@@ -17,7 +17,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.text import Text
-from tale import ADDRESSES, Tale
+from tale import ADDRESSES, DELAY, Tale
 
 from tcpclose.charts import draw_ladder, draw_states, style
 from tcpclose.charts.condense import ARROWS, Arrow, condense
@@ -329,6 +329,16 @@ def test_states_stand_along_the_lines_in_order() -> None:
     shades = [bar.get_facecolor() for bar in bars(ladder_of(SIX), "c1-line-h2")]
     expected = ["LISTEN", "SYN-RECEIVED", "ESTABLISHED", "CLOSE-WAIT", "LAST-ACK"]
     assert shades[: len(expected)] == [to_rgba(style.colour(state)) for state in expected]
+
+
+def test_each_end_of_a_connection_that_was_opened_again_has_its_cause() -> None:
+    tale = Tale().open().call("h2", "abort").become("h2", "CLOSED", "ABORT").end("h2", "aborted")
+    tale.states["h2"] = "LISTEN"
+    tale.wait(DELAY).become("h1", "CLOSED", "RST").end("h1", "reset by peer").wait(DELAY).open()
+    tale.call("h1", "abort").become("h1", "CLOSED", "ABORT").end("h1", "aborted")
+    (story,) = stories(tale.trace())
+    causes = [(note.host, note.text) for note in story.notes if note.kind == "cause"]
+    assert causes == [("h2", "aborted"), ("h1", "reset by peer"), ("h1", "aborted")]
 
 
 @pytest.mark.parametrize("trace", [FORTY, TWO_HUNDRED, burst(40)], ids=["40", "200", "burst"])

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tcpclose.charts.condense import Arrow, Elision, condense
-from tcpclose.protocol.fsm import Event, State
-from tcpclose.trace.events import Call, Received, SegmentEvent, Trace
+from tcpclose.protocol.fsm import Event
+from tcpclose.trace.events import Call, End, Received, SegmentEvent, Trace
 from tcpclose.trace.flights import Flight, connections, flights
 from tcpclose.trace.readings import Readings
 from tcpclose.trace.releases import Release
@@ -111,6 +111,9 @@ class _Teller:
         self.calls: dict[str | None, list[Call]] = defaultdict(list)
         for call in trace.of(Call):
             self.calls[call.connection].append(call)
+        self.ends: dict[str | None, list[End]] = defaultdict(list)
+        for end in trace.of(End):
+            self.ends[end.connection].append(end)
         self.people: dict[str | None, set[str]] = defaultdict(set)
         for event in trace:
             if not isinstance(event, SegmentEvent) and (person := getattr(event, "host", None)):
@@ -124,7 +127,8 @@ class _Teller:
         breaks = [t for fault in readings.outages for t in (fault.start, fault.end) if t is not None]
         arrows, elisions = condense(flown, breaks)
         hidden = [arrow.flights for arrow in arrows if arrow.fat] + [elision.flights for elision in elisions]
-        notes = [*_state_notes(passed, release, order), *_call_notes(calls, flown, hidden, order)]
+        notes = [*_state_notes(passed, order), *_call_notes(calls, flown, hidden, order)]
+        notes += [Note(end.t, end.host, end.cause, "cause", (order[id(end)], 0)) for end in self.ends[name]]
         notes.sort(key=lambda note: (note.t, note.order))
         people = {host for flight in flown for host in (flight.source, flight.target)}
         people |= self.people[name] if name else set()
@@ -192,7 +196,7 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
-def _state_notes(passed: dict[str, list[Interval]], release: Release | None, order: dict[int, int]) -> Iterator[Note]:
+def _state_notes(passed: dict[str, list[Interval]], order: dict[int, int]) -> Iterator[Note]:
     for host, states in passed.items():
         for interval in states:
             place = order[id(interval.entered)]
@@ -202,9 +206,6 @@ def _state_notes(passed: dict[str, list[Interval]], release: Release | None, ord
             yield Note(interval.start, host, interval.state, "state", (place, 1))
             if interval.crashed:
                 yield Note(interval.end, host, CRASH, "state", (len(order), 0))
-        cause = release.causes.get(host) if release else None
-        if cause and states[-1].state == State.CLOSED.value:
-            yield Note(states[-1].start, host, cause, "cause", (order[id(states[-1].entered)], 2))
 
 
 def _call_notes(
