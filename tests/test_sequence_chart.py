@@ -57,6 +57,14 @@ def test_acknowledgments_and_windows_only_advance() -> None:
             assert all(known.edge >= known.ack for known in way.heard)
 
 
+def test_a_connection_that_is_opened_again_is_acknowledged_again() -> None:
+    tale = Tale().open().text(3).close(3_000)
+    tale.states["h2"] = "LISTEN"
+    tale.open().text(1)
+    (way,) = directions(tale.trace())
+    assert [known.ack for known in way.heard] == [1, 1001, 2001, 3001, 3002, 3002, 1, 1001]
+
+
 @pytest.mark.parametrize("scaled", [True, False])
 def test_the_window_is_scaled_when_both_syns_offer_it(scaled: bool) -> None:
     tables = '[host.h1]\nprofile = "linux"\n' + ('[host.h2]\nprofile = "linux"\n' if scaled else "")

@@ -95,7 +95,7 @@ def directions(trace: Trace) -> list[Direction]:
     chosen = [way for way in ways if way.octets or any(flight.retransmission for flight in way.sent)] or ways
     told = telling(trace)
     for way in chosen:
-        way.heard = list(_advancing(way.heard))
+        way.heard = list(_advancing(way))
         way.intervals = list(_intervals(way, _told(way, trace) if way.source in told else _guessed(way)))
     return chosen
 
@@ -105,10 +105,14 @@ def _shift(scales: dict[tuple[str, str], int | None], name: str, source: str, ta
     return scales.get((name, source)) if scales.get((name, target)) is not None else None
 
 
-def _advancing(heard: list[Acknowledged]) -> Iterator[Acknowledged]:
-    """In order of time; an old acknowledgment takes nothing back."""
+def _advancing(way: Direction) -> Iterator[Acknowledged]:
+    """In order of time; an old acknowledgment takes nothing back, a connection that is opened again begins anew."""
+    begins = deque(f.start for f in way.sent if "SYN" in f.controls and not f.retransmission)
     last: Acknowledged | None = None
-    for known in sorted(heard, key=lambda known: known.t):
+    for known in sorted(way.heard, key=lambda known: known.t):
+        while begins and begins[0] <= known.t:
+            begins.popleft()
+            last = None
         if last is None or known.ack >= last.ack:
             last = known
             yield known
