@@ -196,6 +196,18 @@ def test_a_fault_that_repeats_is_to_come_as_often():
     assert seen(view).count("silent h2, at 8 s") == 1
 
 
+def test_the_view_of_a_connection_that_is_opened_again_and_of_a_host_that_crashes():
+    view = View(Scenario.load(DEMO), "sim")
+    tale = Tale().open().call("h1", "abort").become("h1", "CLOSED").end("h1", "aborted")
+    for event in tale.trace():
+        view.watch(event)
+    assert re.search(r"h1\.c1 +CLOSED +aborted", seen(view))
+    for event in Tale(start=tale.now).become("h1", "SYN-SENT").fault("crash", "h2").trace():
+        view.watch(event)
+    assert re.search(r"h1\.c1 +SYN-SENT *$", seen(view), re.MULTILINE)
+    assert "h2.c1" not in seen(view)
+
+
 def test_the_view_is_cheap():
     view = View(Scenario.load(DEMO), "sim")
     (heard,) = (e for e in Tale().open().trace().of(Received) if e.ctl == "SYN")

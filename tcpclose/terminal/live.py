@@ -61,13 +61,14 @@ class View:
         self.begun = True
         self.now = max(self.now, event.t)
         match event:
-            case Change():
-                _, cause = self.states.get((event.connection, event.host), ("", ""))
-                self.states[event.connection, event.host] = (event.new, cause)
+            case Change() if event.old != event.new:
+                self.states[event.connection, event.host] = (event.new, "")
             case End():
                 state, _ = self.states.get((event.connection, event.host), ("", ""))
                 self.states[event.connection, event.host] = (state, event.cause)
             case FaultTaken():
+                if event.fault == "crash":
+                    self.states = {end: known for end, known in self.states.items() if end[1] != event.target}
                 self._tell(event.t, f"{event.fault} {event.target} {event.detail}".rstrip())
                 struck = [fault for fault in self.coming if fault[:2] == (event.fault, event.target)][:1]
                 self.coming = [fault for fault in self.coming if not any(fault is one for one in struck)]
