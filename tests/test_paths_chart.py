@@ -62,6 +62,15 @@ def test_one_mark_holds_the_numbers_of_all_visits() -> None:
     assert {"step h1 1,3", "step h1 2,4"} <= numbers(paths_figure(tale.trace())).keys()
 
 
+def test_an_end_is_told_as_often_as_it_came() -> None:
+    tale = Tale().open().call("h1", "abort").become("h1", "CLOSED", "ABORT").end("h1", "aborted")
+    tale.become("h2", "CLOSED", "RST").end("h2", "reset by peer").states["h2"] = "LISTEN"
+    figure = paths_figure(tale.open().trace())
+    told = {text.get_gid(): text.get_text() for text in figure.findobj(Text)}
+    assert told["end h1"] == "h1: aborted, then open"
+    assert told["end h2"] == "h2: reset by peer, then open"
+
+
 def test_what_the_table_does_not_know_is_told() -> None:
     figure = paths_figure(Tale().open().become("h1", "LAST-ACK", "disagreement").trace())
     words = " ".join(text.get_text() for text in figure.findobj(Text))

@@ -77,7 +77,7 @@ class _Picture:
     """The machine, with what was not taken in grey, and the numbers."""
 
     def __init__(self, trace: Trace, connection: str) -> None:
-        release = next((release for release in releases(trace) if release.connection == connection), None)
+        lives = [release for release in releases(trace) if release.connection == connection]
         self.board = Board()
         self.figure, axes = machine.blank()
         taken = steps(trace, connection)
@@ -91,9 +91,10 @@ class _Picture:
         self.board.boxes += [Box(*at, machine.WIDE, machine.TALL) for at in machine.PLACES.values()]
         self.board.boxes += [Box(*machine.cell(row.state, row.event), 0.1, 0.1) for row in machine.endings()]
         axes.text(0, 0.1, connection, va="center", fontsize=10.5, gid="title", **BOLD)
-        axes.text(0, 0.3, subtitle(release), va="center", fontsize=7, gid="subtitle", color=style.FAINT)
+        begun = subtitle(lives[0] if lives else None)
+        axes.text(0, 0.3, begun, va="center", fontsize=7, gid="subtitle", color=style.FAINT)
         for number, (host, ways) in enumerate(list(taken.items())[: len(_MARKS)]):
-            self._draw_name(axes, number, host, ways, release.outcome(host) if release else "")
+            self._draw_name(axes, number, host, ways, ", then ".join(release.outcome(host) for release in lives))
             self._draw_numbers(axes, number, host, ways)
 
     def _draw_name(
