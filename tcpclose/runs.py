@@ -299,8 +299,9 @@ def complaints(scenario: Scenario, trace: Trace) -> list[str]:
         timeline.observe(event)
     timeline.due(scenario.duration)
     late = [
-        f"step {number} did not happen: it " + (f"waits for {step.when}" if step.when else "comes too late")
-        for number, step in timeline.left()
+        f"step {number} did not happen: it "
+        + (f"waits for {step.when}" if due is None else f"comes at {due / 1e6:g} s, when the run is over")
+        for number, step, due in timeline.left()
     ]
     return [*refused, *contradicted, *idle, *late]
 

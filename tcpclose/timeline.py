@@ -83,10 +83,13 @@ class Timeline:
         """When the next step is due; None when all that is left waits for something to be seen."""
         return self._queue[0][0] if self._queue else None
 
-    def left(self) -> list[tuple[int, Step]]:
-        """The steps that have not happened, each with its number, counted from 1 as in the file."""
-        places = self._waiting.keys() | {entry[1] for entry in self._queue}
-        return [(place + 1, self._steps[place]) for place in sorted(places)]
+    def left(self) -> list[tuple[int, Step, int | None]]:
+        """The steps that have not happened, each with its number, counted from 1 as in the file, and when it is due.
+
+        None is due that waits for something to be seen.
+        """
+        times = {place: time for time, place, _ in self._queue} | dict.fromkeys(self._waiting)
+        return [(place + 1, self._steps[place], times[place]) for place in sorted(times)]
 
     def observe(self, event: Event) -> list[Step]:
         """Schedule, `after` the event, the steps that waited for it, and return them. Each is triggered once.

@@ -126,6 +126,12 @@ def test_what_did_not_happen_is_told(tmp_path):
     assert "step 4 did not happen: it waits for h1.c1 sees SENT" in done.output
 
 
+def test_what_would_have_come_after_the_end_of_the_run_is_told_so(tmp_path):
+    """Its condition was met: it does not wait for that."""
+    done = tcpclose("run", "02-half-close", "--world", "sim", "--set", "step.7.after=60s", "--out", tmp_path / "run")
+    assert "step 7 did not happen: it comes at 60.2 s, when the run is over" in done.output
+
+
 def test_a_title_is_text_whatever_it_holds(tmp_path):
     done = tcpclose("run", "demo", "--world", "sim", "--set", 'title="[/b] x"', "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output

@@ -181,6 +181,15 @@ def reopened() -> Tale:
     return tale.become("h1", "CLOSED", "ABORT").end("h1", "aborted")
 
 
+def test_who_refuses_a_later_incarnation_is_known_by_name() -> None:
+    """h2 never had the connection: no call and no change of its own tells of which incarnation its RST is."""
+    tale = Tale().call("h2", "listen")
+    for _ in range(2):
+        tale.call("h1", "open").become("h1", "SYN-SENT").send("h1", "SYN").send("h2", "RST,ACK", 0, 1)
+        tale.become("h1", "CLOSED", "RST").end("h1", "refused").wait(1_000_000)
+    assert [(r.incarnation, r.first, r.action) for r in releases(tale.trace())] == [(1, "h2", "RST"), (2, "h2", "RST")]
+
+
 def test_each_incarnation_has_a_release_of_its_own() -> None:
     trace = reopened().trace()
     first, second = releases(trace)

@@ -108,7 +108,7 @@ def test_what_is_seen_a_second_time_has_a_number() -> None:
     stays = Change(t=0, host="h1", connection="c1", old="SYN-SENT", new="SYN-SENT", event="SEND", rfc="3.10.2")
     assert line.observe(stays) == []  # it was entered once
     assert texts(line.observe(change("SYN-SENT"))) == ["b"]
-    assert [str(step.when) for number, step in timeline(send('when = "h1.c1 sees EOF #3"', "c")).left()] == [
+    assert [str(step.when) for _, step, _ in timeline(send('when = "h1.c1 sees EOF #3"', "c")).left()] == [
         "h1.c1 sees EOF #3"
     ]
 

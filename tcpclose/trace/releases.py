@@ -70,20 +70,27 @@ def first_releases(trace: Trace) -> dict[str, Release]:
 def _incarnations(trace: Trace) -> list[Trace]:
     """What belongs to the first incarnation of each connection, then what to the second, and so on.
 
-    A new one begins at an end with its OPEN, or where it leaves LISTEN after the other's OPEN.
+    A new one begins at an end with its OPEN, or where it leaves LISTEN after the other's OPEN. What a host without the
+    connection sends and gets belongs to the newest: it refuses that one.
     """
     opens: Counter[tuple[str, str]] = Counter()
     opened: Counter[str] = Counter()  # how often, by the end that opens
     current: dict[tuple[str, str], int] = {}
+    closed: set[tuple[str, str]] = set()
     lives: dict[int, list[Event]] = defaultdict(list)
     for event in trace:
         name, host = getattr(event, "connection", None) or "", getattr(event, "host", "")
+        end = (host, name)
         if isinstance(event, Call) and event.call == "open" and event.error is None:
-            opens[host, name] += 1
-            current[host, name] = opened[name] = max(opened[name], opens[host, name])
-        elif isinstance(event, Change) and event.old == State.LISTEN.value:
-            current[host, name] = opened[name]
-        lives[current.get((host, name)) or 1].append(event)
+            opens[end] += 1
+            current[end] = opened[name] = max(opened[name], opens[end])
+            closed.discard(end)
+        elif isinstance(event, Change):
+            if event.old == State.LISTEN.value:
+                current[end] = opened[name]
+            (closed.add if event.new == State.CLOSED.value else closed.discard)(end)
+        absent = isinstance(event, SegmentEvent) and (end in closed or end not in current)
+        lives[(opened[name] if absent else current.get(end)) or 1].append(event)
     return [Trace(lives[number]) for number in sorted(lives)] if len(lives) > 1 else [trace]
 
 

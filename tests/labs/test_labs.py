@@ -118,6 +118,13 @@ def test_the_form_of_instructors_notes(lab):
 
 
 @pytest.mark.parametrize("lab", HANDOUTS)
+def test_the_minutes_of_the_notes_are_those_of_the_handout(lab):
+    notes = (LABS / lab / "INSTRUCTOR.md").read_text(encoding="utf-8").partition("## Common mistakes")[0]
+    minutes = [int(number) for number in re.findall(r"\| (\d+) \|$", notes, re.MULTILINE)]
+    assert f"\n{sum(minutes)} minutes;" in HANDOUTS[lab]
+
+
+@pytest.mark.parametrize("lab", HANDOUTS)
 def test_what_instructors_notes_set_can_be_set(lab):
     notes = (LABS / lab / "INSTRUCTOR.md").read_text(encoding="utf-8")
     for options in re.findall(r"`(--set [^`]*)`", notes):
