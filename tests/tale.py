@@ -45,8 +45,8 @@ class Tale:
         self.events.append(End(t=self.now, host=host, connection=self.connection, cause=cause, rfc="3.10"))
         return self
 
-    def fault(self, fault: str, target: str) -> Tale:
-        self.events.append(FaultTaken(t=self.now, fault=fault, target=target))
+    def fault(self, fault: str, target: str, connection: str | None = None) -> Tale:
+        self.events.append(FaultTaken(t=self.now, fault=fault, target=target, connection=connection))
         return self
 
     def send(

@@ -12,17 +12,22 @@ from tale import Tale
 from tcpclose.charts.story import stories, subtitle
 from tcpclose.protocol.fsm import Event, State
 from tcpclose.replay.record import connections_of
+from tcpclose.runs import LABS
+from tcpclose.scenario import Scenario
 from tcpclose.simulator import simulate
 from tcpclose.terminal.tables import release_table
 from tcpclose.topology import load_network
 from tcpclose.trace.drawing import draw
 from tcpclose.trace.events import Call, Trace
+from tcpclose.trace.figure import format_figure
 from tcpclose.trace.flights import hosts
 from tcpclose.trace.readings import Readings
 from tcpclose.trace.releases import releases
 
 CUT = "0s: link_down h1-s1"
 LISTEN = State.LISTEN.value
+BLIND_FILE = LABS / "09-blind-reset" / "scenario.toml"
+BLIND = Scenario.load(BLIND_FILE)
 
 
 def played(*steps: str, **top: str) -> Trace:
@@ -105,3 +110,25 @@ def test_a_timer_is_called_by_its_name(event, words):
     """Not every timeout is the user's."""
     (story,) = stories(Tale().open().wait(1_000_000).become("h1", "CLOSED", event.name).trace())
     assert words in {note.text for note in story.notes}
+
+
+def test_what_is_injected_into_one_connection_is_told_of_no_other():
+    trace = simulate(BLIND, load_network(BLIND))
+    names = {"c1": ["RST as h1 on c1", "SYN as h1 on c1", *["RST as h1 on c1"] * 2]}
+    names["c2"] = ["ACK as h1 on c2, wrong reserved bits"]
+    ladders = {story.connection: [outage.name for outage in story.outages] for story in stories(trace)}
+    assert ladders == {name: [f"far inject: {word}" for word in words] for name, words in names.items()}
+    page = {
+        one["name"]: [event["text"] for event in one["events"] if event["k"] == "fault"]
+        for one in connections_of(trace)[0]
+    }
+    assert page == {name: [f"inject far {word}" for word in words] for name, words in names.items()}
+    with pytest.raises(ValueError, match="a figure has two peers, and far takes part in c1 too"):
+        draw(trace, "c1", ("h1", "h2"))
+
+
+def test_a_figure_tells_of_what_was_injected_into_its_connection():
+    forging = [number for number, step in enumerate(BLIND.step, 1) if step.fault]
+    by_h1 = Scenario.load(BLIND_FILE, [f"step.{number}.host=h1" for number in forging])
+    trace = simulate(by_h1, load_network(by_h1))
+    assert [format_figure(draw(trace, name)).count("(h1 inject)") for name in ("c1", "c2")] == [4, 1]

@@ -80,7 +80,8 @@ class _Panel:
         last = max(way.times)
         due = [interval.doubled for interval in way.intervals if interval.doubled and interval.doubled <= last]
         self.x = Timescale([*way.times, *due], NUMBERS, WIDTH, whole)
-        self.faults = [f for f in faults if f.start <= last and (f.end is None or f.end >= self.x.start)]
+        ours = [fault for fault in faults if fault.connection in (None, way.connection)]
+        self.faults = [f for f in ours if f.start <= last and (f.end is None or f.end >= self.x.start)]
         self.top = way.top * 1.15
         self.base = HEAD + HEIGHT
 

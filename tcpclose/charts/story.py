@@ -124,7 +124,7 @@ class _Teller:
         readings, order = self.readings, self.readings.place
         flown, passed, release = readings.flights[name], readings.intervals[name], readings.release(name)
         calls = self.calls[name] if name else []
-        breaks = [t for fault in readings.outages for t in (fault.start, fault.end) if t is not None]
+        breaks = [t for fault in readings.outages(name) for t in (fault.start, fault.end) if t is not None]
         arrows, elisions = condense(flown, breaks)
         hidden = [arrow.flights for arrow in arrows if arrow.fat] + [elision.flights for elision in elisions]
         notes = [*_state_notes(passed, order), *_call_notes(calls, flown, hidden, order)]
@@ -143,21 +143,20 @@ class _Teller:
             arrows=arrows,
             elisions=elisions,
             notes=notes[-NOTES:],
-            outages=self._outages_during([t for f in flown for t in (f.start, f.finish)] + [note.t for note in notes]),
+            outages=_during(
+                readings.outages(name), [t for f in flown for t in (f.start, f.finish)] + [note.t for note in notes]
+            ),
             order=order,
             witnesses=self.witnesses,
             omitted=max(0, len(notes) - NOTES),
         )
 
-    def _outages_during(self, times: list[int]) -> list[Outage]:
-        if not times:
-            return []
-        first, last = min(times), max(times)
-        return [
-            fault
-            for fault in self.readings.outages
-            if fault.start <= last and (fault.end is None or fault.end >= first)
-        ]
+
+def _during(faults: list[Outage], times: list[int]) -> list[Outage]:
+    if not times:
+        return []
+    first, last = min(times), max(times)
+    return [fault for fault in faults if fault.start <= last and (fault.end is None or fault.end >= first)]
 
 
 def title(name: str | None, release: Release | None) -> str:

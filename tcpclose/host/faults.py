@@ -114,4 +114,6 @@ class Faults:
             raise ScenarioError([f"{fault.kind} {fault.host}: it is paused"])
 
     def _taken(self, fault: Fault, at: int) -> None:
-        self._note(FaultTaken(t=at, fault=fault.kind, target=fault.target, detail=fault.detail))
+        only = fault.connection if isinstance(fault, Injection) else None
+        taken = FaultTaken(t=at, fault=fault.kind, target=fault.target, detail=fault.detail, connection=only)
+        self._note(taken)

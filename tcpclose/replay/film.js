@@ -56,6 +56,7 @@ class Film {
     this.states = this.#collect("state", "fault");
     this.blocks = this.#collect("tcb");
     this.outages = outages
+      .filter((outage) => outage.connection === null || outage.connection === connection.name)
       .map((outage) => ({ ...outage, from: this.filmOf(outage.start), until: outage.end === null ? Infinity : this.filmOf(outage.end) }))
       .filter((outage) => this.times.length && outage.start <= this.times.at(-1) && (outage.end ?? Infinity) >= this.times[0]);
   }

@@ -56,7 +56,14 @@ def connections_of(trace: Trace) -> tuple[list[dict[str, Any]], int]:
 def outages_of(trace: Trace) -> list[dict[str, Any]]:
     """The faults of the run, with their names for people."""
     return [
-        {"name": fault.name, "kind": fault.fault, "target": fault.target, "start": fault.start, "end": fault.end}
+        {
+            "name": fault.name,
+            "kind": fault.fault,
+            "target": fault.target,
+            "connection": fault.connection,
+            "start": fault.start,
+            "end": fault.end,
+        }
         for fault in outages(trace)
     ]
 
@@ -113,7 +120,8 @@ class _Teller:
         lasts = bool(lives) and lives[-1].open
         for event in self.common if own else ():
             within = own[0].t <= event.t and (lasts or event.t <= own[-1].t)
-            if within and (isinstance(event, FaultTaken) or event.host in people):
+            ours = event.connection in (None, name) if isinstance(event, FaultTaken) else event.host in people
+            if within and ours:
                 yield event
 
     def _told(

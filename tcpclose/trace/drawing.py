@@ -54,6 +54,8 @@ def draw(
         raise ValueError(f"no connection {connection or ''} in the trace; there are: {', '.join(known) or 'none'}")
     flown = [flight for flight in flights(trace) if flight.connection == name]
     hosts = peers or _peers(trace, name, flown)
+    if others := {host for flight in flown for host in (flight.source, flight.target)}.difference(hosts):
+        raise ValueError(f"a figure has two peers, and {', '.join(sorted(others))} takes part in {name} too")
     figure = _Figure({host: peer for peer, host in zip("AB", hosts, strict=True)}, flown, absolute)
     steps = _Steps(trace, name, figure.names, flown)
     figure.states.update(steps.before())
@@ -127,7 +129,7 @@ class _Steps:
                     self._change(event)
                 case Expired() if event.connection == self.connection and event.host in self.names:
                     self._stir(event, event.host, "call", event.timer)
-                case FaultTaken():
+                case FaultTaken() if event.connection in (None, self.connection):
                     self._fault(event)
                 case Sent() if id(event) in self.flights:
                     self._sent(event, self.flights[id(event)])

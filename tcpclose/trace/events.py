@@ -211,12 +211,13 @@ class Text(Event):
 
 @dataclass(slots=True, kw_only=True)
 class FaultTaken(Event):
-    """A fault took effect (not: was ordered)."""
+    """A fault took effect (not: was ordered). `connection` is the only one that it concerns, if it is one."""
 
     kind: ClassVar[str] = "fault"
     fault: str
     target: str
     detail: str = ""
+    connection: str | None = None
 
 
 _KINDS: dict[str, type[Event]] = {

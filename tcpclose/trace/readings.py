@@ -8,7 +8,7 @@ from tcpclose.protocol.fsm import State
 from tcpclose.trace.events import Call, FaultTaken, Trace
 from tcpclose.trace.flights import Flight, flights
 from tcpclose.trace.releases import Release, releases
-from tcpclose.trace.spans import Interval, intervals, outages
+from tcpclose.trace.spans import Interval, Outage, intervals, outages
 
 
 class Readings:
@@ -27,7 +27,7 @@ class Readings:
         self.releases: dict[str | None, list[Release]] = defaultdict(list)
         for release in releases(trace):
             self.releases[release.connection].append(release)
-        self.outages = outages(trace)
+        self._outages = outages(trace)
         self._traced = {host for ends in self.intervals.values() for host in ends}
         self._listens = [event for event in trace.of(Call) if event.call == "listen" and not event.error]
         self._crashes = [event for event in trace.of(FaultTaken) if event.fault == "crash"]
@@ -35,6 +35,10 @@ class Readings:
     def release(self, name: str | None) -> Release | None:
         """How a connection was released, the first time if it was opened again."""
         return next(iter(self.releases[name]), None)
+
+    def outages(self, name: str | None) -> list[Outage]:
+        """The faults that concern a connection."""
+        return [outage for outage in self._outages if outage.connection in (None, name)]
 
     def listens(self, name: str | None) -> list[Call]:
         """The calls to listen at the port that a connection came to."""

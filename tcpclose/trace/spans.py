@@ -84,13 +84,17 @@ def _intervals_of(steps: list[tuple[Change, Change]], until: int, crashes: list[
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A fault and how long it lasted; `end` is None when it never ended, and equals `start` for a fault of a moment."""
+    """A fault and how long it lasted; `end` is None when it never ended, and equals `start` for a fault of a moment.
+
+    `connection` is the only one that it concerns, if it is one.
+    """
 
     fault: str
     target: str
     start: int
     end: int | None
     detail: str = ""
+    connection: str | None = None
 
     @property
     def name(self) -> str:
@@ -117,5 +121,5 @@ def outages(trace: Trace) -> list[Outage]:
             result[place] = replace(result[place], end=event.t)
         if event.fault not in REMEDY.values():
             end = None if event.fault in REMEDY else event.t
-            result.append(Outage(event.fault, event.target, event.t, end, event.detail))
+            result.append(Outage(event.fault, event.target, event.t, end, event.detail, event.connection))
     return result
