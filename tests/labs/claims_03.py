@@ -26,9 +26,12 @@ def answers(run):
     """What belongs into the blanks of the figure: who sends first is the same to it."""
     segments = [[f.segment.seq, f.segment.ack, f.segment.ctl] for f in sorted(run.closing(), key=rank)]
     fin_1, fin_2, ack_1, ack_2 = segments
-    yield from ["FIN-WAIT-1", *fin_1, "FIN-WAIT-1", "CLOSING", *fin_2, "FIN-WAIT-1", *fin_1, "CLOSING"]
-    yield from ["CLOSING", *ack_1, "CLOSING", "TIME-WAIT", *ack_2, "CLOSING", *ack_1, "TIME-WAIT"]
-    yield from [run.state(host, run.trace.events[-1].t) for host in ("h1", "h2")]
+    waits, closing, lingers = "FIN-WAIT-1", "CLOSING", "TIME-WAIT"
+    yield from [waits, *fin_1, closing, *fin_2, waits]
+    yield from [closing, *ack_1, waits, closing, *fin_1, closing]
+    yield from [lingers, *ack_2, closing, lingers, *ack_1, lingers]
+    over = [run.state(host, run.trace.events[-1].t) for host in ("h1", "h2")]
+    yield from [over[0], lingers, *over]
 
 
 def rank(flight):

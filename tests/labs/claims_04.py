@@ -58,7 +58,7 @@ def the_second_figure(run):
     _, established, close_wait, last_ack, closed = states["h1"]
     _, fin_wait_1, fin_wait_2, time_wait, over = states["h2"]
     answers = [
-        *[fin_wait_1, established, fin_wait_1],
+        *[established, established, fin_wait_1],
         *[established, *ack, fin_wait_1, close_wait, fin_wait_1],
         *[close_wait, *ack_of_fin, fin_wait_2, last_ack, *fin, time_wait],
         *[closed, *numbers["h2"][-1], time_wait, over],

@@ -20,6 +20,7 @@ from tcpclose.cli import app
 from tcpclose.reference import REFERENCE, summarise
 from tcpclose.runs import LABS, draw, execute
 from tcpclose.scenario import Scenario
+from tcpclose.teaching.labs import find_lab
 from tcpclose.testbed.box import why_no_box
 from tcpclose.topology import load_network
 from tcpclose.trace.events import Trace
@@ -130,6 +131,26 @@ def test_what_instructors_notes_set_can_be_set(lab):
     for options in re.findall(r"`(--set [^`]*)`", notes):
         if "..." not in options:
             Scenario.load(LABS / lab / "scenario.toml", overrides_of(options))
+
+
+def skeleton(figure):
+    """What a figure draws, row by row, states and segments aside. Its first OPEN may go without saying."""
+    rows = figure.partition("TCP Peer B")[2].splitlines()
+    found = [re.findall(r"\((?!h\d\)|Open)[^)]*\)|-->|<--|\.\.\.|XXX", row) for row in rows]
+    return [drawn for drawn in found if drawn]
+
+
+#: What is asked of a run that the handout has no figure of.
+NOT_DRAWN = {("08-abort", "unread-close")}
+
+
+@pytest.mark.parametrize("lab", HANDOUTS)
+def test_a_sheet_draws_its_figures_as_the_handout_does(lab):
+    drawn = [skeleton(text) for text in blocks(lab, "text") if "TCP Peer A" in text]
+    for asked in find_lab(lab).asked():
+        if asked.question.kind == "blanks" and (lab, asked.question.id) not in NOT_DRAWN:
+            part = skeleton("\n".join(asked.shown))
+            assert any(part == rows[at : at + len(part)] for rows in drawn for at in range(len(rows))), part
 
 
 @pytest.mark.parametrize("lab", HANDOUTS)
