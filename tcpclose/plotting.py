@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,14 @@ def find_run(name: str) -> Path:
 def load_trace(place: Path) -> Trace:
     """The trace of a run's folder, or of a `trace.jsonl`. Raises `PlotError`: a run may have none."""
     try:
-        return runs.load_trace(place) if place.is_dir() else Trace.load(place)
+        trace = runs.load_trace(place) if place.is_dir() else Trace.load(place)
     except OSError as error:
         raise PlotError(f"{place}: {error.strerror}") from None
     except (runs.FolderError, ValueError) as error:
         raise PlotError(str(error)) from None
+    if not len(trace) and not place.is_dir():  # a run may have had no steps
+        raise PlotError(f"{place} is empty: a trace has a line for each event")
+    return trace
 
 
 def plot_run(
@@ -89,13 +93,23 @@ def _pictures(
     trace: Trace, names: Sequence[str], folder: Path, suffix: str, connection: str | None
 ) -> Iterator[tuple[str, Path, str | None]]:
     """Each chart, its file and the connection that it is of. Where a run has several, their names are in the files'."""
-    known = connections(trace)
+    stems = _stems(connections(trace))
     for name in names:
-        if name != "machine" or len(known) < 2:
+        if name != "machine" or len(stems) < 2:
             yield name, folder / f"{name}{suffix}", connection
             continue
-        for one in known[:MACHINES] if connection is None else [connection]:
-            yield name, folder / (re.sub(r"[^\w.-]+", "_", f"{name}-{one}") + suffix), one
+        for one in list(stems)[:MACHINES] if connection is None else [connection]:
+            yield name, folder / f"{name}-{stems[one]}{suffix}", one
+
+
+def _stems(names: Sequence[str]) -> dict[str, str]:
+    """What stands for each name in the name of a file: without odd signs, and numbered where two are alike."""
+    stems: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^\w.-]+", "_", name)
+        tries = (f"{plain}-{number}" if number > 1 else plain for number in count(1))
+        stems[name] = next(stem for stem in tries if stem not in stems.values())
+    return stems
 
 
 def is_comparison(place: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -179,3 +180,27 @@ def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch)
     folders = {runs.new_folder("demo") for _ in range(3)}
     assert len(folders) == 3
     assert all(folder.parent == tmp_path and "-demo" in folder.name for folder in folders)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run",),
+        ("show",),
+        ("mark", "01"),
+        ("assignment", "export", "a1", "out", "--students"),
+        ("grade", "a1", "--class", ".", "--students"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_without_end_is_refused(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    done = tcpclose(*words, "/dev/zero")
+    assert done.exit_code == 2
+    assert re.search("/dev/zero.*(has more than 4194304 octets|not an event of a trace)", done.output), done.output
+
+
+def test_a_trace_without_an_event_is_none(tmp_path):
+    (tmp_path / "trace.jsonl").touch()
+    done = tcpclose("show", tmp_path / "trace.jsonl")
+    assert (done.exit_code, "trace.jsonl is empty: a trace has a line for each event" in done.output) == (2, True)

@@ -161,6 +161,8 @@ def test_the_trace_of_a_kernel_tells_states_without_a_section():
     drawn = figure_of(Trace([*tale.trace(), seen]))
     assert drawn.splitlines()[-2].split() == ["5.", "(observed:", "CLOSED)"]
     assert drawn.splitlines()[-1].split() == ["6.", "ESTABLISHED", "CLOSED"]
+    silent = figure_of(Trace([*tale.trace(), replace(seen, event="")]))  # as of a capture
+    assert silent.splitlines()[-2].split() == ["5.", "(CLOSED)"]
 
 
 def test_another_peer_first_other_numbers_and_a_later_beginning():

@@ -20,10 +20,11 @@ MAY_IMPORT = {
     "aside": "",
     "command": "",
     "processes": "",
+    "written": "",
     "wire": "aside protocol",
     "trace": "aside protocol",
     "links": "protocol units",
-    "scenario": "links protocol units",
+    "scenario": "links protocol units written",
     "network": "protocol wire",
     "topology": "links network protocol scenario units",
     "timeline": "protocol scenario trace",
@@ -38,12 +39,12 @@ MAY_IMPORT = {
     "verify": "protocol trace",
     "comparison": "protocol runs scenario testbed topology trace",
     "runs": "__version__ aside charts command scenario simulator testbed timeline topology trace",
-    "drill": "command processes protocol scenario trace wire",
+    "drill": "command processes protocol scenario trace wire written",
     "realdrill": "drill testbed",
     "classify": "aside protocol trace wire",
     "reference": "charts runs scenario simulator topology trace",
     "teaching": "aside drill links processes protocol runs scenario simulator testbed timeline topology trace units"
-    " wire verify",
+    " wire verify written",
 }
 
 #: Foreign package -> where it may be imported; the tests may import anything, and make their bad packets with Scapy.

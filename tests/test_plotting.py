@@ -56,6 +56,16 @@ def test_a_chart_beside_its_run(folder, tmp_path):
     assert done.output.split() == [str(place / "machine.png"), str(place / "states.png")]
 
 
+def test_names_that_differ_in_odd_signs_have_files_of_their_own(tmp_path):
+    trace = Tale("a/b").open().trace(Tale("a:b", 10**6).open(), Tale("a_b", 2 * 10**6).open())
+    trace.save(tmp_path / "trace.jsonl")
+    drawn = ["machine-a_b.png", "machine-a_b-2.png", "machine-a_b-3.png"]
+    done = tcpclose("plot", tmp_path / "trace.jsonl", "--chart", "machine")
+    assert done.output.split() == [str(tmp_path / name) for name in drawn]
+    alone = tcpclose("plot", tmp_path / "trace.jsonl", "--chart", "machine", "--connection", "a_b")
+    assert alone.output.split() == [str(tmp_path / drawn[2])]
+
+
 def test_of_several_connections_each_has_its_machine(tmp_path):
     trace = Tale().open().close().trace(Tale("10.0.0.1:5/[::1]", 10**6).open().close())
     trace.save(tmp_path / "trace.jsonl")

@@ -335,11 +335,16 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     ]
 
 
+def test_a_file_as_windows_saves_it_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "notepad.toml").write_bytes(b'\xef\xbb\xbftitle = "x"\r\ntopology = "two_hosts"\r\nduration = "1s"\r\n')
+    assert Scenario.load(tmp_path / "notepad.toml").title == "x"
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"nothing\.toml: cannot be read: No such file or directory$"):
         Scenario.load(tmp_path / "nothing.toml")
     (tmp_path / "latin.toml").write_bytes(b'title = "\xe9"')
-    with pytest.raises(ScenarioError, match=r"latin\.toml: cannot be read: not UTF-8 text$"):
+    with pytest.raises(ScenarioError, match=r"latin\.toml: cannot be read: octet 9 is not UTF-8; save it as UTF-8$"):
         Scenario.load(tmp_path / "latin.toml")
 
 

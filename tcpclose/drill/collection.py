@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from tcpclose.drill.runner import Verdict, Wishes, run_text
 from tcpclose.processes import shared
+from tcpclose.written import read_written
 
 SUFFIX = ".pkt"
 _AT_ONCE = 50  # scripts that one process is given at a time
@@ -41,8 +42,8 @@ def find_scripts(paths: Iterable[Path]) -> list[Path]:
 def run_file(path: Path, wishes: Wishes) -> Verdict:
     """Run one script. A file that cannot be read, or is no text, fails."""
     try:
-        text = path.read_text(_ENCODING)
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_written(path)
+    except (OSError, ValueError) as error:
         return Verdict(str(path), "failed", f"{path}: cannot be read: {error}")
     return run_text(text, str(path), wishes)
 

@@ -27,6 +27,7 @@ from tcpclose.scenario.overrides import override
 from tcpclose.scenario.steps import Step
 from tcpclose.scenario.tables import DEFAULT_HOST, Connection, Host, Middlebox
 from tcpclose.scenario.values import Duration, Name, Table, between
+from tcpclose.written import read_written
 
 
 class Scenario(Table):
@@ -56,9 +57,9 @@ class Scenario(Table):
         otherwise; an empty one takes the key away. Raises `ScenarioError`.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            text = read_written(Path(path))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise ScenarioError([f"cannot be read: {reason}"], str(path)) from None
         return cls.parse(text, overrides, source=str(path), folder=Path(path).parent)
 

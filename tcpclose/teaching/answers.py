@@ -188,7 +188,8 @@ class ChoiceAnswer:
     @property
     def form(self) -> str:
         """The letters."""
-        return f"one letter, {ascii_lowercase[0]} to {ascii_lowercase[len(self.options) - 1]}"
+        to = "to" if len(self.options) > 2 else "or"
+        return f"one letter, {ascii_lowercase[0]} {to} {ascii_lowercase[len(self.options) - 1]}"
 
     @property
     def right(self) -> str:

@@ -22,6 +22,7 @@ from tcpclose.scenario.messages import expected, given, keys_at
 from tcpclose.scenario.values import Name, Table, between
 from tcpclose.teaching.moments import Moment, read_moment
 from tcpclose.teaching.quantities import Quantity, Statement, read_quantity, read_statement
+from tcpclose.written import read_written
 
 Words = Annotated[str, Field(min_length=1)]
 
@@ -215,10 +216,11 @@ class Questions(Table):
     def load(cls, path: Path) -> Self:
         """Read a file. Raises `ScenarioError`, which says what is wrong with it."""
         try:
-            return cls.parse(path.read_text(encoding="utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            text = read_written(path)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise ScenarioError([f"cannot be read: {reason}"], str(path)) from None
+        return cls.parse(text, str(path))
 
     @classmethod
     def parse(cls, text: str, source: str = "questions") -> Self:

@@ -24,9 +24,8 @@ import tomli_w
 
 from tcpclose.teaching.asking import Asked, Part
 from tcpclose.teaching.labs import Lab
+from tcpclose.written import read_written
 
-#: Octets. Nobody writes as much.
-_LONGEST = 1 << 20
 _WIDTH = 100
 
 
@@ -108,8 +107,9 @@ def _lines(asked: Asked, fill: Fill) -> Iterator[str]:
 
 
 def forms(asked: Asked) -> str:
-    """What is to be written, each form once."""
-    return "; ".join(dict.fromkeys(part.answer.form for part in asked.parts))
+    """What is to be written, each form once, and none that another one only says in more words."""
+    every = dict.fromkeys(part.answer.form for part in asked.parts)
+    return "; ".join(form for form in every if not any(other.startswith(f"{form} ") for other in every))
 
 
 def points(number: float) -> str:
@@ -128,13 +128,10 @@ def cited(section: str) -> str:
 def load_sheet(path: Path) -> Sheet:
     """Read a file. Raises `SheetError`."""
     try:
-        if path.stat().st_size > _LONGEST:
-            raise SheetError(f"{path}: this is no sheet: it is longer than {_LONGEST} octets")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise SheetError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SheetError(f"{path} cannot be read: it is not UTF-8 text; save it as such") from None
+        text = read_written(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SheetError(f"{path} cannot be read: {reason}") from None
     return read_sheet(text, str(path))
 
 

@@ -160,7 +160,7 @@ class _Steps:
         if change.event in _TIMERS:
             self._stir(change, change.host, "call", _TIMERS[change.event])
         elif peer not in self.last or change.t - self.stirred[peer] > MOMENT:
-            self._stir(change, change.host, "note", f"{change.event}: {change.new}")
+            self._stir(change, change.host, "note", f"{change.event}: {change.new}" if change.event else change.new)
         self.last[peer].state = State(change.new)
 
     def _fault(self, fault: FaultTaken) -> None:

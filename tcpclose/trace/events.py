@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path
 from textwrap import shorten
@@ -243,6 +243,8 @@ _VALUES: dict[str, Collection[Any]] = {
 }
 
 _NOT_AN_EVENT = "not an event of a trace"
+#: Octets of a line. None of ours has so many, and a file without any line may never end.
+_LONGEST = 1 << 16
 
 #: Two sockets stand in the trace again and again.
 _text = lru_cache(maxsize=4096)(str)
@@ -354,7 +356,7 @@ class Trace:
         """Read `trace.jsonl`. Raises `ValueError` naming file and line where it is damaged."""
         events = []
         with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
+            for number, line in enumerate(iter(partial(lines.readline, _LONGEST), b""), 1):
                 try:
                     events.append(from_json(line.decode()))
                 except UnicodeDecodeError:

@@ -13,6 +13,7 @@ from tcpclose.scenario import ScenarioError
 from tcpclose.teaching.labs import find_lab
 from tcpclose.teaching.marking import mark_sheet
 from tcpclose.teaching.sheets import SheetError, load_sheet, read_sheet, right, write_sheet
+from tcpclose.written import MOST_OCTETS
 
 FOUR = find_lab("01-four-way-close")
 HEAD = 'lab = "01-four-way-close"\n[answers]\n'
@@ -71,11 +72,11 @@ def test_free_text_is_kept_for_the_instructor():
         (b'waits = "h1', "sheet.toml is not TOML: "),
         (b"waits = h1\n", "answers stand in quotes, one line each"),
         (b'waits = "h1"\nwaits = "h2"\n[answers]', "Cannot overwrite a value (at line 2"),
-        ("waits = 'h1'".encode("utf-16"), "it is not UTF-8 text; save it as such"),
+        ("waits = 'h1'".encode("utf-16"), "octet 0 is not UTF-8; save it as UTF-8"),
         (b"answers = 5", "`answers` is a table: write [answers]"),
         (b"x = " + b"[" * 100_000, "sheet.toml is not TOML: "),
         (b"x = " + b"9" * 5_000, "sheet.toml is not TOML: "),
-        (b"#" * (1 << 21), "it is longer than 1048576 octets"),
+        (b"#" * (MOST_OCTETS + 1), "it has more than 4194304 octets"),
         (b'lab = "02-half-close"', "this is a sheet of lab 02-half-close, not of 01-four-way-close"),
         (b'student = "a\\nb"', "'a\\nb' is no student's ID"),
         (None, "sheet.toml cannot be read: No such file or directory"),
@@ -150,3 +151,15 @@ def test_a_lab_is_found_as_its_scenario_is(name, words):
         find_lab(name)
     assert words in str(refused.value)
     assert find_lab("11") == find_lab("11-link-failure") == find_lab(str(LABS / "11-link-failure"))
+
+
+@pytest.mark.parametrize(
+    ("lab", "line"),
+    [
+        ("05-time-wait", "# Write one letter, a or b.\n"),
+        ("05-time-wait", "# Write one letter, a to c.\n"),
+        ("07-no-such-connection", "# Write a number as it is on the wire, not counted from the SYN; control bits"),
+    ],
+)
+def test_a_sheet_says_once_what_is_to_be_written(lab, line):
+    assert line in write_sheet(find_lab(lab))

@@ -19,6 +19,7 @@ from tcpclose.protocol.config import SECOND
 from tcpclose.teaching.assignments.grades import SubmissionError
 from tcpclose.teaching.assignments.handed_in import files
 from tcpclose.teaching.results import plain_line
+from tcpclose.written import read_written
 
 MOST_SCRIPTS = 50
 MOST_OCTETS = 16_384  # of a script
@@ -78,16 +79,9 @@ def read(path: Path) -> ScriptSet:
 
 def _text(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            content = opened.read(MOST_OCTETS + 1)
+        return read_written(file, MOST_OCTETS)
     except OSError as error:
         raise SubmissionError(f"{file}: {error.strerror}") from None
-    if len(content) > MOST_OCTETS:
-        raise ValueError(f"it has more than {MOST_OCTETS} octets")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"octet {error.start} is not UTF-8; save it as UTF-8") from None
 
 
 def understand(text: str, name: str) -> Script:

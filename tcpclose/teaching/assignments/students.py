@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tcpclose.teaching.variation import normal_id
+from tcpclose.written import read_written
 
 #: IDs that name a folder on any system.
 _ID = re.compile(r"\w(?:[\w.@+ -]{0,62}[\w@+-])?")
@@ -29,11 +30,9 @@ class Student:
 def read_students(path: Path) -> list[Student]:
     """The list. Raises `ClassError`, before anything is done, for anything odd in it."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise ClassError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ClassError(f"{path}: octet {error.start} is not UTF-8; save it as UTF-8") from None
+        lines = read_written(path).splitlines()
+    except (OSError, ValueError) as error:
+        raise ClassError(f"{path}: {error.strerror if isinstance(error, OSError) else error}") from None
     found: dict[str, Student] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
