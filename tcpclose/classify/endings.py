@@ -7,7 +7,7 @@ once. The states are those of the machine's rows, as `trace.infer` finds them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tcpclose.protocol.segment import ACK, FIN, RST, SYN, Segment, seq_add
@@ -55,6 +55,7 @@ KINDS = (
     "handshake failed",
     "unanswered",
     "timed out",
+    "one-sided",
     "open",
     "midstream",
 )
@@ -142,6 +143,16 @@ def judge(codes: Sequence[int], standing: Standing) -> Ending:
     )
 
 
+def _alone(packets: Sequence[Noted]) -> bool:
+    """Whether they are of one end."""
+    return len({event.side for event in packets}) == 1
+
+
+def _acknowledges(event: Noted) -> bool:
+    """Whether it is one of those that follow a handshake."""
+    return event.has(ACK) and not event.has(SYN | FIN | RST)
+
+
 class _Story:
     """The events that matter, by name."""
 
@@ -156,6 +167,8 @@ class _Story:
             next((e for e in self.packets if e.has(FIN) and not e.has(RST) and e.side == side), None) for side in (0, 1)
         )
         self.first_end = next((event for event in self.packets if event.has(FIN | RST)), None)
+        #: Only one end was captured, and it acknowledges what the other sent.
+        self.one_sided = _alone(self.packets) and any(_acknowledges(event) for event in self.packets)
 
     def _first(self, bit: int) -> Noted | None:
         return next((event for event in self.packets if event.has(bit)), None)
@@ -198,6 +211,10 @@ class _Story:
         evidence = [reset.place]
         heard = [event for event in self._before(reset) if event.side == reset.side]
         asked = [event for event in self._before(reset) if event.side != reset.side]
+        if self.one_sided:
+            return "reset", evidence
+        if not (asked or heard) and reset.has(ANSWER):
+            return "refused", evidence
         if self.opening and not self.answered:
             if self.opening.side != reset.side and not heard:
                 return "refused", [self.opening.place, *evidence]
@@ -212,16 +229,19 @@ class _Story:
 
     def _half_closed(self, fin: Noted) -> tuple[str, list[int]]:
         heard = [event for event in self._after(fin) if event.side != fin.side]
-        if not heard and self.standing.unanswered[fin.side] >= 2:
+        answers_unseen = self.one_sided and (self.opening or self.answered)
+        if not heard and self.standing.unanswered[fin.side] >= 2 and not answers_unseen:
             return "timed out", [fin.place, self.packets[-1].place]
-        return "half-closed", [fin.place]
+        return ("one-sided" if self.one_sided else "half-closed"), [fin.place]
 
     def _unreleased(self) -> tuple[str, list[int]]:
         last = [self.packets[-1].place] if self.packets else []
-        if self.opening and all(event.side == self.opening.side for event in self.packets):
+        if self.opening and _alone(self.packets) and not self.one_sided:
             return "unanswered", [self.opening.place]
         if self.answered and all(event.has(SYN) for event in self.packets):
             return "handshake failed", [self.answered.place]
+        if self.one_sided and (self.opening or self.answered):
+            return "one-sided", last
         if max(self.standing.unanswered) >= 3 or (self.standing.removed and max(self.standing.unanswered) >= 2):
             return "timed out", last
         return ("open" if self.opening or self.answered else "midstream"), last
@@ -248,11 +268,11 @@ class _Story:
         if foreign := self._foreign(reset, before):
             return foreign
         if kind == "refused":
-            right = reset.has(ANSWER) and reset.has(ACK)
+            right = reset.has(ANSWER) and reset.has(ACK) and shown
             return "refused", "high" if right else "medium", shown
         if broken := self._broken(reset):
             return "invalid header", "medium", [broken.place]
-        if reset.unanswered >= 2:
+        if reset.unanswered >= 2 and self._hears(reset):
             cause = "keepalive gave up" if reset.has(PROBED) else "retransmission gave up"
             errors = [event.place for event in self.events if event.has(ICMP) and event.side == reset.side]
             return cause, "high" if reset.unanswered >= 3 else "medium", [before[-1].place, *errors[:1]]
@@ -264,7 +284,7 @@ class _Story:
         if not reset.has(ACK) and reset.has(ANSWER):
             return self._no_connection(reset, before, shown)
         if not reset.has(ACK):
-            return "abort", "low", shown
+            return ("abort" if self._hears(reset) else "no such connection"), "low", shown
         if reset.has(ANSWER) and reset.seq != SEQ_NEXT:
             return "no such connection", "high" if trigger else "medium", shown
         if reset.has(WINDOW_SHUT):
@@ -276,12 +296,15 @@ class _Story:
     def _abort(self, reset: Noted, before: list[Noted]) -> tuple[str, str, list[int]]:
         """It answers nothing. Text that came may be unread, though acknowledged: then CLOSE does the same (3.6.1).
 
-        An end that has sent text since has probably read what came before.
+        An end that has sent text since has probably read what came before. What was not captured may have been text.
         """
         told = [event.place for event in before if event.has(TEXT) and event.side != reset.side]
-        if reset.seq != SEQ_NEXT or reset.has(TEXT_LAST):
+        answered = any(event.has(TEXT) and event.side == reset.side for event in before) and not reset.has(TEXT_LAST)
+        if reset.seq != SEQ_NEXT or not self._hears(reset):
             return "abort", "low", told[-1:]
-        return "abort", "medium" if told else "high", []
+        if not told and (self.opening or self.answered):
+            return "abort", "high", []
+        return ("abort", "medium", []) if answered else ("abort", "low", told[-1:])
 
     def _foreign(self, reset: Noted, before: list[Noted]) -> tuple[str, str, list[int]] | None:
         """Signs that the end did not send it itself."""
@@ -292,9 +315,14 @@ class _Story:
         if goes_on and any(event.side == reset.side for event in before):
             return "injected", "high" if reset.has(ID_UNLIKE) else "medium", [goes_on[0].place]
         known = any(event.side == reset.side for event in before)
-        if known and not reset.has(EXACT | ANSWER) and reset.seq not in (SEQ_NEXT, SEQ_PROBE):
+        exact = reset.has(EXACT | ANSWER) or reset.seq in (SEQ_NEXT, SEQ_PROBE)
+        if known and not exact and self._hears(reset):
             return "sequence number not exact", "medium", []
         return None
+
+    def _hears(self, reset: Noted) -> bool:
+        """Whether its peer was captured at all."""
+        return any(event.side != reset.side for event in self.packets)
 
     def _broken(self, reset: Noted) -> Noted | None:
         """The header that the RST may answer: the last thing before it, and of the other side."""
@@ -357,6 +385,11 @@ class _Numbers:
                 self.acked[peer] = max(self.acked[peer], segment.ack)
         return segment
 
+    def handshake(self, syn: Noted) -> Segment:
+        """The segment that must have answered a SYN, or a SYN-ACK."""
+        answer = Segment(self.next[1 - syn.side], seq_add(self.began[syn.side], 1), ACK, 65535)
+        return answer if syn.has(ACK) else replace(answer, seq=seq_add(answer.seq, -1), ctl=SYN | ACK)
+
     def _seq(self, event: Noted, heard: bool) -> int:
         me = event.side
         if event.has(RST):
@@ -407,10 +440,15 @@ def states_of(
     numbers = _Numbers()
     passed: tuple[list[str], list[str]] = ([], [])
     packets = [event for event in events if event.is_packet]
+    unseen = _alone(packets) and packets[0].has(SYN)
     for place, event in enumerate(packets):
         heard = all(later.side == event.side for later in packets[place + 1 :])
         lost = heard and unanswered[event.side] and event.has(SYN | FIN | TEXT)
         segment = numbers.segment(event, heard)
+        if unseen and _acknowledges(event):
+            ends[event.side].received(numbers.handshake(packets[0]), place)
+            _look(ends, passed)
+            unseen = False
         if not (event.has(RST) and event.side == foreign):
             ends[event.side].sent(segment, place)
         if event.place in crossing[:1]:

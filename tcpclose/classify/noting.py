@@ -102,7 +102,7 @@ def relation_of_seq(rows: Any, row: int, e: int, seq: int, size: int, plain: boo
         return SEQ_NEXT
     if ahead > 0:
         return SEQ_AHEAD
-    if plain and ahead == -1 and size <= 1 and high > 1:
+    if plain and ahead == -1 and size <= 1:
         return SEQ_PROBE
     return SEQ_OLD if ahead + size <= 0 else SEQ_NEXT
 
@@ -136,7 +136,7 @@ def of_reset(
     if seq == heard:
         code |= EXACT
     if flags & ACK:
-        if seq == 0 and ack + 1 == rows[row, p + SAID_END]:
+        if seq == 0 and (ack + 1 == rows[row, p + SAID_END] or not (rows[row, p + HEARD] or rows[row, e + HEARD])):
             code |= ANSWER
     elif seq == heard:
         code |= ANSWER
@@ -227,7 +227,7 @@ def note(
     if rows[row, e + TTLS] & (1 << _TTL_BITS) - 1 != ttl + 1 and not flags & RST:
         rows[row, e + TTLS] = (rows[row, e + TTLS] << _TTL_BITS & _TTLS_MASK) + ttl + 1
     copied = is_copy(rows, row, e, code, ack, time, ip_id)
-    event = not copied and is_event(rows, row, e, code, time)
+    event = not copied and is_event(rows, row, e, code, ack, time)
     rows[row, LATEST] = rows[row, e + HEARD] = time
     if copied:
         return False
@@ -244,7 +244,7 @@ def note(
 
 
 @inner
-def is_event(rows: Any, row: int, e: int, code: int, time: int) -> bool:
+def is_event(rows: Any, row: int, e: int, code: int, ack: int, time: int) -> bool:
     """Whether the packet tells something new; and what it says of the release, and of who is silent."""
     p = 2 * ENDS + END - e
     relation, acknowledges = code >> SEQ_SHIFT & SEQ_MASK, code >> ACK_SHIFT & ACK_MASK
@@ -264,7 +264,8 @@ def is_event(rows: Any, row: int, e: int, code: int, time: int) -> bool:
         rows[row, RELEASE_FIRST] = time
     if rows[row, RELEASE_FIRST] and (special or ends_fin):
         rows[row, RELEASE_LAST] = time
-    if acknowledges in (ACK_ALL, ACK_MORE) or not code & (TEXT | FIN):
+    said = rows[row, e + SAID_ACK]
+    if acknowledges == ACK_ALL or not code & (TEXT | FIN) or not said or signed(ack + 1 - said) > 0:
         rows[row, p + UNANSWERED] = 0
     later = time - rows[row, e + HEARD] >= _NO_TIMER
     if later and (relation == SEQ_PROBE or (relation == SEQ_OLD and code & (TEXT | SYN | FIN))):
