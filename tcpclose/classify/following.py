@@ -15,7 +15,7 @@ from . import table as t
 from .compiled import inner, kernel, ready
 from .dialects import Damage
 from .noting import BROKEN, CODE_BITS, FROM_B, HARD, ICMP, describe, note, of_reset, record, record_trigger
-from .packets import Block, IcmpErrors, Packets
+from .packets import HEADER_CUT, Block, IcmpErrors, Packets
 from .rules import (
     AT_END,
     BY_REUSE,
@@ -31,10 +31,12 @@ from .rules import (
 from .table import (
     ATTEMPT,
     CHECK,
+    CUT_SHORT,
     DEAD,
     DELETE,
     END,
     ENDS,
+    FLAWS,
     FREE_BLOCKS,
     FREE_CHUNKS,
     FREE_ROWS,
@@ -121,6 +123,9 @@ def take(table: Table, packets: Packets, i: int, hashed: int, clock: Any, later:
         guess_direction(rows, row, flags, is_server)
     e = side_of(rows, row, packets, i)
     if packets.broken[i]:
+        if packets.broken[i] == HEADER_CUT:
+            rows[row, FLAWS] |= CUT_SHORT
+            return
         code = BROKEN | (0 if e == ENDS else FROM_B)
         record(rows, table.codes, table.numbers, row, code, packets.number[i])
         return

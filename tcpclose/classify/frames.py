@@ -9,7 +9,7 @@ import sys
 from typing import Any, NamedTuple
 
 from .compiled import inner, kernel
-from .packets import CHECK_BAD, CHECK_CUT, CHECK_GOOD, IcmpErrors, Int64, Packets
+from .packets import CHECK_BAD, CHECK_CUT, CHECK_GOOD, HEADER_BAD, HEADER_CUT, IcmpErrors, Int64, Packets
 from .records import Records
 
 #: In place of where an IP header is: the link type is not one of ours.
@@ -373,7 +373,7 @@ def _segment(data: Any, at: int, end: int, stop: int, packets: Packets, row: int
     packets.window[row] = half(data, at + 14)
     text = at + (data[at + 12] >> 4) * 4
     if text < at + 20 or text > end:
-        packets.broken[row] = 1
+        packets.broken[row] = HEADER_CUT if at + 20 <= text <= stop else HEADER_BAD
         return
     packets.length[row] = stop - text
     packets.has_ts[row], packets.tsval[row], packets.tsecr[row] = _timestamps(data, at + 20, text)

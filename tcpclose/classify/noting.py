@@ -20,6 +20,7 @@ from .table import (
     EVENTS,
     FIN_ACKED,
     FINS,
+    FLAWS,
     HEARD,
     HIGH,
     IP_IDS,
@@ -203,7 +204,7 @@ def is_copy(rows: Any, row: int, e: int, code: int, ack: int, time: int, ip_id: 
     before = (rows[row, e + IP_IDS] & _ID_MASK) - 1
     same = ip_id and before > 0 and since < _ON_THE_WAY and -256 < apart(ip_id, before) <= 0
     if (same and code & (TEXT | SYN | FIN)) or (code & (SYN | FIN) and since < _NO_TIMER):
-        rows[row, DOUBLED] = 1
+        rows[row, FLAWS] |= DOUBLED
     return bool(same or since < _NO_TIMER)
 
 

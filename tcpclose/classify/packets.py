@@ -21,6 +21,8 @@ UInt8 = Annotated[Any, np.uint8]
 
 #: The TCP checksum: not verified, as nobody asked; right; wrong; not verified, as the segment was not captured whole.
 CHECK_UNKNOWN, CHECK_GOOD, CHECK_BAD, CHECK_CUT = 0, 1, 2, 3
+#: What `Packets.broken` says of the TCP header: it is impossible; it is there in part, as the rest was not captured.
+HEADER_BAD, HEADER_CUT = 1, 2
 
 
 class Packets(NamedTuple):
@@ -50,8 +52,8 @@ class Packets(NamedTuple):
     ip_id: UInt16
     #: CHECK_UNKNOWN, CHECK_GOOD, CHECK_BAD or CHECK_CUT.
     check: UInt8
-    #: 1 when the header is impossible or not there as a whole (data offset below 5 words, or beyond the segment or
-    #: what was captured). Ports and what follows are as read, `length` is 0.
+    #: HEADER_BAD when the header is impossible (data offset below 5 words, or beyond the segment), HEADER_CUT when not
+    #: all of it was captured. Ports and what follows are as read, `length` is 0.
     broken: UInt8
     #: The timestamps option (RFC 7323, 3), 0 without.
     tsval: UInt32

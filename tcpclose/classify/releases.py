@@ -105,7 +105,7 @@ class _Part:
     ending: Any
     flipped: Any
     evidence: Any
-    doubled: Any
+    flaws: Any
 
     def __len__(self) -> int:
         return len(self.conn_state)
@@ -119,7 +119,7 @@ class _Part:
             self.ending[which],
             self.flipped[which],
             self.evidence[which],
-            self.doubled[which],
+            self.flaws[which],
         )
 
 
@@ -136,7 +136,7 @@ def _joined(parts: list[_Part]) -> _Part:
         together([part.ending for part in parts]),
         together([part.flipped for part in parts]),
         together([part.evidence for part in parts]),
-        together([part.doubled for part in parts]),
+        together([part.flaws for part in parts]),
     )
 
 
@@ -161,7 +161,15 @@ class Releases:
     @property
     def doubled(self) -> int:
         """How many connections have packets that were captured twice: at several places, whose captures are in one."""
-        return 0 if self._part is None else int(self._part.doubled.sum())
+        return self._with(t.DOUBLED)
+
+    @property
+    def cut(self) -> int:
+        """How many connections have packets whose TCP header was not captured as a whole, which do not count."""
+        return self._with(t.CUT_SHORT)
+
+    def _with(self, flaw: int) -> int:
+        return 0 if self._part is None else int(np.count_nonzero(self._part.flaws & flaw))
 
     def column(self, name: str) -> list[Any]:
         """One column as a list, None where there is no value. Raises `KeyError`."""
@@ -359,7 +367,7 @@ class _Reader:
             ending,
             flipped.astype(np.int8),
             evidence,
-            rows[:, t.DOUBLED].astype(bool),
+            rows[:, t.FLAWS].astype(np.int8),
         )
 
     def _history(self, dead: Dead) -> Any:

@@ -29,8 +29,8 @@ DEATH, ESTABLISHED_ONCE = range(20, 22)
 EVENTS, MARKS, RELEASE_FIRST, RELEASE_LAST, LAST_SIDE = range(22, 27)
 #: The word of letters before the last; whether an end's closing was put off, as something of it was pending.
 FORMER, PUT_OFF = range(27, 29)
-#: Who sent the last text, 0 for nobody; a last packet that is no event: its number and code; whether any came twice.
-LAST_TEXT, UNNOTED, DOUBLED = range(29, 32)
+#: Who sent the last text, 0 for nobody; number and code of a last packet that is no event; what is wrong with packets.
+LAST_TEXT, UNNOTED, FLAWS = range(29, 32)
 #: Where the columns of an end begin: A's here, B's `END` further.
 ENDS = 32
 
@@ -48,6 +48,9 @@ REASSEMBLED, BLOCKS, HELD, HELD_BLOCKS, SKIPS = range(17, 22)
 PACKETS, TTLS, IP_IDS, UNANSWERED, PROBES, SAID_END, SAID_ACK, HEARD, FIN_ACKED, SPECIAL, SHUT = range(22, 33)
 END = 33
 WIDTH = ENDS + 2 * END
+
+#: Bits of FLAWS: some were captured twice; of some not even the header was captured.
+DOUBLED, CUT_SHORT = 1, 2
 
 #: Events noted of a connection, at most; when there are more, the first ones and the last ones stay.
 MOST_EVENTS = 16

@@ -120,6 +120,11 @@ def _warned(name: str, releases: Releases) -> bool:
             "twice, as on all interfaces of a router, by a mirror, or in merged files; history and the numbers of "
             "packets count each copy, so what was captured at one place says more"
         )
+    if releases.cut:
+        complain(
+            f"{_called(name)}: {releases.cut} of {len(releases)} connections have packets that were cut inside their "
+            "TCP header, which do not count; it takes 128 octets of each packet (tcpdump -s 128)"
+        )
     if releases.damage is None:
         return False
     complain(f"{_called(name)}: {releases.damage}")

@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import zoo
 from captures import merged, script, write
+from scapy.all import TCP
 from typer.testing import CliRunner
 
 from tcpclose.classify import classify
@@ -178,6 +180,19 @@ def test_what_was_captured_twice_is_told(tmp_path: Path) -> None:
     status, out, err = run(path)
     assert (status, "graceful" in out) == (0, True)
     assert "any.pcap: 1 of 1 connections have packets that were captured twice" in err
+
+
+def test_headers_that_were_cut_off_are_told_and_are_not_invalid(tmp_path: Path) -> None:
+    """A SYN has more options than other segments: 64 octets were once enough for those."""
+    packets = (
+        zoo.ipv4(TCP(sport=1, dport=80, flags="S", seq=9, options=[("MSS", 1460)])),
+        zoo.ipv4(TCP(sport=80, dport=1, flags="RA", ack=10), src="192.0.2.200", dst="10.0.0.1"),
+    )
+    path = tmp_path / "cut.pcap"
+    path.write_bytes(zoo.pcap([(zoo.RAW, bytes(packet)) for packet in packets], snaplen=41))
+    status, out, err = run(path)
+    assert (status, "refused (medium)" in out) == (0, True)
+    assert "cut.pcap: 1 of 1 connections have packets that were cut inside their TCP header" in err
 
 
 def test_what_is_sent_again_is_sent_by_the_timer_and_by_no_user(tmp_path: Path) -> None:

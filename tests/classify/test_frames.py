@@ -19,7 +19,7 @@ from tcpclose.classify.compiled import ready
 from tcpclose.classify.files import blocks
 from tcpclose.classify.fragments import Reassembly
 from tcpclose.classify.frames import ones
-from tcpclose.classify.packets import CHECK_BAD, CHECK_CUT, CHECK_GOOD, CHECK_UNKNOWN, Packets
+from tcpclose.classify.packets import CHECK_BAD, CHECK_CUT, CHECK_GOOD, CHECK_UNKNOWN, HEADER_BAD, HEADER_CUT, Packets
 
 Reader = Callable[..., Packets]
 
@@ -122,14 +122,14 @@ def test_a_segment_that_is_not_there_as_a_whole_or_impossible(packets: Reader) -
         with_octet(whole, 32, 0xF0),
         bytes(ipv4(TCP(dataofs=6))),
     )
-    assert read.broken.tolist() == [0, 1, 1, 1]
+    assert read.broken.tolist() == [0, *[HEADER_BAD] * 3]
     assert read.sport.tolist() == [1027, 1027, 1027, 20]
     assert read.length.tolist() == [13, 0, 0, 0]
     assert read.check.tolist() == [CHECK_GOOD, *[CHECK_UNKNOWN] * 3]
     # 51 octets hold the headers up to the last octet but one of TCP's options, 39 not even the fixed part.
-    assert packets(whole, snaplen=51).broken.tolist() == [1]
+    assert packets(whole, snaplen=51).broken.tolist() == [HEADER_CUT]
     assert packets(whole, snaplen=52).broken.tolist() == [0]
-    assert packets(whole, snaplen=40).broken.tolist() == [1]
+    assert packets(whole, snaplen=40).broken.tolist() == [HEADER_CUT]
     assert packets(whole, snaplen=39).number.tolist() == []
     assert packets(bytes(ipv4(Raw(b"x" * 19), proto=6))).number.tolist() == []
 
