@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
+from inspect import signature
 
 import pytest
 from typer.testing import CliRunner
 
 from tcpclose.cli import app
+from tcpclose.cli.tools import check
 from tcpclose.protocol import connection, stack
 from tcpclose.protocol.config import SECOND
 from tcpclose.protocol.connection import Connection
@@ -150,6 +152,13 @@ def test_worlds_in_which_the_network_may_do_less_lead_to_no_other_ends(octets, m
 
 def examined(swept):
     return silent_ends(swept.sides, [(pair >> 32, pair & (1 << 32) - 1) for pair in swept._examined])
+
+
+def test_the_command_has_the_bound_of_the_library():
+    """In its order, too."""
+    told = {parameter.name: parameter.default for parameter in signature(check).parameters.values()}
+    assert list(told.values()) == [field.default for field in fields(Bound)]
+    assert list(told) == [field.name for field in fields(Bound)]
 
 
 @pytest.mark.slow
