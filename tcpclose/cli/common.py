@@ -93,7 +93,8 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
 
 def with_bar(items: Iterable[_T], total: int, title: str) -> Iterator[_T]:
     """A progress bar on a terminal; nothing elsewhere."""
-    from rich.console import Console
     from rich.progress import track
 
-    yield from track(items, title, total, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    from tcpclose.terminal.console import console
+
+    yield from track(items, title, total, console=console(stderr=True), transient=True, disable=not sys.stderr.isatty())

@@ -50,13 +50,13 @@ def _tried(lab: Lab, student: str) -> str:
 @app.command()
 def lab(name: Name) -> None:
     """Show the handout of a lab."""
-    from rich.console import Console
     from rich.markdown import Markdown
 
     from tcpclose.teaching.labs import find_lab
+    from tcpclose.terminal.console import console
 
     with _problems_told():
-        Console().print(Markdown(find_lab(name).handout))
+        console().print(Markdown(find_lab(name).handout))
 
 
 @app.command()

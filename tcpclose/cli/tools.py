@@ -43,21 +43,21 @@ def _draw_machine(path: Path) -> None:
 @app.command()
 def config() -> None:
     """Print the settings of our TCP: default, other values in the profiles, section, meaning."""
-    from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
     from tcpclose import manual
     from tcpclose.protocol.config import PROFILES
+    from tcpclose.terminal.console import console
 
-    console = Console(highlight=False)
+    terminal = console()
     for name, values, section, meaning in manual.settings():
         differing = [
             f"{profile} {value}" for profile, value in zip(PROFILES, values, strict=True) if value != values[0]
         ]
         told = "; ".join([values[0], *differing])
-        console.print(Text.assemble((name, "bold"), f" = {told}", (f"  [{section}]", "dim")))
-        console.print(Padding(Text(meaning), (0, 0, 0, 4), expand=False))
+        terminal.print(Text.assemble((name, "bold"), f" = {told}", (f"  [{section}]", "dim")))
+        terminal.print(Padding(Text(meaning), (0, 0, 0, 4), expand=False))
 
 
 @app.command()

@@ -23,7 +23,7 @@ class TcpError(Exception):
 
 
 class Notice(Enum):
-    """What a TCP tells its user (3.9.1.3). An end is told with its cause."""
+    """What a TCP tells its user (3.9.1). An end is told with its cause."""
 
     CONNECTED = "CONNECTED"
     TEXT = "TEXT"

@@ -59,7 +59,7 @@ _SIGNALS = tuple(signal_name(signal.value) for signal in (*Notice, *Cause))
 class Condition:
     """Something to wait for at one end of a connection: `h1.c1 in ESTABLISHED`, `sees EOF`, `received 10000`.
 
-    A state counts when it is passed through, however briefly. A signal is a notice (3.9.1.3) or the cause of an end;
+    A state counts when it is passed through, however briefly. A signal is a notice (3.9.1) or the cause of an end;
     CLOSED is any end. `number` is 2 for what is seen a second time: `h1.c1 sees CONNECTED #2`. Octets are those the
     user has been told of, in all.
     """

@@ -173,7 +173,7 @@ class Variables(Event):
 
 @dataclass(slots=True, kw_only=True)
 class Told(Event):
-    """The TCP told its user something (3.9.1.3): CONNECTED, TEXT, EOF, ERROR ..."""
+    """The TCP told its user something (3.9.1): CONNECTED, TEXT, EOF, ERROR ..."""
 
     kind: ClassVar[str] = "signal"
     host: str
