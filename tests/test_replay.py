@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from scenarios import scenario, talk
@@ -196,6 +197,16 @@ def test_a_kernels_rows_say_from_what_they_are_inferred():
     )
     assert rows[1]["event"] == "the kernel says so, its packets do not"
     assert told["hosts"][0]["tcb"] is False
+
+
+def test_timers_are_told_before_what_they_bring_about():
+    tables = "[host.h1.tcp]\nuser_timeout = '2s'\n[host.h2.tcp]\ndelayed_ack = '200ms'"
+    steps = ["0s: h2 listen", "0s: h1 open", "500ms: h1 send 10", "1s: silent h2", "2s: h1 send 10"]
+    (told,) = record(page(played(scenario(*steps, tables=tables, duration="9s")), "A run"))["connections"]
+    events = told["events"]
+    timers = [(one["h"], one["text"], then["k"]) for one, then in pairwise(events) if one["k"] == "timer"]
+    delayed = ("h2", "(Delayed ACK)", "send")
+    assert timers == [delayed, delayed, ("h1", "(RTO)", "send"), ("h1", "(User timeout)", "state")]
 
 
 def test_faults_and_drops_are_told_of_connections_that_they_can_concern():

@@ -37,7 +37,7 @@ _DONE = {
 _GIVEN_UP = _DONE | {"close": "closed", "timeout": "timed out", "FIN": "sent a FIN"}
 
 #: In the words of the RFC's figures, the events of the table that no segment and no call made.
-_EXPIRED = {
+EXPIRED = {
     Event.TIME_WAIT_TIMEOUT.name: "(2 MSL)",
     Event.USER_TIMEOUT.name: "(User timeout)",
     Event.KEEPALIVE_TIMEOUT.name: "(Keepalive timeout)",
@@ -199,7 +199,7 @@ def _state_notes(passed: dict[str, list[Interval]], order: dict[int, int]) -> It
     for host, states in passed.items():
         for interval in states:
             place = order[id(interval.entered)]
-            expired = _EXPIRED.get(interval.entered.event)
+            expired = EXPIRED.get(interval.entered.event)
             if expired:
                 yield Note(interval.start, host, expired, "call", (place, 0))
             yield Note(interval.start, host, interval.state, "state", (place, 1))

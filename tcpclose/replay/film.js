@@ -17,8 +17,8 @@ const LEAD = 0.4;    // before the first event
 
 // What has a place of its own on a lifeline, and at which of it one can stop when stepping.
 const ON_LINE = new Set(["send", "receive", "lost"]);
-const NOTED = new Set(["state", "call", "end", "drop"]);
-const STOPS = new Set(["send", "receive", "lost", "call", "fault", "drop", "gap", "odd"]);
+const NOTED = new Set(["state", "call", "timer", "end", "drop"]);
+const STOPS = new Set(["send", "receive", "lost", "call", "timer", "fault", "drop", "gap", "odd"]);
 // Signals that only count octets; there is one for every segment, and the TCB shows the same.
 const QUIET = new Set(["TEXT", "SENT"]);
 

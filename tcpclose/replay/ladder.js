@@ -161,22 +161,30 @@ class Ladder {
     return { node, move };
   }
 
+  // On which side of its lifeline the notes of a host stand: on the outer one, and between others where less flies.
+  #side(name) {
+    const x = this.x.get(name), ways = this.film.flights.map((flight) => [this.x.get(flight.from), this.x.get(flight.to)]);
+    const left = ways.filter((way) => Math.min(...way) < x && Math.max(...way) >= x).length;
+    const right = ways.filter((way) => Math.max(...way) > x && Math.min(...way) <= x).length;
+    const places = [...this.x.values()];
+    return x === Math.min(...places) || (x < Math.max(...places) && left < right) ? -1 : 1;
+  }
+
   #notes() {
-    const hosts = this.film.connection.hosts;
-    const outer = (name) => (hosts[0].name === name ? -1 : 1);
     const places = [...this.x.values()].sort((a, b) => a - b);
-    const room = (x, side) => { // characters as far as the edge, or well before the next lifeline
-      const next = side < 0 ? 0 : places.find((other) => other > x) ?? this.width;
-      return Math.max(6, Math.floor((Math.abs(next - x) * (next === 0 || next === this.width ? 1 : 0.7) - 14) / 6.6));
+    const room = (x, side, wide) => { // characters as far as the edge, or well before the next lifeline
+      const next = side < 0 ? places.findLast((other) => other < x) ?? 0 : places.find((other) => other > x) ?? this.width;
+      return Math.max(6, Math.floor((Math.abs(next - x) * (next === 0 || next === this.width ? 1 : 0.85) - 14) / wide));
     };
+    const sides = new Map([...this.x.keys()].map((name) => [name, this.#side(name)]));
     const found = [];
     this.film.events.forEach((event, index) => {
       if (!isNoted(event) || !event.h || !this.x.has(event.h)) return;
-      const side = outer(event.h), x = this.x.get(event.h) + side * 10, y = this.#y(this.film.at[index]);
-      const words = { state: () => event.new, call: () => event.text, signal: () => "“" + signalWords(event) + "”",
+      const side = sides.get(event.h), x = this.x.get(event.h) + side * 10, y = this.#y(this.film.at[index]);
+      const words = { state: () => event.new, call: () => event.text, timer: () => event.text, signal: () => "“" + signalWords(event) + "”",
         end: () => (event.cause === "graceful" ? "● " : "✕ ") + event.cause, drop: () => "dropped" }[event.k]();
       if (event.k === "state" && event.old === event.new) return;
-      const most = room(this.x.get(event.h), side);
+      const most = room(this.x.get(event.h), side, event.k === "end" ? 7.4 : 6.6); // causes are bold
       const text = words.length > most ? words.slice(0, most - 1) + "…" : words;
       found.push({ key: "n" + index, top: y - 12, bottom: y + 6, make: () => {
         const node = svg("text", { x, y: y + 4, class: `note ${event.k}${event.cause === "graceful" ? " graceful" : ""}`, "text-anchor": side < 0 ? "end" : "start" }, text);

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from tcpclose.charts.story import NO_CONNECTION, names, natural, subtitle, title
+from tcpclose.charts.story import EXPIRED, NO_CONNECTION, names, natural, subtitle, title
 from tcpclose.protocol.fsm import TABLE, Row, State
 from tcpclose.protocol.fsm import Event as Post
 from tcpclose.protocol.segment import seq_add
@@ -24,6 +24,7 @@ from tcpclose.trace.events import (
     Dropped,
     End,
     Event,
+    Expired,
     FaultTaken,
     Lost,
     Received,
@@ -33,6 +34,7 @@ from tcpclose.trace.events import (
     Trace,
     Variables,
 )
+from tcpclose.trace.figure import call_word
 from tcpclose.trace.flights import Flight
 from tcpclose.trace.readings import Readings
 from tcpclose.trace.spans import CRASH, outages
@@ -140,6 +142,8 @@ class _Teller:
                 yield {"t": event.t, "k": "gap", "text": f"{len(hidden)} segments are left out of this page"}
             if within and id(event) not in seen and not isinstance(event, Change | End | FaultTaken):
                 continue
+            if timer := _timer(event):
+                yield {"t": event.t, **timer}
             told = self._one(name, event, seen.get(id(event)), numbers)
             if told:
                 yield {"t": event.t, **told}
@@ -172,6 +176,16 @@ class _Teller:
                 crashed = any(interval.crashed and interval.end == event.t for interval in passed)
                 return told | ({"h": event.target, "new": CRASH} if crashed else {})
         return None
+
+
+def _timer(event: Event) -> dict[str, Any] | None:
+    """A timer that expired: one of the machine fires a row, the others send something."""
+    match event:
+        case Change() if event.event in EXPIRED:
+            return {"k": "timer", "h": event.host, "text": EXPIRED[event.event]}
+        case Expired():
+            return {"k": "timer", "h": event.host, "text": call_word(event.timer)}
+    return None
 
 
 def _events_of(flight: Flight) -> list[Event]:

@@ -27,7 +27,7 @@ from typing import Any
 from tcpclose.protocol.fsm import State
 from tcpclose.protocol.segment import Segment, format_segment, parse_segment
 
-#: What acts, as `_words` writes it where capitals alone would not do; all are read in any case.
+#: What acts, as `call_word` writes it where capitals alone would not do; all are read in any case.
 _WRITTEN = {
     "rto": "RTO",
     "2 msl": "2 MSL",
@@ -180,8 +180,13 @@ def numbers(lines: list[Line]) -> Iterator[int]:
         goes_on = bool(line.calls) and not line.arrow and not line.states
 
 
+def call_word(call: str) -> str:
+    """A call or timer as a figure writes it: "(Close)", "(RTO)"."""
+    return f"({_WRITTEN.get(call, call.capitalize())})"
+
+
 def _words(line: Line, peer: str, write: Writer) -> str:
-    words = [f"({_WRITTEN.get(call, call.capitalize())})" for who, call in line.calls if who == peer]
+    words = [call_word(call) for who, call in line.calls if who == peer]
     words += [f"({note})" for who, note in line.notes if who == peer]
     if line.arrow and line.arrow.duplicate and line.arrow.sender == peer:
         words.append(_DUPLICATE)

@@ -11,7 +11,11 @@ from scenarios import scenario
 from tale import Tale
 
 from tcpclose.protocol.segment import seq_add
-from tcpclose.trace.events import Change, Received, Sent, Trace, Variables
+from tcpclose.runs import LABS
+from tcpclose.scenario import Scenario
+from tcpclose.simulator import simulate
+from tcpclose.topology import load_network
+from tcpclose.trace.events import Change, Expired, Received, Sent, Trace, Variables
 from tcpclose.trace.flights import Flight, flights
 from tcpclose.trace.releases import releases
 from tcpclose.trace.spans import CRASH, intervals, outages
@@ -81,6 +85,24 @@ def test_a_strange_link_opens_the_page_all_the_same(open_page, demo, fragment):
     opened = open_page(demo, fragment)
     assert opened.text("#story") == "graceful"
     assert opened.time() >= 0.1 or opened.time() == 0
+
+
+def test_timers_stand_beside_the_lifeline_of_their_host(open_page, demo):
+    opened = open_page(demo)
+    expired = next(event for event in demo.of(Expired) if event.connection == "unreachable")
+    for time, word in ((expired.t, "(RTO)"), (6_000_000, "(User timeout)")):
+        opened.jump(link("unreachable", time))
+        assert word in opened.words('.note.timer[visibility="visible"]')
+
+
+def test_notes_of_a_host_in_the_middle_stand_where_less_flies(open_page):
+    opened = open_page(simulate(blind := Scenario.load(LABS / "09-blind-reset" / "scenario.toml"), load_network(blind)))
+    opened.jump(link("c2", 5_900_000))
+    state, line = (
+        opened.page.locator(one).first.bounding_box()
+        for one in ('.note.state:text-is("TIME-WAIT")', '.hostname:text-is("h1")')
+    )
+    assert state["x"] + state["width"] < line["x"] + line["width"] / 2
 
 
 # ---- Playing
