@@ -137,14 +137,10 @@ def take(table: Table, packets: Packets, i: int, hashed: int, clock: Any, later:
         code |= of_reset(rows, row, e, 2 * ENDS + END - e, flags, seq, ack, time, ttl, ip_id)
     window = int(packets.window[i])
     heard = process(table, row, e, flags, seq, ack, length, window, time, check)
-    if not heard:
-        return
-    if note(rows, row, code, flags, seq, ack, length, window, time, ttl, ip_id):
+    if heard and note(rows, row, code, packets.number[i], flags, seq, ack, length, window, time, ttl, ip_id):
         if flags & RST:
             record_trigger(rows, table.codes, table.numbers, row, code)
         record(rows, table.codes, table.numbers, row, code, packets.number[i])
-    else:
-        rows[row, UNNOTED] = packets.number[i] << CODE_BITS | code
 
 
 @kernel

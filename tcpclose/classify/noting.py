@@ -213,6 +213,7 @@ def note(
     rows: Any,
     row: int,
     code: int,
+    number: int,
     flags: int,
     seq: int,
     ack: int,
@@ -232,6 +233,8 @@ def note(
     rows[row, LATEST] = rows[row, e + HEARD] = time
     if copied:
         return False
+    if not event:
+        rows[row, UNNOTED] = number << CODE_BITS | code
     if not flags & RST:
         rows[row, e + SAID_END] = (seq + length + (flags >> 1 & 1) + (flags & 1)) % (1 << 32) + 1
         if flags & ACK:

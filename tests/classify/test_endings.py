@@ -109,7 +109,9 @@ def test_a_half_open_connection_is_discovered_by_the_ack_of_what_is_long_past(tm
     """RFC 9293, 3.5.1, figure 9: a host has forgotten the connection, and opens it anew."""
     first, second, third = script(">S <. >R")
     forgotten = replace(second, seq=7000, ack=5000)
-    release = one([first, forgotten, replace(third, seq=5000)], tmp_path)
+    packets = [first, forgotten, replace(third, seq=5000)]
+    release = one(packets, tmp_path)
+    assert classify(captured(packets, tmp_path / "twice.pcap", (0, 0), (20_000, 1))).column("cause") == [release.cause]
     assert (release.cause, release.confidence, release.evidence[:3]) == (
         "half-open connection discovered",
         "high",
