@@ -60,6 +60,26 @@ KINDS = (
     "midstream",
 )
 
+#: Why there was a RST, or why nothing came any more.
+CAUSES = (
+    "refused",
+    "no such connection",
+    "half-open connection discovered",
+    "stale segment after reboot",
+    "data after close",
+    "unread data",
+    "abort",
+    "retransmission gave up",
+    "keepalive gave up",
+    "invalid header",
+    "middlebox suspected",
+    "injected",
+    "sequence number not exact",
+    "unreachable",
+    "keepalive unanswered",
+    "peer silent",
+)
+
 #: Causes of a RST that the end whose address it has did not send.
 FOREIGN = ("middlebox suspected", "injected")
 

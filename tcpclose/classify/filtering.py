@@ -4,7 +4,8 @@
     comparison  COLUMN OPERATOR VALUE, the operator one of == != < <= > >= and `has`, which asks for a part of a text
     value       a word, a number, or anything in quotes: 443, reset, "no such connection", 1.5s; `none` for no value
 
-Columns are those of `Release`. A number may have a unit of time, s, ms, us or ns: times are nanoseconds.
+Columns are those of `Release`. A number may have a unit of time, s, ms, us or ns: times are nanoseconds. A column of
+few words is compared with one of these only, so that a word with a slip of the pen is not taken for one that is rare.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import re
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
-from .releases import Release
+from .endings import CAUSES, KINDS
+from .releases import CONN_STATES, Release
 
 Test = Callable[[Release], bool]
 
@@ -30,6 +32,16 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_SIDES = ("orig", "resp")
+_WORDS = {
+    "kind": KINDS,
+    "cause": CAUSES,
+    "conn_state": CONN_STATES,
+    "confidence": ("high", "medium", "low"),
+    "closed_first": _SIDES,
+    "reset_by": _SIDES,
+}
+_TIMES = ("start", "duration", "release_time")
 _NUMERIC = frozenset(name for name, kind in get_type_hints(Release).items() if kind in (int, int | None))
 
 
@@ -107,7 +119,11 @@ class _Parser:
         self.place += 1
         if self._next("has"):
             part = self._value()
+            if column == "evidence":
+                return lambda release: part in map(str, release.evidence)
             return lambda release: part in str(getattr(release, column))
+        if column == "evidence":
+            raise self._wrong("has and the number of a packet")
         if not (self.place < len(self.tokens) and self.tokens[self.place][0] in _OPERATORS):
             raise self._wrong("== != < <= > >= or has")
         compare = _OPERATORS[self.tokens[self.place][0]]
@@ -126,14 +142,18 @@ class _Parser:
     def _typed(self, column: str) -> Any:
         compares = self.tokens[self.place - 1][0]
         text = self._value()
+        if text == "none" and compares in ("==", "=", "!="):
+            return None if column in _NUMERIC else ""
+        if column in _WORDS and text and text not in _WORDS[column]:
+            self.place -= 1
+            raise self._wrong(f"for {column} one of {', '.join(_WORDS[column])}")
         if column not in _NUMERIC:
             return text
-        if text == "none" and compares in ("==", "=", "!="):
-            return None
         number = _NUMBER.fullmatch(text)
         if number is None:
             self.place -= 1
-            raise self._wrong(f"a number for {column}")
+            times = ", which may be a time as 1.5s or 300ms" if column in _TIMES else ""
+            raise self._wrong(f"a number for {column}{times}")
         value = float(number[1]) * _UNITS[number[2]] if number[2] else float(number[1])
         return round(value)
 

@@ -155,6 +155,10 @@ class Releases:
     def __len__(self) -> int:
         return 0 if self._part is None else len(self._part)
 
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in _counted(self.column("kind")).items())
+        return f"<Releases: {kinds or 'none'}>"
+
     def __iter__(self) -> Iterator[Release]:
         return map(Release._make, zip(*(self.column(name) for name in self.columns), strict=True))
 

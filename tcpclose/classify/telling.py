@@ -47,35 +47,44 @@ def socket(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def write_json(file: TextIO, releases: Iterable[Release]) -> None:
-    """An object for each connection, one a line."""
+def write_json(file: TextIO, releases: Iterable[Release], name: str | None = None) -> None:
+    """An object for each connection, one a line. With a `name`, the file's, it is the first column."""
+    of = {} if name is None else {"file": name}
     for release in releases:
-        file.write(json.dumps(release._asdict()) + "\n")
+        file.write(json.dumps(of | release._asdict()) + "\n")
 
 
-def write_csv(file: TextIO, releases: Releases, head: bool = True) -> None:
+def write_csv(file: TextIO, releases: Releases, name: str | None = None, head: bool = True) -> None:
     """Comma-separated, with a line of names; what is missing is empty, and evidence is separated by blanks."""
     import pyarrow as pa
     from pyarrow import compute, csv
 
-    table = releases.to_arrow()
+    table = _table(releases, name)
     evidence = compute.binary_join(table["evidence"].cast(pa.list_(pa.string())), " ")
     table = table.set_column(table.column_names.index("evidence"), "evidence", evidence)
     table = table.set_column(table.column_names.index("start"), "start", table["start"].cast(pa.int64()))
     if head:
         file.write(",".join(table.column_names) + "\n")
     file.flush()
-    csv.write_csv(table, file.buffer, csv.WriteOptions(include_header=False, quoting_style="none"))
+    quoting = "none" if name is None else "needed"  # nothing but the name of a file needs any
+    csv.write_csv(table, file.buffer, csv.WriteOptions(include_header=False, quoting_style=quoting))
 
 
-def write_parquet(path: Path, parts: Iterable[Releases]) -> None:
+def _table(releases: Releases, name: str | None) -> Any:
+    import pyarrow as pa
+
+    table = releases.to_arrow()
+    return table if name is None else table.add_column(0, "file", pa.array([name] * len(releases), pa.string()))
+
+
+def write_parquet(path: Path, parts: Iterable[tuple[str | None, Releases]]) -> None:
     """A Parquet file; it appears whole or not at all."""
     from pyarrow import parquet
 
     with aside(path) as unfinished:
         writer = None
-        for part in parts:
-            table = part.to_arrow()
+        for name, releases in parts:
+            table = _table(releases, name)
             writer = writer or parquet.ParquetWriter(unfinished, table.schema)
             writer.write_table(table)
         if writer is not None:

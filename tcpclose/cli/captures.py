@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,11 +87,11 @@ def _all_connections(
     results = [(name, _classified(name, ignore, ports)) for name in files]
     chosen = [(name, releases.where(wanted) if wanted else releases) for name, releases in results]
     if summary:
-        _tell_summaries(chosen, form, out)
+        _tell_summaries(files, chosen, form, out)
     elif form == "parquet":
         assert out is not None
         with _told(out):
-            telling.write_parquet(out, [releases for _, releases in chosen])
+            telling.write_parquet(out, [(_column(name, files), releases) for name, releases in chosen])
     else:
         with _output(out) as file:
             for place, (name, releases) in enumerate(chosen):
@@ -99,9 +100,9 @@ def _all_connections(
                         file.write(f"{name}\n")
                     telling.write_table(file, releases)
                 elif form == "json":
-                    telling.write_json(file, releases)
+                    telling.write_json(file, releases, _column(name, files))
                 else:
-                    telling.write_csv(file, releases, head=place == 0)
+                    telling.write_csv(file, releases, _column(name, files), head=place == 0)
     damaged = [_warned(name, releases) for name, releases in results]
     return int(any(damaged))
 
@@ -171,7 +172,12 @@ def _ports(text: str | None) -> frozenset[int]:
     return frozenset(ports)
 
 
-def _tell_summaries(chosen: list[tuple[str, Releases]], form: str, out: Path | None) -> None:
+def _column(name: str, files: list[str]) -> str | None:
+    """What tells the connections of several files apart: a name may have octets that are no text."""
+    return os.fsencode(name).decode(errors="replace") if len(files) > 1 else None
+
+
+def _tell_summaries(files: list[str], chosen: list[tuple[str, Releases]], form: str, out: Path | None) -> None:
     from tcpclose.classify import telling
 
     with _output(out) as file:
@@ -179,7 +185,8 @@ def _tell_summaries(chosen: list[tuple[str, Releases]], form: str, out: Path | N
             if form == "json":
                 import json
 
-                file.write(json.dumps(releases.summary()) + "\n")
+                of = {"file": _column(name, files)} if len(files) > 1 else {}
+                file.write(json.dumps(of | releases.summary()) + "\n")
                 continue
             if len(chosen) > 1:
                 file.write(f"{name}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -70,6 +71,23 @@ def test_parquet(capture: Path, tmp_path: Path) -> None:
     assert run(capture, capture, "--format", "parquet", "--out", tmp_path / "out.parquet")[0] == 0
     table = parquet.read_table(tmp_path / "out.parquet")
     assert table["history"].to_pylist() == [one.history for one in classify(capture)] * 2
+    assert table["file"].to_pylist() == [str(capture)] * 6
+
+
+def test_rows_of_several_files_have_their_names(capture: Path, tmp_path: Path) -> None:
+    odd = capture.rename(os.fsdecode(os.fsencode(tmp_path) + b'/a "b", \xff.pcap'))
+    other = write(script(">S <R.z"), tmp_path / "other.pcap")
+    names = [f'{tmp_path}/a "b", \ufffd.pcap'] * 3 + [str(other)]
+    _, out, _ = run(odd, other, "--format", "json")
+    assert [json.loads(line)["file"] for line in out.splitlines()] == names
+    run(odd, other, "--format", "csv", "--out", tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == names
+    assert rows[1]["evidence"] == " ".join(map(str, classify(odd).column("evidence")[1]))
+    assert rows[2]["duration"] == str(classify(odd).column("duration")[2])
+    _, out, _ = run(odd, other, "--summary", "--format", "json")
+    assert [json.loads(line)["file"] for line in out.splitlines()] == [names[0], names[3]]
 
 
 def test_summary(capture: Path) -> None:
@@ -104,6 +122,10 @@ def test_standard_input(capture: Path) -> None:
         ("orig_bytes >= 9 and src has 10.0.0", [1, 2]),
         ("release_time != none", [1, 2, 3]),
         ("release_time > 0", [1]),
+        ("cause == none", [1]),
+        ("reset_by != none", [2, 3]),
+        ("evidence has 10", [2]),
+        ("evidence has 1", []),
         ("number < 3", [1, 2]),
     ],
 )
@@ -117,6 +139,10 @@ def test_filter(expression: str, numbers: list[int], capture: Path) -> None:
         ("colour == red", "expected a column (number, src,"),
         ("kind reset", "expected == != < <= > >= or has, not 'reset'"),
         ("dport == https", "expected a number for dport, not 'https'"),
+        ("duration > 1m", "expected a number for duration, which may be a time as 1.5s or 300ms, not '1m'"),
+        ("evidence > 5", "expected has and the number of a packet, not '>'"),
+        ("kind == rest", "expected for kind one of graceful, three-segment, simultaneous, half-closed, reset,"),
+        ("cause == 'no connection'", "peer silent, not 'no connection'"),
         ("kind == reset reset", "expected and, or, or the end, not 'reset'"),
         ("(kind == reset", "expected ), not the end"),
         ("kind ==", "expected a value, not the end"),

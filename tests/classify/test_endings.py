@@ -10,7 +10,7 @@ from captures import CLIENT, RST, SERVER, octets, script, write
 from scapy.all import ICMP, IP
 from zeek_reference import Packet
 
-from tcpclose.classify import Release, classify
+from tcpclose.classify import Release, classify, endings
 from tcpclose.classify.endings import KINDS
 from tcpclose.wire.pcap import RAW, PcapWriter
 
@@ -94,6 +94,10 @@ def test_cause(words: str, who: str, cause: str, confidence: str, evidence: tupl
 
 def test_every_kind_has_a_case() -> None:
     assert {kind for _, kind, *_ in RELEASES} | {"simultaneous"} == set(KINDS)
+
+
+def test_every_cause_that_the_scripts_have_is_one_of_those_that_are_named() -> None:
+    assert {cause for _, _, cause, *_ in CAUSES} < set(endings.CAUSES)
 
 
 def test_fins_that_cross_are_a_simultaneous_close(tmp_path: Path) -> None:
