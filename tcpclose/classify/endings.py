@@ -301,7 +301,7 @@ class _Story:
         closed = [event for event in before if event.has(FIN) and event.side == reset.side]
         if closed and reset.has(AFTER_TEXT):
             return "data after close", "high", [closed[0].place, *shown]
-        if not reset.has(ACK) and reset.has(ANSWER):
+        if not reset.has(ACK) and reset.has(ANSWER) and (trigger or not before or reset.seq != SEQ_NEXT):
             return self._no_connection(reset, before, shown)
         if not reset.has(ACK):
             return ("abort" if self._hears(reset) else "no such connection"), "low", shown
@@ -317,13 +317,15 @@ class _Story:
         """It answers nothing. Text that came may be unread, though acknowledged: then CLOSE does the same (3.6.1).
 
         An end that has sent text since has probably read what came before. What was not captured may have been text.
+        And who has closed has perhaps waited for the peer long enough.
         """
+        closed = any(event.has(FIN) and event.side == reset.side for event in before)
         told = [event.place for event in before if event.has(TEXT) and event.side != reset.side]
         answered = any(event.has(TEXT) and event.side == reset.side for event in before) and not reset.has(TEXT_LAST)
         if reset.seq != SEQ_NEXT or not self._hears(reset):
             return "abort", "low", told[-1:]
         if not told and (self.opening or self.answered):
-            return "abort", "high", []
+            return "abort", "medium" if closed else "high", []
         return ("abort", "medium", []) if answered else ("abort", "low", told[-1:])
 
     def _foreign(self, reset: Noted, before: list[Noted]) -> tuple[str, str, list[int]] | None:

@@ -274,7 +274,7 @@ def is_event(rows: Any, row: int, e: int, code: int, ack: int, time: int) -> boo
     later = time - rows[row, e + HEARD] >= _NO_TIMER
     if later and (relation == SEQ_PROBE or (relation == SEQ_OLD and code & (TEXT | SYN | FIN))):
         rows[row, e + UNANSWERED] += 1
-        rows[row, e + PROBES] = int(relation == SEQ_PROBE)
+        rows[row, e + PROBES] = int(relation == SEQ_PROBE and not rows[row, p + SHUT])  # or it probes the window
     return bool(event)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from captures import CLIENT, RST, SERVER, octets, script, write
+from captures import CLIENT, FIN, RST, SERVER, SYN, octets, script, write
 from scapy.all import ICMP, IP
 from zeek_reference import Packet
 
@@ -59,6 +59,10 @@ CAUSES = [
     (OPEN + ">P9. <. <P9. 2s <R.", "resp", "abort", "medium", (7,)),
     (OPEN + ">P9. <.0 <R.", "resp", "unread data", "high", (6,)),
     ("<P9. >. >R.", "resp", "abort", "low", (3, 1)),
+    (">. <. >R.", "orig", "abort", "low", (3,)),
+    (OPEN + ">R", "orig", "abort", "low", (4,)),
+    (OPEN + ">F. <. 60s >R.", "orig", "abort", "medium", (6,)),
+    (OPEN + "<P9. >.0 5s <.- 5s <.- 9s <.- 17s <R.", "resp", "retransmission gave up", "high", (9, 8)),
     (">P9. <. <P9. <R.", "resp", "abort", "medium", (4,)),
     (">S (<S.) >. >P9. >R.", "orig", "abort", "low", (4,)),
     (">S (<S.) >. >P9. 500ms >P9.~ 1s >P9.~ 2s >P9.~ 1s >R.", "orig", "abort", "low", (7,)),
@@ -172,7 +176,8 @@ def test_what_was_captured_at_two_places_is_judged_as_what_was_captured_at_one(
     [once] = alone = classify(captured(packets, tmp_path / "once.pcap", (0, 0)))
     for name in ("kind", "closed_first", "orig_states", "resp_states", "reset_by", "cause", "confidence"):
         assert getattr(twice, name) == getattr(once, name), name
-    assert (found.doubled, alone.doubled) == (any(not packet.flags & RST for packet in packets), 0)
+    tells = any(packet.length or packet.flags & (SYN | FIN) for packet in packets)
+    assert (found.doubled, alone.doubled) == (tells, 0)
 
 
 def test_a_reset_with_another_ttl_is_not_of_the_end_that_it_names(tmp_path: Path) -> None:
