@@ -119,6 +119,12 @@ def test_the_form_of_instructors_notes(lab):
 
 
 @pytest.mark.parametrize("lab", HANDOUTS)
+def test_drawings_of_a_handout_fit_into_a_terminal(lab):
+    """`./lab lab` has 78 of 80 columns for them."""
+    assert [line for text in blocks(lab, "text") for line in text.splitlines() if len(line) > 78] == []
+
+
+@pytest.mark.parametrize("lab", HANDOUTS)
 def test_the_minutes_of_the_notes_are_those_of_the_handout(lab):
     notes = (LABS / lab / "INSTRUCTOR.md").read_text(encoding="utf-8").partition("## Common mistakes")[0]
     minutes = [int(number) for number in re.findall(r"\| (\d+) \|$", notes, re.MULTILINE)]
