@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -77,12 +78,14 @@ def quiz(name: Name, student: Student = "") -> None:
     """Ask a lab's questions one after the other, with hints; what you have answered is kept."""
     from tcpclose.teaching.labs import find_lab
     from tcpclose.teaching.quiz import Quiz
+    from tcpclose.teaching.sheets import WIDTH
 
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # a terminal of another encoding spoils an answer, not the quiz
     with _problems_told():
         try:
-            Quiz(find_lab(name), student, typer.echo, input).run()
+            width = min(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns)
+            Quiz(find_lab(name), student, typer.echo, input, width=width).run()
         except KeyboardInterrupt:
             fail("interrupted; what was answered is kept", 130)
 

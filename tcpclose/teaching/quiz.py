@@ -5,6 +5,7 @@ What somebody types comes from `hear`, and what is answered goes to `say`: a ter
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tcpclose.teaching.asking import Asked, Part
 from tcpclose.teaching.labs import Lab
 from tcpclose.teaching.marking import Mark, mark_question
 from tcpclose.teaching.progress import PROGRESS, Attempt, attempts, keep
-from tcpclose.teaching.sheets import cited, points, told, yours
+from tcpclose.teaching.sheets import WIDTH, cited, points, told, yours
 
 Say = Callable[[str], None]
 Hear = Callable[[str], str]
@@ -25,8 +26,10 @@ class _Left(Exception):
 class Quiz:
     """Raises `ScenarioError` as `Lab.asked` does, and `ProgressError`."""
 
-    def __init__(self, lab: Lab, student: str, say: Say, hear: Hear, place: Path = PROGRESS) -> None:
-        self.lab, self.student, self.place = lab, student, place
+    def __init__(
+        self, lab: Lab, student: str, say: Say, hear: Hear, place: Path = PROGRESS, *, width: int = WIDTH
+    ) -> None:
+        self.lab, self.student, self.place, self.width = lab, student, place, width
         self.say, self.hear = say, hear
         self.asked = lab.asked(student)
         self.attempts = attempts(lab.name, student, place)
@@ -36,17 +39,20 @@ class Quiz:
         marks = self.marks()
         left = [asked for asked, mark in zip(self.asked, marks, strict=True) if not _done(mark)]
         said = f", {len(marks) - len(left)} done" if len(left) < len(marks) else ""
-        self.say(f"{self.lab.name}: {self.lab.title}. {len(marks)} questions{said}.")
+        self._tell(f"{self.lab.name}: {self.lab.title}. {len(marks)} questions{said}.")
         for line in yours(self.lab, self.student):
             self.say(line)
         if left:
-            self.say("An empty line goes on, ? gives a hint, q leaves. What is answered is kept.")
+            self._tell("An empty line goes on, ? gives a hint, q leaves. What is answered is kept.")
         try:
             for asked in left:
                 self._ask(asked)
         except (_Left, EOFError):
             self.say("")
-        self.say(self.summary())
+        self._tell(self.summary())
+
+    def _tell(self, words: str) -> None:
+        self.say(textwrap.fill(words, self.width))
 
     def marks(self) -> list[Mark]:
         """As a sheet with what has been answered would be marked."""
@@ -68,7 +74,7 @@ class Quiz:
         question = asked.question
         section = f", {cited(question.section)}" if question.section else ""
         self.say(f"\n{question.id} ({points(question.points)}{section})")
-        for line in told(asked):
+        for line in told(asked, self.width):
             self.say(line)
         shown = 0
         for part in asked.parts:
@@ -100,7 +106,7 @@ class Quiz:
         if shown == len(asked.hints):
             self.say("there are no more hints" if asked.hints else "there is no hint")
             return shown
-        self.say(asked.hints[shown])
+        self._tell(asked.hints[shown])
         attempt = self._attempt(asked)
         self._save(asked, attempt.model_copy(update={"hints": max(attempt.hints, shown + 1)}))
         return shown + 1

@@ -26,7 +26,8 @@ from tcpclose.teaching.asking import Asked, Part
 from tcpclose.teaching.labs import Lab
 from tcpclose.written import read_written
 
-_WIDTH = 100
+#: Columns, of a sheet.
+WIDTH = 100
 
 
 class SheetError(Exception):
@@ -92,11 +93,11 @@ def _comments(asked: Asked) -> Iterator[str]:
     yield from (f"# {line}".rstrip() for line in told(asked))
 
 
-def told(asked: Asked) -> Iterator[str]:
+def told(asked: Asked, width: int = WIDTH) -> Iterator[str]:
     """A question's text, what is shown with it, and what is to be written, in lines."""
     for paragraph in (*asked.text.strip().split("\n\n"), *asked.shown, f"Write {forms(asked)}."):
         shown = paragraph in asked.shown
-        yield from [f"    {paragraph}".rstrip()] if shown else textwrap.wrap(paragraph, _WIDTH, break_long_words=False)
+        yield from [f"    {paragraph}".rstrip()] if shown else textwrap.wrap(paragraph, width, break_long_words=False)
 
 
 def _lines(asked: Asked, fill: Fill) -> Iterator[str]:

@@ -150,3 +150,11 @@ def test_a_handout_in_the_terminal():
     assert "Lab 11: link failure" in done.output
     assert "./lab run 11-link-failure --set host.h1.tcp.user_timeout=20s" in done.output
     assert CliRunner().invoke(app, ["lab", "nosuch"]).exit_code == 2
+
+
+def test_the_words_of_a_quiz_fit_into_the_terminal(monkeypatch):
+    """What is drawn is as wide as it is."""
+    monkeypatch.setenv("COLUMNS", "72")
+    done = CliRunner().invoke(app, ["quiz", "01"], input="\n" * 40)
+    prose = [line.rpartition("> ")[2] for line in done.output.splitlines() if not line.startswith("    ")]
+    assert 60 < max(map(len, prose)) <= 72
