@@ -188,10 +188,16 @@ def test_options_of_a_packet():
         ("{..., 10}", Struct((Entry(Gap()), Entry(10)))),
         ("{msg_iov(2)=[]}", Struct((Entry(Array(()), "msg_iov", 2),))),
         ("htons(80)", Function("htons", (80,))),
+        ("&sin6_addr", Word("sin6_addr")),
     ],
 )
 def test_arguments(text, value):
     assert event(f"0 f({text}) = 0").action.arguments == (value,)
+
+
+def test_comments_of_all_kinds():
+    text = "#!/usr/bin/env packetdrill\n// one\n0 /* two\n2 */ close(3) # three\n = 0 // close(4) = 0"
+    assert parse(text).events == (Event(Time("absolute"), Call("close", (3,), 0)),)
 
 
 def test_results():
@@ -229,6 +235,10 @@ def test_commands_and_code():
         ("0...1 > S 0:0(0)", "1:7", "expected a call behind a time with ..."),
         ("when close(3) = 0", "1:1", "expected a time: seconds, +seconds or *, found 'when'"),
         ("0 f(1 2) = 0", "1:7", "expected ',' or ')', found '2'"),
+        ("0 close(99999999999999999999999)", "1:9", "expected a number of no more than 20 digits"),
+        ("10000000.1 close(3)", "1:1", "expected a time: seconds, +seconds or *, no more than 10000000"),
+        ("0 > S 0:0(0) <sack 1>", "1:21", "expected ':' between the edges of a block"),
+        ("0 > S 0:0(0) <sack 1:2 nop>", "1:24", "expected the edge of a block"),
         ("0 `a`\n`b`\n0 `c`", "3:1", "expected nothing behind the last command"),
     ],
 )
@@ -238,6 +248,11 @@ def test_a_mistake_is_told_with_its_place(text, place, message):
     first, *shown = str(error.value).split("\n")
     assert first.startswith(f"x.pkt:{place}: {message}")
     assert shown[-1].index("^") - 4 == int(place.split(":")[1]) - 1
+
+
+def test_values_in_values_in_values_are_told():
+    with pytest.raises(ScriptError, match="expected values that lie less deep in one another"):
+        parse("0 f(" + "[" * 5000)
 
 
 @pytest.mark.parametrize("text", ["0 > udp (100)", "0 > ipv4 1.1.1.1 > 2.2.2.2: . 1:1(0)", "0 > SA 0:0(0)"])

@@ -26,6 +26,7 @@ OPENED = """\
 +.1 < . 1:1(0) ack 1 win 257
 +0 accept(3, ..., ...) = 4
 """
+PYTHON = "Python that is not understood in %{ }%"
 FIN = "+0 close(4) = 0\n+0 > F. 1:1(0) ack 1\n"
 
 
@@ -115,7 +116,7 @@ def test_the_scripts_of_this_file_pass_before_they_are_changed():
         ),
         ("+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = -1", "x.pkt:8:1: return value: expected -1, got a descriptor"),
         ("+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 4", "x.pkt:8:1: descriptor 4 is in use: close it first"),
-        ("+0 getsockopt(4, SOL_TCP, TCP_QUICKACK, [1], [4]) = 0", "x.pkt:8:1: TCP_QUICKACK: expected 1, got 0"),
+        ("+0 getsockopt(4, SOL_TCP, TCP_QUICKACK, [0], [4]) = 0", "x.pkt:8:1: TCP_QUICKACK: expected 0, got 1"),
         ("+0 setsockopt(4, SOL_SOCKET, SO_LINGER, [1], 4) = 0", "x.pkt:8:1: expected a structure with a member onoff"),
         ("+0 write(4) = 1", "x.pkt:8:1: write() needs 3 arguments, got 1"),
         ("+0 fcntl(4, F_SETFL) = 0", "x.pkt:8:1: fcntl(): a flag is missing"),
@@ -123,6 +124,10 @@ def test_the_scripts_of_this_file_pass_before_they_are_changed():
         ("+0 write(4, ..., [1, 2]) = 1", "x.pkt:8:1: expected a number among the arguments"),
         ("+0 `echo 'x`", "x.pkt:8:1: a command with an open quote: echo 'x"),
         ("+0 `sockstat | grep a b`", "x.pkt:8:1: no such grep here: grep a b"),
+        ("+0 write(4, ..., -1) = 1", "x.pkt:8:1: return value: expected 1, got -1 EINVAL"),
+        ("+0 read(4, ..., -1) = 1", "x.pkt:8:1: return value: expected 1, got -1 EINVAL"),
+        ("+0 writev(4, [{..., 1}, {NULL, 1}], 2) = 2", "x.pkt:8:1: return value: expected 2, got -1 EFAULT"),
+        ("+0 < . 1:70001(70000) ack 1 win 1", "x.pkt:8:1: length 70000 does not fit into a packet"),
         ("+0 < . 1:1(0) ack 1 win 70000", "x.pkt:8:1: win 70000 does not fit into 16 bits"),
     ],
 )
@@ -205,6 +210,20 @@ def test_a_syntax_error_fails():
         ("0 %{ import os }%", "Python beyond assert in %{ }%: import os (line 1)"),
         ("0 %{ assert __import__('os') }%", "Python that is not understood in %{ }%: __import__('os') (line 1)"),
         ("0 `tc qdisc add dev tun0 root pfifo limit 0`", "a network that drops packets by a command (line 1)"),
+        ("0 `ifconfig tun0 192.168.0.10/16`", "a network that drops packets by a command (line 1)"),
+        ("0 `ip route add blackhole 192.0.2.0/24`", "a network that drops packets by a command (line 1)"),
+        ("0 `netstat -sp tcp | grep retransmitted`", "a check of something else than states (line 1)"),
+        ("0 recvmsg(3, {msg_iov(1)=[{..., 1}]}, MSG_ERRQUEUE) = 0", "the queue of a socket's errors (line 1)"),
+        ("0 < . 1:1(0) ack 1 win 1 <nop,nop,mp_fastclose key=1>", "Multipath TCP (line 1)"),
+        ("0 < . 1:1(0) ack 1 win 1 <dss dack4=1 nocs>", "Multipath TCP (line 1)"),
+        ("0 < S 0:0(0) win 1 <ECN e1b 1 ceb 0 e0b 1>", "accurate ECN (line 1)"),
+        ("\n0 > [ect0] .5 1:1(0) ack 1", "accurate ECN (line 2)"),
+        ("0 < udp (100)", "udp packets (line 1)"),
+        ("0 < [tos 0x10] . 1:1(0) ack 1 win 1", "fields of the IP header: [tos 0x10] (line 1)"),
+        ("0 %{ assert 1 < 'a' }%", f"{PYTHON}: '<' not supported between instances of 'int' and 'str' (line 1)"),
+        ("0 %{ assert 1 in 2 }%", f"{PYTHON}: argument of type 'int' is not iterable (line 1)"),
+        ("0 %{ assert 1\0 }%", f"{PYTHON}: source code string cannot contain null bytes (line 1)"),
+        ("0 %{ if tcpi_rto: pass }%", "Python beyond assert in %{ }%: if tcpi_rto: (line 1)"),
     ],
 )
 def test_a_script_that_is_skipped(text, reason):
@@ -261,6 +280,8 @@ def test_sysctls(name, value, changes):
         ("netstat -n | grep 192.168.0.1.8080 | grep ESTABLISHED", "passed"),
         ("! netstat -n | grep TIME_WAIT", "passed"),
         ("ss -tan | grep LISTEN", "passed"),
+        ("sockstat | grep ESTABLISHED > /dev/null 2>&1", "passed"),
+        ("sockstat | egrep 'CLOSED|ESTABLISHED'", "passed"),
         ("sockstat | grep CLOSE_WAIT", "failed"),
         ("sockstat | grep -v 8080", "failed"),
         ("sockstat | awk 1", "failed"),
@@ -381,6 +402,7 @@ def test_a_file_that_is_no_text(tmp_path):
         ),
         ("sysctl tcpclose.msl=long", "sysctl tcpclose.msl: expected a number, found 'long'"),
         ("sysctl tcpclose.push=now", "sysctl tcpclose.push: expected one of buffer, write, burst, found 'now'"),
+        ("sysctl net.ipv4.tcp_retries2=-5", "sysctl net.ipv4.tcp_retries2: r2 cannot be -5: it is at least 0"),
         ("sysctl tcpclose.rto_min=9000000 tcpclose.rto_max=8000000", "rto_min (9000000 us) is longer than rto_max"),
         ("sysctl tcpclose.rto_min=200000000 tcpclose.rto_max=300000000", ""),
     ],
@@ -401,7 +423,11 @@ def test_a_shell_is_asked_for_products_and_for_the_initial_window():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("--tolerance_usecs=abc", "x.pkt:1:1: --tolerance_usecs: expected a number, found 'abc'"),
+        ("--tolerance_usecs=abc", "x.pkt:1:1: --tolerance_usecs: expected a number up to 2147483648, found 'abc'"),
+        ("--bind_port=65536", "x.pkt:1:1: --bind_port: expected a number up to 65535, found '65536'"),
+        ("--local_ip=192.168.0", "x.pkt:1:1: --local_ip: expected an address, found '192.168.0'"),
+        ("--ip_version=ipv5", "--ip_version: expected one of ipv4, ipv6, ipv4-mapped-ipv6, found 'ipv5'"),
+        ("--remote_ip=fe80::2", "addresses of one version, found 192.168.0.1 and fe80::2: is --ip_version missing?"),
         ("`sysctl tcpclose.profile=moon`", "tcpclose.profile=moon: expected one of rfc9293, linux, bsd"),
     ],
 )

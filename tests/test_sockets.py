@@ -416,7 +416,7 @@ def test_the_user_timeout_is_in_milliseconds_and_zero_is_the_default(net):
     client, _ = net.pair()
     client.set_option("TCP_USER_TIMEOUT", 1500, 0)
     client.set_option("TCP_USER_TIMEOUT", 0, 0)
-    assert client.option("TCP_USER_TIMEOUT") == 300_000
+    assert client.option("TCP_USER_TIMEOUT") == 0
     client.set_option("TCP_USER_TIMEOUT", 1500, 0)
     net.cut = True
     client.write(b"x", 0)

@@ -54,33 +54,40 @@ _LARGEST = 1 << 64  # no number of TCP_INFO is larger, and no script shall keep 
 def judge(code: str, info: Mapping[str, Any]) -> None:
     """Raises `Mismatch` where an assertion does not hold, `Unsupported` for Python beyond assertions."""
     for statement in read(code):
-        if isinstance(statement, ast.Assert) and not _evaluate(statement.test, info):
+        if isinstance(statement, ast.Assert) and not _holds(statement, info):
             names = sorted({n.id for n in ast.walk(statement.test) if isinstance(n, ast.Name) and n.id in info})
             values = ", ".join(f"{name} is {info[name]}" for name in names)
             said = "" if statement.msg is None else f": {_said(statement.msg, info)}"
             raise Mismatch(f"assert {ast.unparse(statement.test)}{said}{f' ({values})' if values else ''}")
 
 
+def _holds(statement: ast.Assert, info: Mapping[str, Any]) -> bool:
+    try:
+        return bool(_evaluate(statement.test, info))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unsupported(f"Python that is not understood in %{{ }}%: {error}") from None
+
+
 def _said(message: ast.expr, info: Mapping[str, Any]) -> Any:
     """What an assertion says when it does not hold; its own words where they are not understood."""
     try:
         return _evaluate(message, info)
-    except Unsupported:
+    except (Unsupported, TypeError, ValueError, RecursionError):
         return ast.unparse(message)
 
 
 def read(code: str) -> list[ast.stmt]:
     """The statements of a snippet. `print` is understood, and does nothing."""
-    lines = textwrap.dedent(code.replace("\t", "    ")).strip("\n ").split("\n")
-    text = "\n".join(line if index else line.strip() for index, line in enumerate(lines))
-    text = "\n".join(line for line in textwrap.dedent(text).split("\n") if not line.strip().startswith("print"))
+    first, _, others = code.replace("\t", "    ").strip("\n ").partition("\n")
+    lines = f"{first.strip()}\n{textwrap.dedent(others)}".split("\n")
     try:
-        statements = ast.parse(text).body
-    except SyntaxError as error:
-        raise Unsupported(f"Python that is not understood in %{{ }}%: {error.msg}") from None
+        statements = ast.parse("\n".join(line for line in lines if not line.strip().startswith("print"))).body
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise Unsupported(f"Python that is not understood in %{{ }}%: {getattr(error, 'msg', error)}") from None
     for statement in statements:
         if not isinstance(statement, ast.Assert | ast.Pass):
-            raise Unsupported(f"Python beyond assert in %{{ }}%: {ast.unparse(statement)}")
+            words = ast.unparse(statement).partition("\n")[0]
+            raise Unsupported(f"Python beyond assert in %{{ }}%: {words}")
     return statements
 
 

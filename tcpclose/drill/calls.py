@@ -48,9 +48,14 @@ class Descriptor:
     def __init__(self, socket: Socket | None = None) -> None:
         self.socket = socket
         self.nonblocking = False
-        self.kept: dict[str, int] = {}  # options without effect here
+        self.kept: dict[str, Value] = {}  # options that the sockets of our stack do not have
         self.watched: dict[int, Watch] = {}  # by epoll, the descriptors
         self.corked_by_more = False
+
+    @property
+    def low_water(self) -> int:
+        """SO_RCVLOWAT: with less text than this there is nothing to read yet."""
+        return values.number(self.kept.get("SO_RCVLOWAT", 1))
 
 
 class Running:
@@ -240,6 +245,8 @@ class Calls:
             socket.set_option("TCP_CORK", True, now)
             descriptor.corked_by_more = True
         self._check_buffer(arguments, octets)
+        if octets > _LONGEST_WRITE:
+            raise Unsupported(f"a write of {octets} octets")
         try:
             running.taken += socket.write(bytes(octets - running.taken), now, more)
         except SocketError as error:
@@ -255,8 +262,10 @@ class Calls:
         return running.taken
 
     def _check_buffer(self, arguments: Arguments, octets: int) -> None:
-        """NULL is no place for text."""
-        if octets and arguments[1] == Word("NULL"):
+        """NULL is no place for text, and there is no text of less than nothing."""
+        if octets < 0:
+            raise SocketError("EINVAL")
+        if octets and values.lacks_buffer(arguments[1]):
             raise SocketError("EFAULT")
 
     def _call_write(self, arguments: Arguments, running: Running) -> int:
@@ -277,14 +286,13 @@ class Calls:
         descriptor, socket = self._socket(arguments)
         flag_names, now = values.names(flags), self.host.now
         dont_wait = "MSG_DONTWAIT" in flag_names
-        if socket.poll() & {"IN", "ERR", "HUP"}:
+        if octets < 0 or socket.poll() & {"IN", "ERR", "HUP"}:
             self._check_buffer(arguments, octets)
         if "MSG_PEEK" in flag_names and (text := socket.peek(octets)):
             return len(text)
-        if "MSG_WAITALL" in flag_names and not (descriptor.nonblocking or dont_wait):
-            waits_on = 0 < len(socket.peek(octets)) < octets and "RDHUP" not in socket.poll()
-            if waits_on:
-                raise Blocked
+        least = octets if "MSG_WAITALL" in flag_names else min(octets, descriptor.low_water)
+        if not (descriptor.nonblocking or dont_wait) and _is_short(socket, least):
+            raise Blocked
         return len(self._unless_blocked(descriptor, lambda: socket.read(octets, now), dont_wait))
 
     def _call_read(self, arguments: Arguments, running: Running) -> int:
@@ -358,6 +366,12 @@ class Calls:
         told = 0
         for name in descriptor.socket.poll():
             told |= values.EVENTS[name]
+        if (
+            told & values.EVENTS["IN"]
+            and descriptor.low_water > 1
+            and _is_short(descriptor.socket, descriptor.low_water)
+        ):
+            told &= ~values.EVENTS["IN"]
         told |= values.EVENTS["RDNORM"] if told & values.EVENTS["IN"] else 0
         told |= values.EVENTS["WRNORM"] if told & values.EVENTS["OUT"] else 0
         return told & (asked | values.EVENTS["ERR"] | values.EVENTS["HUP"])
@@ -410,6 +424,12 @@ class Calls:
 
 
 _FRESH = 1 << 20
+_LONGEST_WRITE = 1 << 28
+
+
+def _is_short(socket: Socket, least: int) -> bool:
+    """Is there text to read, but less than this, and may more come?"""
+    return 0 < len(socket.peek(least)) < least and "RDHUP" not in socket.poll()
 
 
 def error_free(socket: Socket) -> bool:

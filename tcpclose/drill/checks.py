@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterable
 
+from tcpclose.drill.scanner import Unsupported
 from tcpclose.drill.settings import CommandError
 from tcpclose.protocol.datagram import Pair
 from tcpclose.protocol.fsm import State
@@ -32,15 +33,34 @@ def is_check(command: str) -> bool:
 def holds(command: str, connections: Connections) -> bool:
     """Would the command succeed? Raises `CommandError` for a filter that is not understood."""
     negated = command.startswith("!")
-    stages = [shlex.split(stage) for stage in re.split(r"\|", command.lstrip("! "))]
+    stages = _stages(command.lstrip("! "))
     source = stages[0][0].rsplit("/", 1)[-1]
+    if source == "netstat" and any(re.match("-[a-z]*s", word) for word in stages[0]):
+        raise Unsupported("a check of something else than states")
     lines = [_line(source, pair, state) for pair, state in connections]
     if source == "ss":
         lines = _selected(stages[0], lines)
     success = True
     for stage in stages[1:]:
-        lines, success = _filter([word for word in stage if not re.match(r"[12&]?>", word)], lines)
+        lines, success = _filter(stage, lines)
     return success != negated
+
+
+def _stages(command: str) -> list[list[str]]:
+    """The programs of a pipe, each with its arguments. Where their output goes does not matter."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars="|<>&")
+    lexer.whitespace_split = True
+    stages: list[list[str]] = [[]]
+    for word in lexer:
+        if word == "|":
+            stages.append([])
+        elif set(word) <= set("<>&"):
+            if stages[-1][-1:] in (["1"], ["2"]):
+                stages[-1].pop()
+            lexer.get_token()
+        else:
+            stages[-1].append(word)
+    return stages
 
 
 def _line(source: str, pair: Pair, state: State) -> str:

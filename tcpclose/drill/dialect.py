@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -27,19 +27,25 @@ _FOREIGN_WORDS = {
     "TCP_ULP": "upper layer protocols",
     "PSP": "PSP",
     "MSG_OOB": "urgent data",
+    "MSG_ERRQUEUE": "the queue of a socket's errors",
+    "SOF_TIMESTAMPING": "time stamps of packets",
     "MSG_EOR": "records in a stream",
     "SOCK_DGRAM": "UDP",
     "IPPROTO_UDP": "UDP",
     "IPPROTO_SCTP": "SCTP",
     "SOCK_SEQPACKET": "SCTP",
 }
+#: The same for TCP options.
 _FOREIGN_OPTIONS = {
     "FO": "TCP Fast Open",
-    "FOEXP": "TCP Fast Open",
+    "exp-fastopen": "TCP Fast Open",
     "md5": "MD5 signatures",
-    "mpcapable": "Multipath TCP",
-    "mp_capable": "Multipath TCP",
+    "mp": "Multipath TCP",
+    "dss": "Multipath TCP",
+    "add_addr": "Multipath TCP",
+    "rm_addr": "Multipath TCP",
     "tcp-ao": "authentication options",
+    "ECN": "accurate ECN",
 }
 
 
@@ -62,9 +68,9 @@ def foreign(script: Script) -> str | None:
     for event in script.events:
         match event.action:
             case Packet() as packet:
-                reason = _foreign_packet(packet)
+                reason = _what(_FOREIGN_OPTIONS, (option.kind for option in packet.options or ()))
             case Call() as call:
-                reason = next((_FOREIGN_WORDS[word] for word in map(_foreign, words(call)) if word), None)
+                reason = _what(_FOREIGN_WORDS, words(call))
             case _:
                 reason = None
         if reason is not None:
@@ -72,15 +78,9 @@ def foreign(script: Script) -> str | None:
     return None
 
 
-def _foreign(word: str) -> str:
-    return next((prefix for prefix in _FOREIGN_WORDS if word.startswith(prefix)), "")
-
-
-def _foreign_packet(packet: Packet) -> str | None:
-    for option in packet.options or ():
-        if option.kind in _FOREIGN_OPTIONS:
-            return _FOREIGN_OPTIONS[option.kind]
-    return None
+def _what(beginnings: dict[str, str], words: Iterable[str]) -> str | None:
+    """What the first word is about that begins with one of these."""
+    return next((what for word in words for start, what in beginnings.items() if word.startswith(start)), None)
 
 
 def words(call: Call) -> Iterator[str]:

@@ -15,6 +15,7 @@ from tcpclose.protocol.segment import ACK, CWR, ECE, FIN, MODULUS, PSH, RST, SYN
 _FLAGS = {"S": SYN, "F": FIN, "R": RST, "P": PSH, ".": ACK, "U": URG, "E": ECE, "W": CWR, "-": 0}
 _ORDER = "SFRP.UEW"
 _ECN = ("noecn", "ect1", "ect0", "ce")
+_LONGEST_TEXT = 65535 - 20 - 20  # behind the headers of IP and TCP
 _EITHER = (("ect01", "ect0"), ("ect01", "ect1"))
 _KINDS = {
     Kind.END: "eol",
@@ -56,6 +57,8 @@ class Subject:
 
     def inject(self, packet: Packet, scaled: bool = False) -> Segment:
         """The live segment of an inbound packet. `scaled`: TSecr counts from our first TSval on."""
+        if packet.length > _LONGEST_TEXT:
+            raise Mismatch(f"length {packet.length} does not fit into a packet")
         segment = Segment(packet.seq, ctl=_control(packet.flags), wnd=packet.win or 0, data=bytes(packet.length))
         if segment.wnd > 0xFFFF:
             raise Mismatch(f"win {packet.win} does not fit into 16 bits")

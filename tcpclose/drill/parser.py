@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TypeVar
 
-from tcpclose.drill.scanner import Scanner, Unsupported
+from tcpclose.drill.scanner import Scanner
 from tcpclose.drill.script import (
     Action,
     Array,
@@ -34,11 +34,14 @@ _T = TypeVar("_T")
 
 _SECONDS = r"\d+(?:\.(?!\.)\d*)?|\.\d+"
 _INTEGER = r"-?(?:0[xX][0-9a-fA-F]+|\d+)"
-_WHOLE = r"\d+"
+_LONGEST = 10_000_000  # seconds: some timers tick all the while
+_DIGITS = 20
+_WHOLE = r"0[xX][0-9a-fA-F]+|\d+"
 _NAME = r"[A-Za-z_]\w*"
-_FLAGS = r"[SFRPEWUA0-7.]*[SFRPEWUA.](?![\w.])|-(?!\w)"
+_FLAGS = r"[SFRPEWUA0-7.]*[SFRPEWUA.][0-7]?(?![\w.])|-(?!\w)"
 _ENCAPSULATED = r"(ipv4|ipv6|mpls|gre|udp|sctp)\b"
 _ECN = r"\[\s*(ect0|ect1|noecn|ce|ect01|nocare)\s*\]"
+_OTHER_FIELDS = r"\[[^\]\n]*\]|\([^)\n]*\)"
 
 #: Option -> how many numbers follow it.
 _PLAIN_OPTIONS = {"nop": 0, "eol": 0, "sackOK": 0, "mss": 1, "wscale": 1, "user_timeout": 1}
@@ -46,7 +49,11 @@ _PLAIN_OPTIONS = {"nop": 0, "eol": 0, "sackOK": 0, "mss": 1, "wscale": 1, "user_
 
 def parse(text: str, name: str = "script", symbols: Mapping[str, str] | None = None) -> Script:
     """Read a script; `symbols` are words to be replaced before. Raises `ScriptError`, or `Unsupported`."""
-    return _Parser(substitute(text, symbols or {}), name).script()
+    parser = _Parser(substitute(text, symbols or {}), name)
+    try:
+        return parser.script()
+    except RecursionError:
+        raise parser.error("expected values that lie less deep in one another") from None
 
 
 def substitute(text: str, symbols: Mapping[str, str]) -> str:
@@ -56,10 +63,6 @@ def substitute(text: str, symbols: Mapping[str, str]) -> str:
     names = "|".join(map(re.escape, symbols))
     pattern = rf"\$\{{({names})\}}|\$({names})\b|(?<![\w$])({names})\b"
     return re.sub(pattern, lambda match: symbols[match[match.lastindex or 0]], text)
-
-
-def _integer(text: str) -> int:
-    return int(text, 16 if "x" in text.lower() else 10)
 
 
 class _Parser(Scanner):
@@ -108,7 +111,16 @@ class _Parser(Scanner):
         return Time("relative" if relative else "absolute", at, until, blocks)
 
     def seconds(self, what: str) -> int:
-        return round(Decimal(self.need(_SECONDS, what)) * 1_000_000)
+        start, seconds = self.pos, Decimal(self.need(_SECONDS, what))
+        if seconds > _LONGEST:
+            raise self.error(f"expected {what}, no more than {_LONGEST}", start)
+        return round(seconds * 1_000_000)
+
+    def integer(self, pattern: str, what: str) -> int:
+        start, number = self.pos, self.need(pattern, what)
+        if len(number) > _DIGITS:
+            raise self.error(f"expected {what} of no more than {_DIGITS} digits", start)
+        return int(number, 16 if "x" in number.lower() else 10)
 
     def action(self, time: Time) -> Action:
         """packet | call | `command` | %{ code }%"""
@@ -135,15 +147,17 @@ class _Parser(Scanner):
         if self.take(r"icmp(?![\w])|icmpv6(?!\w)") is not None:
             return self.icmp(inbound)
         if (protocol := self.take(_ENCAPSULATED)) is not None:
-            raise Unsupported(f"{protocol} packets")
+            raise self.unsupported(f"{protocol} packets")
         ecn = self.take(_ECN) or ""
+        if (fields := self.take(_OTHER_FIELDS)) is not None:
+            raise self.unsupported(f"fields of the IP header: {fields}")
         flags = self.need(_FLAGS, "TCP flags such as S, F., P. or -")
         if re.search("[A0-7]", flags):
-            raise Unsupported("accurate ECN")
+            raise self.unsupported("accurate ECN")
         seq, length = self.range()
-        ack = _integer(self.need(_WHOLE, "an acknowledgment number")) if self.take(r"ack\b") else None
-        win = _integer(self.need(_WHOLE, "a window")) if self.take(r"win\b") else None
-        urg = _integer(self.need(_WHOLE, "an urgent pointer")) if self.take(r"urg\b") else None
+        ack = self.number("an acknowledgment number") if self.take(r"ack\b") else None
+        win = self.number("a window") if self.take(r"win\b") else None
+        urg = self.number("an urgent pointer") if self.take(r"urg\b") else None
         if inbound and win is None:
             raise self.error("expected 'win' and a window: an inbound packet must have one")
         start = self.pos
@@ -155,11 +169,11 @@ class _Parser(Scanner):
     def range(self) -> tuple[int, int]:
         """seq:end(length)"""
         start = self.pos
-        seq = _integer(self.need(_WHOLE, "a sequence number"))
+        seq = self.number("a sequence number")
         self.expect(":", "behind the first sequence number")
-        end = _integer(self.need(_WHOLE, "a sequence number"))
+        end = self.number("a sequence number")
         self.expect("(", "before the length")
-        length = _integer(self.need(_WHOLE, "a length"))
+        length = self.number("a length")
         self.expect(")", "behind the length")
         if (seq + length) % (1 << 32) != end % (1 << 32):
             raise self.error(f"expected {seq}:{seq + length}({length}) or another length", start)
@@ -189,14 +203,15 @@ class _Parser(Scanner):
             return Option("TS", (val, self.number()))
         if kind == "sack":
             edges: list[int] = []
-            while (left := self.take(_WHOLE)) is not None:
+            while not self.look(",", ">"):
+                edges.append(self.number("the edge of a block"))
                 self.expect(":", "between the edges of a block")
-                edges += [_integer(left), self.number()]
+                edges.append(self.number("the edge of a block"))
             return Option("sack", tuple(edges))
         return Option(kind, text=(self.take(r"[^,>]+") or "").strip())
 
-    def number(self) -> int:
-        return _integer(self.need(_WHOLE, "a number"))
+    def number(self, what: str = "a number") -> int:
+        return self.integer(_WHOLE, what)
 
     def icmp(self, inbound: bool) -> Icmp:
         """icmp type [code] [mtu n] [[seq:end(length)]]"""
@@ -239,11 +254,11 @@ class _Parser(Scanner):
         return parts[0] if len(parts) == 1 else Either(tuple(parts))
 
     def part(self) -> Value:
-        """... | number | "text" | [values] | {entries} | name | name(values)"""
+        """... | number | "text" | [values] | {entries} | [&]name | name(values)"""
         if self.accept("..."):
             return Gap()
-        if (number := self.take(_INTEGER)) is not None:
-            return _integer(number)
+        if self.comes(_INTEGER):
+            return self.integer(_INTEGER, "a number")
         if (text := self.take(r'"([^"\n]*)"')) is not None:
             return Text(text)
         if self.accept("["):
@@ -252,6 +267,7 @@ class _Parser(Scanner):
             return Struct(self.items("}", self.entry))
         if (name := self.take(rf"({_NAME})\(")) is not None:  # behind a blank it would be a note
             return Function(name, self.items(")", self.value))
+        self.accept("&")  # where the address that is meant goes, as in inet_pton(AF_INET6, "::1", &sin6_addr)
         return Word(self.need(_NAME, "a value"))
 
     def entry(self) -> Entry:

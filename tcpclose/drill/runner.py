@@ -6,8 +6,10 @@ script that takes minutes is judged in milliseconds. The stack is a `protocol.St
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from tcpclose.drill import asserts, checks, settings
@@ -36,6 +38,7 @@ _FIRST_REMOTE_PORT = 49152
 
 _LARGEST_MSS = 65495  # as far as TCP goes; the MTU says less
 _ADDRESSES = {"ipv4": ("192.168.0.1", "192.0.2.1"), "ipv6": ("fd3d:fa7b:d17d::1", "2001:db8::1")}
+_ADDRESSES["ipv4-mapped-ipv6"] = _ADDRESSES["ipv4"]  # the packets are the same
 
 
 #: Makes the stack that is judged, of the arguments that `Stack` takes.
@@ -109,15 +112,15 @@ class Run:
         self.tick = _whole(options, "tcp_ts_tick_usecs", 0)
         self.strict = "strict_segments" in options
         self.scaled = "tcp_ts_ecr_scaled" in options
-        self.bind_port = _whole(options, "bind_port", 8080)
-        local, remote = _ADDRESSES["ipv6" if options.get("ip_version", "ipv4") == "ipv6" else "ipv4"]
-        self.remote = Endpoint(options.get("remote_ip", remote).split("/")[0], _whole(options, "connect_port", 8080))
+        self.bind_port = _whole(options, "bind_port", 8080, most=0xFFFF)
+        local, remote = _addresses(options)
+        self.remote = Endpoint(remote, _whole(options, "connect_port", 8080, most=0xFFFF))
         mtu = _whole(options, "mtu", 1500)
         config = host_config(self.profile)
         if "mtu" in options:  # --mss is about how packets are handed in
             config = replace(config, mss=_LARGEST_MSS)
         self.stack = make(config, b"drill", mtu=lambda address: mtu)
-        self.sockets = Sockets(self.stack, options.get("local_ip", local).split("/")[0])
+        self.sockets = Sockets(self.stack, local)
         self.calls = Calls(self)
         self.now = 0
         self.before = 0  # the script's time of the event before
@@ -398,6 +401,7 @@ class Run:
             if changes is None:
                 self.unknown[name] = None
             else:
+                settings.check_bounds(name, changes)
                 wanted |= changes
         if wanted:
             try:
@@ -424,8 +428,27 @@ class Run:
         return tcp_info(None if pair is None else self.stack.find(pair), self.profile)
 
 
-def _whole(options: Mapping[str, str], name: str, default: int) -> int:
+def _addresses(options: Mapping[str, str]) -> tuple[str, str]:
+    """The host's and its peer's."""
+    version = options.get("ip_version", "ipv4")
+    if version not in _ADDRESSES:
+        raise CommandError(f"--ip_version: expected one of {', '.join(_ADDRESSES)}, found {version!r}")
+    found = []
+    for name, default in zip(("local_ip", "remote_ip"), _ADDRESSES[version], strict=True):
+        address = options.get(name, default).split("/")[0]
+        try:
+            found.append(ip_address(address))
+        except ValueError:
+            raise CommandError(f"--{name}: expected an address, found {address!r}") from None
+    if found[0].version != found[1].version:
+        raise CommandError(
+            f"expected addresses of one version, found {found[0]} and {found[1]}: is --ip_version missing?"
+        )
+    return str(found[0]), str(found[1])
+
+
+def _whole(options: Mapping[str, str], name: str, default: int, most: int = 1 << 31) -> int:
     value = options.get(name, str(default))
-    if not value.isdecimal():
-        raise CommandError(f"--{name}: expected a number, found {value!r}")
+    if re.fullmatch("[0-9]{1,10}", value) is None or int(value) > most:
+        raise CommandError(f"--{name}: expected a number up to {most}, found {value!r}")
     return int(value)

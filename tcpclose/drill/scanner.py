@@ -7,7 +7,7 @@ from functools import cache
 
 from tcpclose.drill.script import Place
 
-_BLANK = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
+_BLANK = re.compile(r"(?:\s+|//[^\n]*|#[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _PIECE = re.compile(r"[\w.]+|\S")
 
 
@@ -46,6 +46,10 @@ class Scanner:
         """Does one of these come next?"""
         return self.text.startswith(literals, self.pos)
 
+    def comes(self, pattern: str) -> bool:
+        """Is the next piece of this form?"""
+        return _pattern(pattern).match(self.text, self.pos) is not None
+
     def take(self, pattern: str) -> str | None:
         """The next piece, if it is of this form."""
         match = _pattern(pattern).match(self.text, self.pos)
@@ -77,6 +81,9 @@ class Scanner:
     def place(self, pos: int | None = None) -> Place:
         pos = self.pos if pos is None else pos
         return Place(self.text.count("\n", 0, pos) + 1, pos - self.text.rfind("\n", 0, pos))
+
+    def unsupported(self, what: str) -> Unsupported:
+        return Unsupported(f"{what} (line {self.place().line})")
 
     def error(self, message: str, pos: int | None = None) -> ScriptError:
         """The message with its place, what stands there, and a caret under it."""

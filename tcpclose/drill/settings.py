@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from tcpclose.command import COMMAND
 from tcpclose.drill.scanner import Unsupported
 from tcpclose.protocol.config import MILLISECOND, SECOND, TcpConfig
+from tcpclose.protocol.sockets import BOUNDS
 
 Changes = dict[str, Any]
 
@@ -129,11 +130,18 @@ _NO_MATTER = re.compile(
 _IGNORED = re.compile(
     r"""(sudo\s+)?(/s?bin/|/usr/s?bin/)?
     (ip6?tables|nft|ip|ifconfig|tc|route|ethtool|modprobe|kldload|kldunload|kldstat|sleep|true|:|echo|export|cd|set|rm|arp|ndp
+     |dmesg|cat|printf|test|ls|pwd|logger
      |pfctl|ipfw|killall|sync|date|uname|ulimit|nstat|\[|unset|trap|exit|chmod|mkdir)(?![\w.-])
     """,
     re.VERBOSE,
 )
-_DROPS = re.compile(r"\btc\b.*(limit 0|netem)|\b(iptables|ip6tables|nft|pfctl|ipfw)\b.*(DROP|REJECT|deny|block)")
+_DROPS = re.compile(
+    r"""\btc\b.*(limit\ 0|netem) | \bifconfig\ \S+\ (inet6?\ )?(down|[\d.:]+[/\ \d]*$)
+    | \bip\b.*\b(down|blackhole|unreachable|prohibit)\b
+    | \b(iptables|ip6tables|nft|pfctl|ipfw)\b.*(DROP|REJECT|deny|block)
+    """,
+    re.VERBOSE,
+)
 _COUNTS = re.compile(r"\|\s*(e?grep|awk|wc)\b")
 _SCRIPTS = re.compile(
     r"(source\s+|\.\s+|(ba)?sh\s+)?[\w./${}-]*"
@@ -241,6 +249,20 @@ def _our_change(name: str, value: str) -> Changes:
     if get_origin(kind) is Literal and value not in get_args(kind):
         raise CommandError(f"sysctl {name}: expected one of {', '.join(get_args(kind))}, found {value!r}")
     return {field: kind(value) if kind is int else value == "1" if kind is bool else value}
+
+
+def check_bounds(name: str, wanted: Changes) -> None:
+    """Raises `CommandError` for a number that no host can be set to."""
+    for field, value in wanted.items():
+        least, most = BOUNDS[field]
+        if type(value) is int and ((least is not None and value < least) or (most is not None and value > most)):
+            raise CommandError(f"sysctl {name}: {field} cannot be {value}: {_bounds(least, most)}")
+
+
+def _bounds(least: int | None, most: int | None) -> str:
+    low = "" if least is None else f"at least {least}"
+    high = "" if most is None else f"at most {most}"
+    return f"it is {low}{', ' if low and high else ''}{high}"
 
 
 def command(profile: str, wanted: Changes) -> str:

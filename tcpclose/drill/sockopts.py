@@ -8,7 +8,7 @@ from tcpclose.drill import values
 from tcpclose.drill.packets import Mismatch
 from tcpclose.drill.printer import print_value
 from tcpclose.drill.scanner import Unsupported
-from tcpclose.drill.script import Text, Value
+from tcpclose.drill.script import Struct, Text, Value
 from tcpclose.protocol.sockets import Socket, SocketError
 
 if TYPE_CHECKING:
@@ -21,12 +21,13 @@ _SAME = {"TCP_NOPUSH": "TCP_CORK"}
 _WITHOUT_EFFECT = """SO_REUSEPORT
     SO_DONTROUTE SO_BROADCAST SO_OOBINLINE SO_PRIORITY SO_RCVLOWAT SO_SNDLOWAT SO_RCVTIMEO SO_SNDTIMEO
     SO_TIMESTAMP SO_TIMESTAMPING SO_BUSY_POLL SO_MAX_PACING_RATE SO_MARK SO_NOSIGPIPE SO_DEBUG SO_RXQ_OVFL IP_TOS IP_TTL
-    IP_MTU_DISCOVER IP_RECVERR IP_BIND_ADDRESS_NO_PORT IP_FREEBIND IPV6_V6ONLY IPV6_TCLASS IPV6_RECVERR
+    SO_BINDTODEVICE IP_MTU_DISCOVER IP_RECVERR IP_BIND_ADDRESS_NO_PORT IP_FREEBIND IPV6_V6ONLY IPV6_TCLASS IPV6_RECVERR
     IPV6_MTU_DISCOVER TCP_QUICKACK TCP_NOTSENT_LOWAT TCP_WINDOW_CLAMP TCP_CONGESTION TCP_THIN_LINEAR_TIMEOUTS
     TCP_THIN_DUPACK TCP_FUNCTION_BLK TCP_LOG TCP_LOGBUF TCP_LOGID TCP_KEEPINIT TCP_NOOPT TCP_INQ TCP_TX_DELAY
     TCP_SAVE_SYN TCP_TIMESTAMP TCP_CM_INQ TCP_DELACK TCP_MAXUNACKTIME TCP_PERF_INFO TCP_RTO_MAX_MS TCP_RTO_MIN_US
     TCP_DELACK_MAX_US IP_MINTTL IPV6_MINHOPCOUNT IPV6_UNICAST_HOPS"""
 _REMEMBERED = frozenset(_WITHOUT_EFFECT.split())
+_AT_FIRST = {"SO_RCVLOWAT": 1, "TCP_QUICKACK": 1}  # the others are 0
 _SWITCHES = frozenset({"SO_KEEPALIVE", "TCP_NODELAY", "TCP_CORK", "SO_REUSEADDR", "SO_ACCEPTCONN"})
 
 
@@ -36,13 +37,19 @@ def set(descriptor: Descriptor, arguments: tuple[Value, ...], now: int) -> None:
     name, value = values.word(arguments[2]), arguments[3]
     name = _SAME.get(name, name)
     if name in _REMEMBERED:
-        descriptor.kept[name] = 0 if isinstance(value, Text) or values.is_any(value) else _plain(value)
+        descriptor.kept[name] = value
     elif name == "SO_LINGER":
         on = values.number(values.member(value, "onoff", "l_onoff"))
         seconds = values.number(values.member(value, "linger", "l_linger"))
         descriptor.socket.set_option(name, (bool(on), seconds), now)
+    elif isinstance(value, Struct | Text):
+        raise Unsupported(f"the socket option {name} with such a value")
     else:
         number = values.number(value)
+        if name == "TCP_CORK":
+            descriptor.corked_by_more = False
+        elif name == "TCP_LINGER2" and number < 0:
+            raise Unsupported("TCP_LINGER2 below 0")
         _set(descriptor.socket, name, bool(number) if name in _SWITCHES else number, now)
 
 
@@ -55,13 +62,6 @@ def _set(socket: Socket, name: str, value: Any, now: int) -> None:
         raise
 
 
-def _plain(value: Value) -> int:
-    try:
-        return values.number(value)
-    except Mismatch:
-        return 0  # a structure
-
-
 def get(descriptor: Descriptor, arguments: tuple[Value, ...], bsd: bool = False) -> None:
     """getsockopt(fd, level, option, [value], [length]): raises `Mismatch` unless both are as they should be."""
     assert descriptor.socket is not None
@@ -70,7 +70,11 @@ def get(descriptor: Descriptor, arguments: tuple[Value, ...], bsd: bool = False)
     if name == "TCP_INFO" or values.is_any(wanted):
         return
     if name in _REMEMBERED:
-        _compare(name, values.number(wanted), descriptor.kept.get(name, 0))
+        kept = descriptor.kept.get(name, _AT_FIRST.get(name, 0))
+        if isinstance(wanted, Text):
+            _compare_text(name, wanted, kept)
+            return
+        _compare(name, values.number(wanted), values.number(kept))
     elif name == "SO_LINGER":
         on, seconds = descriptor.socket.option(name)
         _compare("onoff", values.number(values.member(wanted, "onoff", "l_onoff")) != 0, on)
@@ -94,6 +98,13 @@ def _option(socket: Socket, name: str) -> int:
             raise Unsupported(f"the socket option {name}") from None
         raise
     return value
+
+
+def _compare_text(what: str, wanted: Text, kept: Value) -> None:
+    if not isinstance(kept, Text):
+        raise Unsupported(f"{what} before it is set")
+    if wanted != kept:
+        raise Mismatch(f"{what}: expected {wanted.text}, got {kept.text}")
 
 
 def _compare(what: str, wanted: int, got: int) -> None:

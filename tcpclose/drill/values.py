@@ -23,7 +23,8 @@ _BSD_ERRNOS = {
 }  # fmt: skip
 
 #: The bits of poll and epoll, by the names that `Socket.poll` uses.
-EVENTS = {"IN": 1, "PRI": 2, "OUT": 4, "ERR": 8, "HUP": 16, "NVAL": 32, "RDNORM": 64, "WRNORM": 256, "RDHUP": 8192}
+EVENTS = {"IN": 1, "PRI": 2, "OUT": 4, "ERR": 8, "HUP": 16, "NVAL": 32, "RDNORM": 64, "RDBAND": 128, "WRNORM": 256,
+          "WRBAND": 512, "RDHUP": 8192}  # fmt: skip
 
 #: Symbols as numbers; those of flags are powers of two, so that they can be joined.
 _NUMBERS: dict[str, int] = {
@@ -105,6 +106,17 @@ def octets(message: Value) -> int:
             raise Mismatch("expected buffers such as {..., 1000}")
         total += number(buffer.entries[-1].value)
     return total
+
+
+def lacks_buffer(value: Value) -> bool:
+    """Is NULL given in place of a buffer, or of one among several?"""
+    match value:
+        case Array(items):
+            return any(map(lacks_buffer, items))
+        case Struct((first, *_)):
+            buffers = value.get("msg_iov")
+            return lacks_buffer(first.value if buffers is None else buffers)
+    return value == Word("NULL")
 
 
 def items(value: Value) -> tuple[Value, ...]:

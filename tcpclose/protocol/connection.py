@@ -503,20 +503,25 @@ class Connection(Machine):
         return rule == "first_in_time_wait" if self.state.lingers else rule == "first" and not self._may_listen
 
     def _acknowledges_wrong(self, segment: Segment) -> bool:
-        """Does it come in SYN-RECEIVED, and not acknowledge our SYN?"""
-        return self.state.handshaking and bool(segment.ctl & ACK) and not self._acknowledges_new(segment)
+        """In SYN-RECEIVED, all but our SYN; later, what was never sent, or is too long ago (RFC 5961, 5.2)."""
+        if not segment.ctl & ACK:
+            return False
+        if self.state.handshaking:
+            return not self._acknowledges_new(segment)
+        ahead = seq_diff(segment.ack, self.tcb.snd_una)
+        return not -self.tcb.snd_wnd_max <= ahead <= seq_diff(self.tcb.snd_nxt, self.tcb.snd_una)
 
     def _ack_step(self, segment: Segment, now: int) -> bool:
         """Fifth: False when the segment is to be dropped."""
         tcb = self.tcb
         if self._acknowledges_wrong(segment):
-            self._segments.append(Segment(segment.ack, ctl=RST))
+            if self.state.handshaking:
+                self._segments.append(Segment(segment.ack, ctl=RST))
+            else:
+                self.counters["dropped: ACK out of range"] += 1
+                self._challenge(now)
             return False
         ahead = seq_diff(segment.ack, tcb.snd_una)
-        if not -tcb.snd_wnd_max <= ahead <= seq_diff(tcb.snd_nxt, tcb.snd_una):  # RFC 5961, 5.2
-            self.counters["dropped: ACK out of range"] += 1
-            self._challenge(now)
-            return False
         if segment.ctl & ECE and self.sender.ecn and ahead >= 0:
             self.sender.congestion_echoed()
         board = self.sender.board

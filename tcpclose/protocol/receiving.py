@@ -105,6 +105,8 @@ class Receiver:
             self._insert(segment.seq, text)
         if self.fin_seq == self.tcb.rcv_nxt:
             self.finished, self.fin_ahead = True, False
+            if self.config.sack_fin:
+                self.repeated = None
             self.tcb.rcv_nxt = seq_add(self.tcb.rcv_nxt, 1)
             if seq_diff(self.tcb.rcv_nxt, self.tcb.rcv_edge) > 0:
                 self.tcb.rcv_edge = self.tcb.rcv_nxt
@@ -125,7 +127,8 @@ class Receiver:
 
     def note_repeated(self, segment: Segment) -> None:
         """RFC 2883, 4: remember which of the segment's text is here already, for the first block of the next ACK."""
-        left, right = segment.seq, seq_add(segment.seq, len(segment.data))
+        left = segment.seq
+        right = segment.end if self.config.sack_fin else seq_add(left, len(segment.data))
         for start, end in ((seq_add(left, -1), self.tcb.rcv_nxt), *((s, seq_add(s, len(t))) for s, t in self.ahead)):
             first = left if seq_diff(left, start) > 0 else start
             last = right if seq_diff(right, end) < 0 else end

@@ -277,9 +277,16 @@ class Sender:
         self.probe_at = min(now + wait, self.rto_at)
 
     def loss_probe(self, now: int) -> Segment:
-        """RFC 8985, 7.3: the last segment again, in the hope that its ACK shows what was lost. The timeout follows."""
-        newest = self.newest
-        segment = self._fill(newest, self.tcb.snd_nxt, now)
+        """RFC 8985, 7.3: one more segment, in the hope that its ACK shows what was lost. The timeout follows.
+
+        It has new text, or the FIN, if there is some and the peer's window takes it; else it is the last one again.
+        """
+        tcb, segment = self.tcb, None
+        new = min(self.mss, seq_diff(self.end, tcb.snd_nxt))
+        if self.unsent and seq_diff(tcb.snd_nxt, tcb.snd_una) + new <= tcb.snd_wnd:
+            segment = self.next_segment(now, override=True, room=self.mss + 1)
+        if segment is None:
+            segment = self._fill(self.newest, tcb.snd_nxt, now)
         self.probe_at, self.rto_at = None, now + self.rto
         return segment
 

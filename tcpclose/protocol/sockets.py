@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from tcpclose.protocol.addresses import default_mss
 from tcpclose.protocol.config import MILLISECOND, SECOND, TcpConfig
 from tcpclose.protocol.connection import Connection, Notice, Signal, TcpError, Timer
 from tcpclose.protocol.datagram import Endpoint, Pair
@@ -68,7 +69,8 @@ _SETTINGS = {
     "SO_RCVBUF": ("rcv_buffer", 1),
     "SO_SNDBUF": ("snd_buffer", 1),
 }
-_BOUNDS = {field.name: (field.metadata["least"], field.metadata["most"]) for field in fields(TcpConfig)}
+_ZERO_FOR_THE_HOSTS = ("TCP_USER_TIMEOUT", "TCP_LINGER2")
+BOUNDS = {field.name: (field.metadata["least"], field.metadata["most"]) for field in fields(TcpConfig)}
 
 
 class SocketError(Exception):
@@ -338,9 +340,9 @@ class Socket:
             raise SocketError("ENOPROTOOPT")
         key, unit = _SETTINGS[name]
         setting = bool(value) if key == "keepalive" else value * unit
-        if name == "TCP_USER_TIMEOUT" and value == 0:
-            setting = self._stack.config.user_timeout  # Linux: back to the system's
-        least, most = _BOUNDS[key]
+        if name in _ZERO_FOR_THE_HOSTS and value == 0:
+            setting = getattr(self._stack.config, key)
+        least, most = BOUNDS[key]
         if name in ("SO_RCVBUF", "SO_SNDBUF"):
             setting = max(least, min(setting, most or setting))
         elif (least is not None and setting < least) or (most is not None and setting > most):
@@ -374,8 +376,21 @@ class Socket:
             return self._connection.receiver.buffer
         if name in ("SO_RCVBUF", "SO_SNDBUF") and key in self._settings and config.socket_buffers == "doubled":
             return 2 * self._settings[key]
+        if name == "TCP_MAXSEG":
+            return self._largest_segment()
         value = self._settings.get(key, getattr(config, key))
+        if name == "TCP_USER_TIMEOUT" and value == self._stack.config.user_timeout:
+            return 0
         return value if key == "keepalive" else value // unit
+
+    def _largest_segment(self) -> int:
+        """As the peer's word limits it; what options take in every segment counts for Linux only."""
+        if self._connection is None:
+            mss: int = self._settings.get("mss", default_mss(self._sockets.address))
+            return mss
+        sender = self._connection.sender
+        counted = self._connection.config.option_layout == "linux"
+        return sender.mss + (0 if counted else sender.option_octets)
 
     def _info(self) -> dict[str, Any]:
         """The fields of Linux's tcp_info that exist here; times in microseconds, windows in segments."""
