@@ -432,7 +432,7 @@ def test_a_bad_checksum_reaches_no_stack():
 PORT, PROTOCOL, HOST, FRAGMENTATION, TIME_EXCEEDED = (3, 3), (3, 2), (3, 1), (3, 4), (11, 0)
 
 
-@differs(linux="ESTABLISHED", others="CLOSED")
+@differs(rfc9293="CLOSED", others="ESTABLISHED")
 @pytest.mark.parametrize("error", [PORT, PROTOCOL])
 def test_a_hard_icmp_error_in_a_synchronized_state(profile, answer, error):
     host = listening(profile=profile).established()

@@ -32,6 +32,9 @@ class Host(Protocol):
     def under_test(self, socket: Socket) -> None:
         """A socket was made: it is now the one under test."""
 
+    def tcp_info(self, socket: Socket) -> dict[str, Any]:
+        """What the host says of a socket's connection."""
+
 
 @dataclass
 class Watch:
@@ -413,7 +416,7 @@ class Calls:
     def _call_getsockopt(self, arguments: Arguments, running: Running) -> int:
         from tcpclose.drill.sockopts import get
 
-        get(self._socket(arguments)[0], arguments, self.host.bsd)
+        get(self._socket(arguments)[0], arguments, self.host)
         return 0
 
     def _call_setsockopt(self, arguments: Arguments, running: Running) -> int:

@@ -176,7 +176,7 @@ class Run:
                 self._shell(text)
             case Code(text):
                 asserts.read(text)
-                self._snapshots.append((event.place, text, self._info()))
+                self._snapshots.append((event.place, text, self._info(self._subject.pair)))
 
     def _check_time(self, event: Event, at: int, until: int, real: int, what: str) -> None:
         """Rule 2."""
@@ -419,13 +419,15 @@ class Run:
         nobody = Endpoint("::" if ":" in here else "0.0.0.0", 0)
         return found + [(Pair(Endpoint(here, port), nobody), State.LISTEN) for port in self.stack.listening]
 
-    def _info(self) -> dict[str, Any]:
-        """TCP_INFO of the connection under test, now."""
+    def _info(self, pair: Pair | None) -> dict[str, Any]:
+        """TCP_INFO of a connection, now."""
         from tcpclose.drill.info import tcp_info
 
         self._settle()
-        pair = self._subject.pair
         return tcp_info(None if pair is None else self.stack.find(pair), self.profile)
+
+    def tcp_info(self, socket: Socket) -> dict[str, Any]:
+        return self._info(socket.pair)
 
 
 def _addresses(options: Mapping[str, str]) -> tuple[str, str]:

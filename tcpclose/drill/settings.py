@@ -90,6 +90,8 @@ BSD: dict[str, Callable[[str], Changes]] = {
     "delacktime": _times("delayed_ack", MILLISECOND),
     "msl": _times("msl", MILLISECOND),
     "finwait2_timeout": _times("fin_wait_2_timeout", MILLISECOND),
+    "keepinit": _times("connect_timeout", MILLISECOND),
+    "syncache.rexmtlimit": _times("syn_ack_r2"),
     "keepidle": _times("keepalive_idle", MILLISECOND),
     "keepintvl": _times("keepalive_interval", MILLISECOND),
     "keepcnt": _times("keepalive_count"),
@@ -118,9 +120,9 @@ _NO_MATTER = re.compile(
       |mtu_.*|base_mss|probe_.*|workaround.*|stdurg|retrans_collapse|fack|fwmark.*|l3mdev.*|comp_.*|fastopen.*
       |syn_linear.*|low_latency|early_demux|migrate_req|plb_.*|child_.*|backlog.*|reflect_tos)
     | net\.inet\.tcp\.(hostcache\..*|syncookies.*|functions_.*|cc\..*|path_mtu.*|pmtud.*|reass\..*|tso|abc.*|do_.*
-      |per_cpu.*|log.*|blackhole.*|drop_syn.*|nolocal.*|rfc(3390|3465|6675.*)|fastopen\..*|mssdflt|minmss|v6.*
+      |per_cpu.*|log.*|blackhole.*|drop_syn.*|nolocal.*|rfc(3390|3465|6675.*)|fastopen\..*|syncache\..*|mssdflt|minmss|v6.*
       |(recv|send)buf_.*|rexmit_(slop|drop.*)|icmp_may_rst|isn_.*|soreceive.*|rack\..*|bbr\..*|lro\..*|bb\..*
-      |use_.*|initial_.*|persm..|progress.*|keepinit|fast_finwait.*|maxunacktime|tcbhashsize|udp_.*|newcwnd|hpts.*
+      |use_.*|initial_.*|persm..|progress.*|fast_finwait.*|tcbhashsize|udp_.*|newcwnd|hpts.*
       |stats|sack\.(?!enable).*|switch_.*|nolocaltimewait|split_.*|map_.*|backoff_.*|ecn\.(?!enable).*|insecure_ack)
     """,
     re.VERBOSE,

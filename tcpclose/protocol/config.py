@@ -175,6 +175,9 @@ class TcpConfig:
         "how long text may stay unacknowledged before the connection is given up",
         least=1,
     )
+    connect_timeout: int = setting(
+        0, "us", "3.8.3", "how long a connection may take to open, from its SYN on; 0: as user_timeout", least=0
+    )
     user_timeout_option: bool = setting(
         False, "", "RFC 5482 3", "tell the peer our user timeout, and adopt a longer one that it tells"
     )
@@ -196,11 +199,11 @@ class TcpConfig:
     path_mtu_discovery: bool = setting(
         True, "", "3.7.2", 'heed the MTU that "fragmentation needed" tells (RFC 1191), or report it as a soft error'
     )
-    unreachable: Literal["hard", "opening"] = setting(
+    unreachable: Literal["hard", "opening", "hard_opening"] = setting(
         "hard",
         "",
         "3.9.2.2",
-        "ICMP that ends a connection: a hard error at any time, or any error while it opens and none later",
+        "ICMP that ends a connection: hard errors at any time, all of them while it opens, or hard ones then",
     )
     r1: int = setting(
         3, "count", "3.8.3", "retransmissions of one segment after which the user is told; 0 for never", least=0
@@ -444,6 +447,9 @@ PROFILES: dict[str, TcpConfig] = {
         handshake_reset="bare",
         nagle_waits_for="earlier",
         reset_told="to_readers",
+        unreachable="hard_opening",
+        connect_timeout=75 * SECOND,
+        syn_ack_r2=3,
         rto_extra=200 * MILLISECOND,
         challenge_ack_limit=5,
         challenge_ack_interval=1 * SECOND,

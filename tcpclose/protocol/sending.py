@@ -48,7 +48,7 @@ class Sender:
         self.reduced = False  # the congestion window, which the peer does not know yet
         self.reduced_until = tcb.iss  # once in a round trip is enough
         self.timed: tuple[int, int] | None = None  # (sequence number, time) of the round trip being measured
-        self.user_timeout = config.user_timeout
+        self.user_timeout = config.connect_timeout or config.user_timeout
         self.nodelay = not config.nagle
         self.corked = False
         self.small = self.earlier = tcb.iss  # where the last small segment, and what earlier SENDs queued, end
@@ -326,6 +326,8 @@ class Sender:
         elif not self.syn_acknowledged and self.config.rto_initial < min(self.rto, _RTO_AFTER_LOST_SYN):
             self.rto = min(_RTO_AFTER_LOST_SYN, self.config.rto_max)
         tcb.snd_una = ack
+        if not self.syn_acknowledged and self.config.connect_timeout:
+            self.user_timeout = self.config.user_timeout
         self.syn_acknowledged = True
         text = min(seq_diff(ack, self.base), len(self.text))
         if text > 0:

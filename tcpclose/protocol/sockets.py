@@ -62,6 +62,8 @@ _SETTINGS = {
     "TCP_KEEPINTVL": ("keepalive_interval", SECOND),
     "TCP_KEEPCNT": ("keepalive_count", 1),
     "TCP_USER_TIMEOUT": ("user_timeout", MILLISECOND),
+    "TCP_MAXUNACKTIME": ("user_timeout", SECOND),
+    "TCP_KEEPINIT": ("connect_timeout", SECOND),
     "TCP_LINGER2": ("fin_wait_2_timeout", SECOND),
     "TCP_SYNCNT": ("syn_r2", 1),
     "TCP_MAXSEG": ("mss", 1),

@@ -397,10 +397,8 @@ class Stack:
                 connection.path_narrows(largest_text(mtu, pair.local.address), now)
                 self._collect(pair, connection, now)
                 return
-            if connection.config.unreachable == "hard":
-                ends = type == _UNREACHABLE and code in _HARD_CODES
-            else:
-                ends = connection.opening and not too_large
+            hard, rule = type == _UNREACHABLE and code in _HARD_CODES, connection.config.unreachable
+            ends = (hard or (rule == "opening" and not too_large)) and (rule == "hard" or connection.opening)
             self._take_error(pair, connection, ends, icmp_error(type, code), now)
 
     def no_route(self, pair: Pair, now: int) -> None:
