@@ -121,6 +121,7 @@ def test_show_prints_releases_and_ladders(demo):
     for words in ("graceful", "h1 (close), 0.260 s", "unreachable — h1 user timeout, h2 reset by peer", "LAST-ACK"):
         assert words in done.output
     alone = show(demo, "--connection", "refused").output
+    assert re.search(r"CLOSED refused \u2502\u25c0\u2500+ RST,ACK", alone)  # why it ended stands beside its state
     assert "unreachable" not in alone
 
 
@@ -153,8 +154,10 @@ def test_show_says_what_it_cannot_show(tmp_path, demo):
         done = show(*words)
         assert done.exit_code == 2
         assert says in " ".join(done.output.split())
-    (tmp_path / "trace.jsonl").write_text("")
     empty = tmp_path / "trace.jsonl"
+    empty.write_text("")
+    assert "is empty: a trace has a line for each event" in " ".join(show(empty).output.split())
+    Tale().fault("link_down", "h1-s1").trace().save(empty)
     assert show(empty).output == "This run has no connections and no segments.\n"
     done = show(empty, "--figure")
     assert (done.exit_code, "there is no figure of one" in done.output) == (2, True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tcpclose.charts.condense import Arrow, Elision, condense
-from tcpclose.protocol.fsm import Event
+from tcpclose.protocol.fsm import Event, State
 from tcpclose.trace.events import Call, End, Received, SegmentEvent, Trace
 from tcpclose.trace.flights import Flight, connections, flights
 from tcpclose.trace.readings import Readings
@@ -111,9 +111,9 @@ class _Teller:
         self.calls: dict[str | None, list[Call]] = defaultdict(list)
         for call in trace.of(Call):
             self.calls[call.connection].append(call)
-        self.ends: dict[str | None, list[End]] = defaultdict(list)
+        self.causes: dict[str | None, dict[tuple[str, int], str]] = defaultdict(dict)  # by host and time of each end
         for end in trace.of(End):
-            self.ends[end.connection].append(end)
+            self.causes[end.connection][end.host, end.t] = end.cause
         self.people: dict[str | None, set[str]] = defaultdict(set)
         for event in trace:
             if not isinstance(event, SegmentEvent) and (person := getattr(event, "host", None)):
@@ -127,8 +127,7 @@ class _Teller:
         breaks = [t for fault in readings.outages(name) for t in (fault.start, fault.end) if t is not None]
         arrows, elisions = condense(flown, breaks)
         hidden = [arrow.flights for arrow in arrows if arrow.fat] + [elision.flights for elision in elisions]
-        notes = [*_state_notes(passed, order), *_call_notes(calls, flown, hidden, order)]
-        notes += [Note(end.t, end.host, end.cause, "cause", (order[id(end)], 0)) for end in self.ends[name]]
+        notes = [*_state_notes(passed, self.causes[name], order), *_call_notes(calls, flown, hidden, order)]
         notes.sort(key=lambda note: (note.t, note.order))
         people = {host for flight in flown for host in (flight.source, flight.target)}
         people |= self.people[name] if name else set()
@@ -195,7 +194,9 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
-def _state_notes(passed: dict[str, list[Interval]], order: dict[int, int]) -> Iterator[Note]:
+def _state_notes(
+    passed: dict[str, list[Interval]], causes: dict[tuple[str, int], str], order: dict[int, int]
+) -> Iterator[Note]:
     for host, states in passed.items():
         for interval in states:
             place = order[id(interval.entered)]
@@ -203,6 +204,9 @@ def _state_notes(passed: dict[str, list[Interval]], order: dict[int, int]) -> It
             if expired:
                 yield Note(interval.start, host, expired, "call", (place, 0))
             yield Note(interval.start, host, interval.state, "state", (place, 1))
+            cause = causes.get((host, interval.entered.t))
+            if cause and interval.state == State.CLOSED.value:
+                yield Note(interval.start, host, cause, "cause", (place, 2))
             if interval.crashed:
                 yield Note(interval.end, host, CRASH, "state", (len(order), 0))
 
