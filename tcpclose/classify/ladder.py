@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
-from itertools import islice
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from tcpclose.protocol.fsm import TABLE
 from tcpclose.protocol.fsm import Event as Happens
 from tcpclose.protocol.segment import FIN, RST, SYN, Segment, format_ctl, seq_add, seq_diff
 from tcpclose.trace.drawing import draw
-from tcpclose.trace.events import Call, Change, Event, Received, Sent, Trace
+from tcpclose.trace.events import Call, Change, End, Event, Received, Sent, Trace
 from tcpclose.trace.figure import format_figure
 from tcpclose.trace.infer import Observer
 
@@ -42,16 +43,17 @@ _RESETS = {
 _CONTROLS = 0xFF
 #: How windows are scaled is not in our columns. Ends are taken to have offered as much as they can: the text came.
 _LARGEST_SHIFT = 14
-#: Segments that a ladder shows, at most.
+#: Packets that a ladder shows, at most: as many of the beginning as of the end.
 MOST = 2_000
 _64 = (1 << 64) - 1
 
 
 def trace_of(path: str, release: Release, releases: Releases, ignore_checksums: bool = False) -> Trace:
-    """The first packets of a connection, as if both ends had traced them: each arrives when it was captured.
+    """The packets of a connection, as if both ends had traced them: each arrives when it was captured.
 
-    But of FINs that crossed, the first arrives when the second has been sent. The originator is "orig", the responder
-    "resp", and states are inferred. Raises `OSError` and `NotACapture`.
+    But of FINs that crossed, the first arrives when the second has been sent; and what an end sent in vain until it
+    gave up has not arrived. Of more than `MOST` packets, those in the middle are left out. The originator is "orig",
+    the responder "resp", and states are inferred. Raises `OSError` and `NotACapture`.
     """
     mine = {(release.src, release.sport), (release.dst, release.dport)}
     after = (o.number for o in releases if o.number > release.number and {(o.src, o.sport), (o.dst, o.dport)} == mine)
@@ -59,8 +61,12 @@ def trace_of(path: str, release: Release, releases: Releases, ignore_checksums: 
     both = _Both({"orig": socket(release.src, release.sport), "resp": socket(release.dst, release.dport)}, release)
     late: list[_Packet] = []
     closed: set[str] = set()
-    for packet in islice(_packets(path, release, until, ignore_checksums), MOST):
+    in_vain = release.kind == "timed out" or release.cause in ("retransmission gave up", "keepalive gave up")
+    for packet, shown, last_words in _with_places(_packets(path, release, until, ignore_checksums)):
+        both.shows = shown
         both.send(packet)
+        if in_vain and last_words and both.wants_answer(packet):
+            continue
         if packet.segment.ctl & FIN:
             closed.add(packet.host)
         if release.kind == "simultaneous" and closed == {packet.host}:
@@ -72,6 +78,21 @@ def trace_of(path: str, release: Release, releases: Releases, ignore_checksums: 
         both.receive([packet], packet.t)
     both.receive(late, late[-1].t if late else 0)
     return Trace(both.events, zero=release.start // 1000)
+
+
+def _with_places(packets: Iterable[_Packet]) -> Iterator[tuple[_Packet, bool, bool]]:
+    """Each, whether it is to be shown, and whether it is one of several after which only its own sender was heard."""
+    waiting: deque[_Packet] = deque()
+    count = 0
+    for packet in packets:
+        waiting.append(packet)
+        if len(waiting) > MOST:
+            count += 1
+            yield waiting.popleft(), count <= MOST // 2, False
+    silence = sum(1 for _ in takewhile(lambda packet: packet.host == waiting[-1].host, reversed(waiting)))
+    for left in range(len(waiting), 0, -1):
+        count += 1
+        yield waiting.popleft(), count <= MOST // 2 or left <= MOST // 2, 1 < silence >= left
 
 
 class _Packet(NamedTuple):
@@ -93,6 +114,8 @@ class _Both:
 
     def __init__(self, sockets: dict[str, str], release: Release) -> None:
         self.events: list[Event] = []
+        #: Whether packets are traced now, and not only what they lead to.
+        self.shows = True
         self._sockets = sockets
         self._release = release
         self._ends = {host: Observer() for host in sockets}
@@ -103,16 +126,25 @@ class _Both:
         foreign = self._release.cause in FOREIGN and host == self._release.reset_by
         if not (foreign and packet.segment.ctl & RST):
             self._ends[host].sent(packet.seen, packet.t)
-        if size:
+        if size and self.shows:
             self.events.append(Call(t=packet.t, host=host, connection="c1", call="send", octets=size))
-        self.events += [*self._changes(host), Sent(host=host, t=packet.t, **self._fields(packet))]
+        self.events += self._changes(host)
+        if self.shows:
+            self.events.append(Sent(host=host, t=packet.t, **self._fields(packet)))
 
     def receive(self, packets: Iterable[_Packet], t: int) -> None:
         for packet in packets:
             host = self._other(packet.host)
-            self.events.append(Received(host=host, t=t, **self._fields(packet)))
+            if self.shows:
+                self.events.append(Received(host=host, t=t, **self._fields(packet)))
             self._ends[host].received(packet.seen, t)
             self.events += self._changes(host)
+
+    def wants_answer(self, packet: _Packet) -> bool:
+        """Whether it is text, SYN, FIN or a probe. Nobody can know of a RST or an ACK whether it arrived."""
+        segment = packet.segment
+        edge = self._edges.get(packet.host, segment.seq)
+        return not segment.ctl & RST and bool(segment.len or seq_diff(segment.seq, edge) < 0)
 
     def _new(self, packet: _Packet) -> int:
         """How many octets of its text were not sent before: what is sent again was given by no user again."""
@@ -142,6 +174,8 @@ class _Both:
                 rfc=row.rfc if row else "",
                 source="packets",
             )
+            if row and row.cause and row.event in _RESETS.values():
+                yield End(t=step.t, host=host, connection="c1", cause=row.cause.value, rfc=row.rfc)
 
     def _other(self, host: str) -> str:
         return "resp" if host == "orig" else "orig"
@@ -172,6 +206,8 @@ def told(trace: Trace, release: Release) -> str:
     if release.cause:
         packets = ", ".join(map(str, release.evidence))
         lines.append(f"{release.cause}: {release.confidence} confidence, from packets {packets}")
+    if release.orig_packets + release.resp_packets > MOST:
+        lines.append(f"the first {MOST // 2:,} packets and the last {MOST // 2:,}")
     return "\n".join(lines) + "\n\n" + format_figure(draw(trace, peers=("orig", "resp")))
 
 

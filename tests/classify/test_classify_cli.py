@@ -17,7 +17,7 @@ from captures import merged, script, write
 from scapy.all import TCP
 from typer.testing import CliRunner
 
-from tcpclose.classify import classify
+from tcpclose.classify import classify, ladder
 from tcpclose.classify.filtering import FilterError, parse_filter
 from tcpclose.cli import app
 
@@ -186,7 +186,7 @@ def test_the_ladder_says_what_an_end_did_to_send_its_reset(tmp_path: Path) -> No
     probes = script(OPEN + ">P9. <. 60s >. 60s >. 60s >. 60s >R.")
     probes[5:8] = [replace(packet, seq=packet.seq - 1) for packet in probes[5:8]]
     for name, packets, line in (
-        ("keepalive", probes, "(Keepalive)\n    CLOSED      --> <SEQ=110><ACK=301><CTL=RST,ACK>"),
+        ("keepalive", probes, "(Keepalive)\n    CLOSED      --> <SEQ=110><ACK=301><CTL=RST,ACK>      --> CLOSED"),
         ("unread", script(OPEN + ">P9. <R."), "(Close)\n    CLOSED      <-- <SEQ=301><ACK=110><CTL=RST,ACK>"),
         (
             "injected",
@@ -197,6 +197,23 @@ def test_the_ladder_says_what_an_end_did_to_send_its_reset(tmp_path: Path) -> No
         _, out, _ = run(write(packets, tmp_path / f"{name}.pcap"), "--connection", 1)
         assert line in out, out
         assert "(Abort)" not in out
+
+
+def test_what_was_sent_in_vain_has_not_arrived_and_what_was_acknowledged_before_has(tmp_path: Path) -> None:
+    packets = script(OPEN + "<P9. >. >P5. 300ms >P5.~ 600ms >P5.~ 1.2s >P5.~")
+    _, out, _ = run(write(packets, tmp_path / "vain.pcap"), "--connection", 1)
+    assert "ESTABLISHED --> <SEQ=101><ACK=310><CTL=ACK>          --> ESTABLISHED" in out
+    assert out.count("<DATA=5>  XXX ESTABLISHED") == 3
+    assert out.count("<DATA=5>  ... ESTABLISHED") == 1
+
+
+def test_a_long_ladder_has_the_release_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    packets = script(OPEN + ">P9. <. " * ladder.MOST + ">F. <. <F. >.")
+    _, out, _ = run(write(packets, tmp_path / "long.pcap"), "--connection", 1)
+    assert "the first 1,000 packets and the last 1,000\n" in out
+    assert out.count("<SEQ=") == ladder.MOST
+    assert out.count("(Close)") == 2
+    assert "TIME-WAIT" in out.splitlines()[-1]
 
 
 def test_what_was_captured_twice_is_told(tmp_path: Path) -> None:
@@ -231,6 +248,7 @@ def test_what_is_sent_again_is_sent_by_the_timer_and_by_no_user(tmp_path: Path) 
     drawn = (tmp_path / "ladder.svg").read_text()
     assert drawn.count("Send 5") == 1
     assert "not released" not in drawn
+    assert "c1 — orig retransmission limit" in drawn
 
 
 def test_the_ladder_of_a_simultaneous_close(tmp_path: Path) -> None:
