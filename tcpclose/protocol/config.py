@@ -63,6 +63,12 @@ class TcpConfig:
         "segments by which one ACK may open the congestion window in slow start; 0: what it is for",
         least=0,
     )
+    half_window: bool = setting(
+        False,
+        "",
+        "3.8.6.2.1",
+        "a segment takes at most half of the window that the peer opens with; all of one up to 536 octets",
+    )
     used_window_grows: bool = setting(
         False,
         "",
@@ -404,6 +410,7 @@ PROFILES: dict[str, TcpConfig] = {
         push="burst",
         slow_start_growth=0,
         used_window_grows=True,
+        half_window=True,
         syn_ack_r2=5,
         reset_in_queue="tell",
         socket_buffers="doubled",

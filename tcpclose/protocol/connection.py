@@ -340,6 +340,7 @@ class Connection(Machine):
             if acknowledges:
                 echoed = None if self.timestamps is None else self.timestamps.round_trip(segment, now)
                 self.sender.acknowledge(segment.ack, now, echoed)
+                self.sender.suit_window()
             self._post(Event.SYN_ACK if acknowledges else Event.SYN, now)
             if self.state.accepts_text and segment.len > 1:  # there is more than the SYN
                 rest = replace(segment, seq=seq_add(segment.seq, 1), ctl=segment.ctl & ~SYN)
@@ -554,6 +555,7 @@ class Connection(Machine):
         hole = self.sender.acknowledge(segment.ack, now, echoed)
         self.sender.window(segment)
         if of_syn:
+            self.sender.suit_window()
             self._post(Event.ACK_OF_SYN, now)
         if had_text and not self.sender.text:
             self._tell(Notice.SENT)

@@ -16,6 +16,8 @@ from tcpclose.protocol.tcb import Tcb
 _RTO_AFTER_LOST_SYN = 3_000_000  # RFC 6298 5.7, in microseconds
 _LONGEST_DELAYED_ACK = 200_000  # RFC 8985, 7.2: what is assumed of the peer
 _LEAST_WAIT = 2_000
+_SMALL_WINDOW = 536  # octets
+_LEAST_MSS = 68 - 20  # RFC 791: what any network carries, without the header of TCP
 _PROBE_UNMEASURED = 1_000_000
 
 
@@ -25,7 +27,7 @@ class Sender:
     def __init__(self, tcb: Tcb, config: TcpConfig, default_mss: int) -> None:
         self.tcb = tcb
         self.config = config
-        self.mss = default_mss  # until the peer has announced one (3.7.1, MUST-15)
+        self.mss = self.agreed_mss = default_mss  # until the peer has announced one (3.7.1, MUST-15)
         self.option_octets = 0
         self.text = bytearray()  # from `base` on: not acknowledged, or not sent
         self.base = seq_add(tcb.iss, 1)
@@ -65,9 +67,18 @@ class Sender:
         `option_octets` stand in every segment, in the place of text (RFC 6691).
         """
         self.option_octets = option_octets
-        self.mss = max(min(segment.mss or self.mss, self.config.mss) - option_octets, 1)
+        self.mss = self.agreed_mss = max(min(segment.mss or self.mss, self.config.mss) - option_octets, 1)
         self.cwnd = self.config.initial_window * self.mss
         self.board = Scoreboard(self.tcb) if sack else None
+
+    def suit_window(self) -> None:
+        """The connection opens, or the peer's window was never so large: two segments fit into it (`half_window`)."""
+        window = self.tcb.snd_wnd
+        if self.config.half_window and window:
+            self.tcb.snd_wnd_max = window
+            most = window // 2 if window > _SMALL_WINDOW else window
+            before, self.mss = self.mss, min(self.agreed_mss, max(most, _LEAST_MSS - self.option_octets))
+            self.cwnd = self.cwnd * self.mss // before  # it counts segments
 
     def narrow(self, mss: int) -> bool:
         """The way takes no more than `mss` octets (RFC 1191, 6.5). True when larger ones are lost, to be sent again.
@@ -75,6 +86,7 @@ class Sender:
         That is no congestion: the window stays.
         """
         mss = max(mss - self.option_octets, 1)
+        self.agreed_mss = min(self.agreed_mss, mss)
         if mss >= self.mss:
             return False
         self.mss = mss
@@ -203,8 +215,11 @@ class Sender:
         ctl = ACK | (FIN if fin else 0)
         if size and self._is_pushed(start, size):
             ctl |= PSH
-        elif size == self.mss and start == self.tcb.snd_nxt and self.config.push == "burst":
-            ctl |= self._second_of_two(start, now)
+        elif size == self.mss and self.config.push == "burst":
+            if 2 * size > self.tcb.snd_wnd_max:
+                ctl |= PSH
+            elif start == self.tcb.snd_nxt:
+                ctl |= self._second_of_two(start, now)
         segment = Segment(start, ctl=ctl, data=bytes(self.text[offset : offset + size]))
         if size < self.mss:
             self.small = segment.end
@@ -408,7 +423,9 @@ class Sender:
             if tcb.snd_wnd == 0 < wnd:
                 self._window_opened()
             tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = wnd, segment.seq, segment.ack
-            tcb.snd_wnd_max = max(tcb.snd_wnd_max, wnd)
+            if wnd > tcb.snd_wnd_max:
+                tcb.snd_wnd_max = wnd
+                self.suit_window()
         if tcb.snd_wnd == 0 and self.config.window_probe == "text":
             # 3.8.6.1, MUST-37: a peer that answers is there; the next probe starts the clock. Linux lets it run on.
             self.user_at = None
