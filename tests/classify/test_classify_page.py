@@ -11,7 +11,7 @@ import pytest
 from captures import script, write
 from typer.main import get_command
 
-from tcpclose.classify import Release
+from tcpclose.classify import Release, ladder, noting
 from tcpclose.classify.endings import CAUSES, KINDS
 from tcpclose.classify.files import _WORTH_COMPILING, _WORTH_LOADING
 from tcpclose.classify.noting import FIRST_EVENTS
@@ -58,6 +58,15 @@ def test_options() -> None:
 def test_events() -> None:
     assert f"at most {MOST_EVENTS} events are" in PAGE
     assert f"the first {FIRST_EVENTS} and the last {MOST_EVENTS - FIRST_EVENTS} when there are more" in PAGE
+
+
+def test_copies() -> None:
+    soon, later = noting._NO_TIMER // 1_000_000, noting._ON_THE_WAY // 1_000_000
+    assert f"those that follow within {soon} ms, or, with the same IP identification, within\n{later} ms" in PAGE
+
+
+def test_ladder() -> None:
+    assert f"Of more than {ladder.MOST:,} packets, the first and the last {ladder.MOST // 2:,}" in PAGE
 
 
 def test_sizes() -> None:
