@@ -26,6 +26,7 @@ OPENED = """\
 +.1 < . 1:1(0) ack 1 win 257
 +0 accept(3, ..., ...) = 4
 """
+CONTROL = "control messages of sendmsg()"
 PYTHON = "Python that is not understood in %{ }%"
 FIN = "+0 close(4) = 0\n+0 > F. 1:1(0) ack 1\n"
 
@@ -127,6 +128,11 @@ def test_the_scripts_of_this_file_pass_before_they_are_changed():
         ("+0 write(4, ..., -1) = 1", "x.pkt:8:1: return value: expected 1, got -1 EINVAL"),
         ("+0 read(4, ..., -1) = 1", "x.pkt:8:1: return value: expected 1, got -1 EINVAL"),
         ("+0 writev(4, [{..., 1}, {NULL, 1}], 2) = 2", "x.pkt:8:1: return value: expected 2, got -1 EFAULT"),
+        (
+            "+0 < F. 1:1(0) ack 1 win 1\n"
+            "+0 recvmsg(4, {msg_iov(1)=[{..., 1}], msg_control=[{cmsg_type=TCP_CM_INQ, cmsg_data=1}]}, 0) = 0",
+            "x.pkt:9:1: TCP_CM_INQ comes only after setsockopt(TCP_INQ)",
+        ),
         ("+0 < . 1:70001(70000) ack 1 win 1", "x.pkt:8:1: length 70000 does not fit into a packet"),
         ("+0 < . 1:1(0) ack 1 win 70000", "x.pkt:8:1: win 70000 does not fit into 16 bits"),
     ],
@@ -220,6 +226,7 @@ def test_a_syntax_error_fails():
         ("\n0 > [ect0] .5 1:1(0) ack 1", "accurate ECN (line 2)"),
         ("0 < udp (100)", "udp packets (line 1)"),
         ("0 < [tos 0x10] . 1:1(0) ack 1 win 1", "fields of the IP header: [tos 0x10] (line 1)"),
+        ("0 sendmsg(3, {msg_iov(1)=[{..., 1}], msg_control=[{cmsg_type=SCM_TXTIME}]}, 0) = 1", f"{CONTROL} (line 1)"),
         ("0 %{ assert 1 < 'a' }%", f"{PYTHON}: '<' not supported between instances of 'int' and 'str' (line 1)"),
         ("0 %{ assert 1 in 2 }%", f"{PYTHON}: argument of type 'int' is not iterable (line 1)"),
         ("0 %{ assert 1\0 }%", f"{PYTHON}: source code string cannot contain null bytes (line 1)"),

@@ -283,6 +283,8 @@ class Calls:
     _call_sendto = _call_send
 
     def _call_sendmsg(self, arguments: Arguments, running: Running) -> int:
+        if values.control(arguments[1]):
+            raise Unsupported("control messages of sendmsg()")
         return self._write(arguments, values.octets(arguments[1]), arguments[2], running)
 
     def _read(self, arguments: Arguments, octets: int, flags: Value) -> int:
@@ -310,7 +312,22 @@ class Calls:
     _call_recvfrom = _call_recv
 
     def _call_recvmsg(self, arguments: Arguments, running: Running) -> int:
-        return self._read(arguments, values.octets(arguments[1]), arguments[2])
+        taken = self._read(arguments, values.octets(arguments[1]), arguments[2])
+        self._compare_control(arguments)
+        return taken
+
+    def _compare_control(self, arguments: Arguments) -> None:
+        """What comes beside the text: only how much can be read further on, to which the peer's FIN adds one."""
+        descriptor, socket = self._socket(arguments)
+        for message in values.control(arguments[1]):
+            if message.get("cmsg_type") != Word("TCP_CM_INQ"):
+                raise Unsupported("control messages other than TCP_CM_INQ")
+            if not values.number(descriptor.kept.get("TCP_INQ", 0)):
+                raise Mismatch("TCP_CM_INQ comes only after setsockopt(TCP_INQ)")
+            there = socket.queued("SIOCINQ") + ("RDHUP" in socket.poll())
+            wanted = values.number(values.member(message, "cmsg_data"))
+            if wanted != there:
+                raise Mismatch(f"TCP_CM_INQ: expected {wanted}, got {there}")
 
     # Settings and questions
 

@@ -119,6 +119,12 @@ def lacks_buffer(value: Value) -> bool:
     return value == Word("NULL")
 
 
+def control(message: Value) -> list[Struct]:
+    """The control messages of a `msghdr`."""
+    found = structure(message).get("msg_control")
+    return [entry for entry in items(found) if isinstance(entry, Struct)] if found is not None else []
+
+
 def items(value: Value) -> tuple[Value, ...]:
     """The members of an array; a structure alone counts as one."""
     return value.items if isinstance(value, Array) else (value,)
