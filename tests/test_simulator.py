@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mininet.topo import SingleSwitchTopo
-from scenarios import talk
+from scenarios import scenario, talk
 
 from tcpclose.links import Line, LinkSettings, link_random
 from tcpclose.protocol.config import PROFILES
@@ -34,7 +34,9 @@ from tcpclose.trace.events import (
     Variables,
     to_json,
 )
+from tcpclose.trace.flights import flights
 from tcpclose.trace.releases import releases
+from tcpclose.trace.spans import intervals
 from tcpclose.wire import decode_tcp, read_pcap
 
 DEMO = LABS / "demo" / "scenario.toml"
@@ -272,3 +274,15 @@ def test_segments_pass_through_routers_and_leave_a_hop_behind_at_each(tmp_path):
     for name, ttl in (("h1-eth0", 64), ("r1-eth0", 64), ("r1-eth1", 63), ("r2-eth1", 62), ("h2-eth0", 62)):
         ttls = {frame[22] for _, frame in read_pcap(tmp_path / f"{name}.pcap") if frame[26:30] == b"\x0a\0\1\1"}
         assert ttls == {ttl}, name
+
+
+def test_a_trace_goes_on_to_the_end_of_the_run():
+    """So an end that is open is seen to stay so, and what was sent last and never arrived had time to arrive."""
+    void = '[[step]]\nat = "1s"\nfault = "unreachable"\nrouter = "r1"\nto = "h2"\ncode = "silent"'
+    steps = ("0s: h2 listen", "0s: h1 open", "2s: h1 abort")
+    run = scenario(*steps, tables=void, topology="routed", duration="30s")
+    trace = simulate(run, load_network(run))
+    assert {text.t for text in trace.of(Text)} == {30_000_000}
+    reset = flights(trace)[-1]
+    assert (reset.segment.ctl, reset.vanished) == ("RST,ACK", True)
+    assert intervals(trace)["h2", "c1"][-1].end == 30_000_000

@@ -172,6 +172,7 @@ class _Simulation:
                 case Timeline():
                     for step in party.due(self.now):
                         self._take(step)
+        self.now = self.scenario.duration  # as in the other world, whenever the last thing happened
         for host in self.hosts.values():
             if host.life != "off":
                 self._note(host.texts(self.now))
