@@ -54,7 +54,8 @@ def draw(
         raise ValueError(f"no connection {connection or ''} in the trace; there are: {', '.join(known) or 'none'}")
     flown = [flight for flight in flights(trace) if flight.connection == name]
     hosts = peers or _peers(trace, name, flown)
-    if others := {host for flight in flown for host in (flight.source, flight.target)}.difference(hosts):
+    part = {flight.source for flight in flown} | {flight.target for flight in flown if flight.arrived}
+    if others := part.difference(hosts):
         raise ValueError(f"a figure has two peers, and {', '.join(sorted(others))} takes part in {name} too")
     figure = _Figure({host: peer for peer, host in zip("AB", hosts, strict=True)}, flown, absolute)
     steps = _Steps(trace, name, figure.names, flown)
