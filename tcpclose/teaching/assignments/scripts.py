@@ -93,8 +93,6 @@ def understand(text: str, name: str) -> Script:
         reason = foreign(script)
     except (ScriptError, Unsupported) as error:
         raise ValueError(str(error)) from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
     if reason is not None:
         raise ValueError(f"{reason} is beyond this TCP")
     if script.options or script.first or script.last:
