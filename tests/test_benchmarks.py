@@ -16,6 +16,7 @@ from tcpclose.trace.releases import releases
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS, ids=lambda benchmark: benchmark.name)
+@pytest.mark.slow
 def test_each_measures_something(benchmark) -> None:
     assert benchmark.run(max(benchmark.size // 1000, 1)) > 0
 
@@ -39,6 +40,7 @@ def test_a_direct_connection_is_complete() -> None:
     measure.whole_connection()  # it looks for itself
 
 
+@pytest.mark.slow
 def test_the_report_is_complete_and_names_the_machine(tmp_path, monkeypatch, capsys) -> None:
     path = tmp_path / "new" / "bench.json"
     monkeypatch.setattr("sys.argv", ["bench", "--repeat", "1", "--scale", "0.001", "--json", str(path)])

@@ -121,7 +121,14 @@ DRAWN = {
 } | {f"messy {seed}": messy(seed) for seed in range(8)}
 
 
-every_trace = pytest.mark.parametrize("trace", DRAWN.values(), ids=list(DRAWN))
+#: The messy ones take longest.
+every_trace = pytest.mark.parametrize(
+    "trace",
+    [
+        pytest.param(trace, id=name, marks=[pytest.mark.slow] if name.startswith("messy") else [])
+        for name, trace in DRAWN.items()
+    ],
+)
 
 
 @cache
@@ -200,6 +207,7 @@ def test_ink_reads_on_every_state() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
+@pytest.mark.slow
 def test_a_file_comes_out_the_same_every_time(tmp_path: Path, suffix: str) -> None:
     for draw in (draw_ladder, draw_states):
         files = [tmp_path / f"{name}.{suffix}" for name in "ab"]
@@ -452,6 +460,7 @@ ODD: dict[str, tuple[Trace, str]] = {
 
 
 @pytest.mark.parametrize(("trace", "says"), ODD.values(), ids=list(ODD))
+@pytest.mark.slow
 def test_odd_runs_give_a_picture_or_say_why_not(trace: Trace, says: str, tmp_path: Path) -> None:
     figure = ladder_figure(trace)
     placed = list(texts(figure))

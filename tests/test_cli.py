@@ -24,6 +24,7 @@ def tcpclose(*words):
     return runner.invoke(app, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_a_run_leaves_all_that_it_says(tmp_path):
     done = tcpclose("run", "demo", "--world", "sim", "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
@@ -45,6 +46,7 @@ def test_a_run_leaves_all_that_it_says(tmp_path):
     assert (told["status"], told["zero"]) == ("complete", 0)  # the captures' time is the trace's
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_give_identical_traces(tmp_path):
     texts = []
     for number, seed in enumerate([7, 7, 8]):
@@ -54,6 +56,7 @@ def test_two_runs_with_one_seed_give_identical_traces(tmp_path):
     assert texts[0] == texts[1] != texts[2]
 
 
+@pytest.mark.slow
 def test_set_overrides_and_the_folder_tells_it(tmp_path):
     done = tcpclose(
         "run", "demo", "--world", "sim", "--set", "host.h1.tcp.user_timeout=2s", "--seed", 5, "--out", tmp_path / "run"
@@ -133,12 +136,14 @@ def test_what_would_have_come_after_the_end_of_the_run_is_told_so(tmp_path):
     assert "step 7 did not happen: it comes at 60.2 s, when the run is over" in done.output
 
 
+@pytest.mark.slow
 def test_a_title_is_text_whatever_it_holds(tmp_path):
     done = tcpclose("run", "demo", "--world", "sim", "--set", 'title="[/b] x"', "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
     assert "[/b] x" in done.output
 
 
+@pytest.mark.slow
 def test_a_connection_that_exists_is_not_opened_again(tmp_path):
     again = ("--set", "step.2.repeat=2", "--set", "step.2.every=1s")
     done = tcpclose("run", "demo", "--world", "sim", *again, "--out", tmp_path / "run")
@@ -165,6 +170,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_without_boxes_the_simulator_steps_in_and_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr("tcpclose.testbed.box.why_no_box", lambda: box.Lack("missing mnexec", "install it"))
     done = tcpclose("demo", "--out", tmp_path / "run")

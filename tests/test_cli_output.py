@@ -47,6 +47,7 @@ def test_nobody_reads_the_output(words, empty_capture):
 
 
 @pytest.mark.parametrize("command", ["run", "show", "plot", "report", "classify", "drill", "sheet", "mark"])
+@pytest.mark.slow
 def test_a_name_that_is_too_long_is_no_file(command):
     name = "a" * 300
     done = tcpclose(command, *(["01"] if command == "mark" else []), name)
@@ -68,6 +69,7 @@ def test_help_begins_with_what_a_newcomer_runs():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_there_is_no_output_at_all():
     def close():
         os.close(1)
@@ -77,6 +79,7 @@ def test_there_is_no_output_at_all():
     assert tcpclose("lab", "none", stderr=None, preexec_fn=close).returncode == 2
 
 
+@pytest.mark.slow
 def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path):
     """A pipe here; root could replace /dev/null as well."""
     os.mkfifo(tmp_path / "pipe")
@@ -96,6 +99,7 @@ def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path):
 
 
 @pytest.mark.parametrize(("typed", "command"), [({}, "tcpclose"), ({"TCPCLOSE_COMMAND": "./lab"}, "./lab")])
+@pytest.mark.slow
 def test_messages_name_the_command_that_was_typed(typed, command, tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "TCPCLOSE_COMMAND"} | typed
 

@@ -182,6 +182,7 @@ app(["compare", "01", "--out", sys.argv[1]])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.slow
 def test_signals_end_a_comparison_in_order(tmp_path, number):
     command = [sys.executable, "-c", STUCK, str(tmp_path)]
     with subprocess.Popen(command, cwd=runs.ROOT, stderr=subprocess.PIPE, text=True) as process:

@@ -236,6 +236,7 @@ def tcpclose(*words):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_the_command_prints_it(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "RUNS", tmp_path)
     assert tcpclose("run", "demo", "--world", "sim", "--out", tmp_path / "one").exit_code == 0

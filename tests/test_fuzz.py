@@ -9,6 +9,7 @@ from tcpclose.protocol.fsm import State
 from tcpclose.protocol.stack import Stack
 
 
+@pytest.mark.slow
 def test_every_state_is_hit_and_nothing_breaks() -> None:
     report = fuzz.fuzz(4 * fuzz.ROUND, seed=1)
     assert report.segments == 4 * fuzz.ROUND
@@ -45,6 +46,7 @@ def test_a_slow_segment_is_found(monkeypatch) -> None:
         fuzz.fuzz(fuzz.ROUND, seed=3)
 
 
+@pytest.mark.slow
 def test_memory_that_stays_behind_is_found(monkeypatch) -> None:
     kept = []
     broken(monkeypatch, lambda stack, datagram: kept.append([datagram.segment.seq]))

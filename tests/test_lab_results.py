@@ -39,6 +39,7 @@ def test_the_gallery_shows_every_lab():
 
 
 @pytest.mark.parametrize("seed", ["1", "2"])
+@pytest.mark.slow
 def test_another_process_makes_the_same_octets(seed, tmp_path):
     """Whatever the order in which it keeps its sets."""
     code = "import sys; from pathlib import Path; from tcpclose.reference import make; make(*map(Path, sys.argv[1:]))"

@@ -129,6 +129,7 @@ def test_states_that_follow_each_other_part_in_grey():
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
+@pytest.mark.slow
 def test_the_command_writes_it_and_always_the_same(tmp_path, suffix):
     octets = []
     for name in ("one", "two"):

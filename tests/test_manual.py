@@ -32,7 +32,7 @@ def test_the_graph_is_one_that_graphviz_reads():
     graph = said("fsm", "--dot")
     assert graph.count("->") == len({(row.state, row.next) for row in TRANSITIONS if row.state is not row.next})
     if not shutil.which("dot"):
-        pytest.skip("Graphviz is not installed: the graph was made, but nothing has read it")
+        pytest.skip("needs Graphviz: apt-get install graphviz (`./lab test` does that where it may)")
     subprocess.run(["dot", "-Tsvg"], input=graph, text=True, check=True, capture_output=True)
 
 

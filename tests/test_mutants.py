@@ -40,6 +40,7 @@ def judge() -> Iterator[Judge]:
         court.stdin.close()
 
 
+@pytest.mark.slow
 def test_without_a_bug_nobody_complains(judge: Judge) -> None:
     assert len(list(judges())) > 1000
     verdict = judge("")
@@ -65,6 +66,7 @@ def test_bugs_are_told_apart_and_explained() -> None:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+@pytest.mark.slow
 def test_a_bug_is_noticed(mutant, judge: Judge) -> None:
     verdict = judge(mutant.name)
     assert verdict["restored"], "the bug is still there"

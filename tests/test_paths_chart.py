@@ -38,6 +38,7 @@ def test_an_abrupt_end_is_a_cell_of_the_table() -> None:
     assert at[1] == pytest.approx(y)
 
 
+@pytest.mark.slow
 def test_numbers_lie_on_their_arrows_and_on_nothing_else() -> None:
     for trace in (SIX, simultaneous()):
         figure = paths_figure(trace)
@@ -78,6 +79,7 @@ def test_what_the_table_does_not_know_is_told() -> None:
 
 
 @pytest.mark.parametrize("name", [*ODD, *DRAWN])
+@pytest.mark.slow
 def test_any_run_gives_a_picture(name: str) -> None:
     figure = paths_figure(ODD[name][0] if name in ODD else DRAWN[name])
     assert figure.findobj(Text)

@@ -49,6 +49,7 @@ def test_all_charts_of_a_run(folder, tmp_path):
     assert all((tmp_path / f"{name}.svg").read_text().startswith("<?xml") for name in charts.CHARTS)
 
 
+@pytest.mark.slow
 def test_a_chart_beside_its_run(folder, tmp_path):
     place = shutil.copytree(folder / "after-2s", tmp_path / "run")
     done = tcpclose("plot", place / "trace.jsonl", "--chart", "machine", "--chart", "states", "--connection", "c1")
@@ -75,6 +76,7 @@ def test_of_several_connections_each_has_its_machine(tmp_path):
     assert drawn == ["machine-c1.png"]
 
 
+@pytest.mark.slow
 def test_of_too_many_connections_only_the_first_have_their_machine_and_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(plotting, "MACHINES", 2)
     tales = [Tale(f"c{number}", number * 10**6).open().close() for number in range(1, 6)]
@@ -206,6 +208,7 @@ def test_shares_are_those_of_the_ends():
     assert labels == ["1s\n1 of 2", "2s\n1 of 1"]
 
 
+@pytest.mark.slow
 def test_no_two_texts_of_many_runs_touch():
     causes = [("graceful", "graceful"), ("user timeout", "open"), ("reset by peer", "aborted")]
     found = [
@@ -219,6 +222,7 @@ def test_no_two_texts_of_many_runs_touch():
     assert not [(one, two) for (one, a), (two, b) in combinations(placed, 2) if a.meets(b)]
 
 
+@pytest.mark.slow
 def test_more_than_a_picture_holds_is_told():
     found = [s for n in range(CONNECTIONS + 2) for s in samples(map(str, range(VALUES + 3)), f"c{n}")]
     words = " ".join(text.get_text() for text in many_figure(found, "seed").findobj(Text))

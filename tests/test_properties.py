@@ -9,6 +9,7 @@ import itertools
 import os
 from dataclasses import replace
 
+import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from peers import FATES, World
@@ -151,6 +152,7 @@ FOREIGN = st.lists(
 
 @EXAMPLES
 @given(worlds(0), MOVES, OPENS, FOREIGN, MOVES)
+@pytest.mark.slow
 def test_any_segment_in_any_reachable_state(world, moves, opens, foreign, more):
     play(world, moves, opens)
     connection = world.ends[0].connection
@@ -264,6 +266,7 @@ def test_four_faults_do_not_disturb_a_graceful_release(world, first, second):
 
 @EXAMPLES
 @given(worlds(0), worlds(0), MOVES, MOVES, OPENS)
+@pytest.mark.slow
 def test_no_exchange_without_end(one, two, moves, more, opens):
     """Two connections that know nothing of each other meet, on a short link: they stop talking."""
     play(one, moves, opens)

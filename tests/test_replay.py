@@ -235,6 +235,7 @@ def test_of_a_long_connection_the_middle_is_left_out_but_no_change_of_a_state():
     assert shown == set(range(SEGMENTS))
 
 
+@pytest.mark.slow
 def test_of_many_connections_the_first_are_shown():
     tales = [Tale(f"c{number}").open().text(30).close(30_000) for number in range(CONNECTIONS + 5)]
     told = record(page(tales[0].trace(*tales[1:]), "A run"))

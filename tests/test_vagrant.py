@@ -15,6 +15,7 @@ from tcpclose.runs import LABS, ROOT
 PROVISION = LABS / "vm" / "provision.sh"
 
 
+@pytest.mark.slow
 def test_vagrant_reads_our_file(tmp_path: Path) -> None:
     """With Debian's vagrant-libvirt, and without a network."""
     if not shutil.which("vagrant"):

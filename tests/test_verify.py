@@ -53,6 +53,7 @@ def sweep(**bound) -> Sweep:
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_a_small_bound_is_exhausted_without_a_violation(bound):
     explorer = explore(**bound)
     assert explorer.exhausted
@@ -123,6 +124,7 @@ def silent_ends(sides, pairs):
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_a_sweep_leaves_out_no_end(bound, monkeypatch):
     quiet = set()
     wait = Sweep._wait
@@ -138,6 +140,7 @@ def test_a_sweep_leaves_out_no_end(bound, monkeypatch):
 
 
 @pytest.mark.parametrize("octets", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_worlds_in_which_the_network_may_do_less_lead_to_no_other_ends(octets, monkeypatch):
     less = sweep(octets=octets)
     monkeypatch.setattr(Sweep, "_freer", lambda self: [])
@@ -169,6 +172,7 @@ def test_a_smaller_bound_than_the_default_is_exhausted_without_a_violation():
     assert swept.worlds > 100_000
 
 
+@pytest.mark.slow
 def test_segments_that_are_one_have_the_same_effect():
     """What `Ends.canonical` claims, by induction over all ways on from an end within a moment."""
     swept, compared = sweep(octets=1, duplicates=0), 0
@@ -332,6 +336,7 @@ def a_peer_that_raises(patch):
         (a_peer_that_raises, {"losses": 0}, "AssertionError: a FIN is queued"),
     ],
 )
+@pytest.mark.slow
 def test_a_planted_bug_is_found(monkeypatch, plant, bound, found):
     plant(monkeypatch)
     explorer = explore(**{"octets": 0, "duplicates": 0, **bound})
@@ -359,6 +364,7 @@ def test_the_figure_of_a_planted_bug_is_short_and_shows_it(monkeypatch):
 # The command
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_its_status_tells(monkeypatch):
     done = CliRunner().invoke(app, ["check", "--octets", "0", "--duplicates", "0"])
     assert done.exit_code == 0, done.output

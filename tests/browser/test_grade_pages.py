@@ -10,6 +10,8 @@ from tcpclose.teaching.assignments.classes import Classroom
 from tcpclose.teaching.assignments.pages import index, page
 from tcpclose.teaching.assignments.summary import Summary
 
+pytestmark = pytest.mark.slow
+
 CLASS = Summary("A2: the release of an engine", [*ALL] * 75, Classroom((), ("readme.md",), ("s5", "s6")))
 PAGES = {
     "grade": page(CLASS.title, ALL[0]),

@@ -14,6 +14,8 @@ from tale import Tale
 
 from tcpclose.trace.events import Trace
 
+pytestmark = pytest.mark.slow
+
 SIZES = [(1280, 800), (800, 600), (390, 844)]
 
 

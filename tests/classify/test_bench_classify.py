@@ -32,6 +32,7 @@ def test_who_fails_is_named(tmp_path: Path) -> None:
         classify.measure(peer("", "raise SystemExit('no such thing')").commands, tmp_path / "x", {})
 
 
+@pytest.mark.slow
 def test_the_report_is_complete_and_names_what_is_missing(tmp_path: Path) -> None:
     capture = tmp_path / "capture.pcap"
     captures.generate(capture, 500)

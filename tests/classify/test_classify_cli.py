@@ -326,6 +326,7 @@ def test_a_reader_who_has_seen_enough(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.slow
 def test_that_it_compiles_is_said_to_who_waits(capture: Path, terminal: bool) -> None:
     script = (
         f"import sys; sys.stderr.isatty = lambda: {terminal}; from tcpclose.classify import files; "

@@ -182,6 +182,7 @@ def test_compressed(read, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
+@pytest.mark.slow
 def test_compressed_and_cut_off(read, tmp_path: Path, kind: str) -> None:
     """Of a stream that ends too early, all that it holds is read."""
     noise = [(RAW, bytes(ipv4(segment(1))) + os.urandom(1000)) for _ in range(1000)]
@@ -198,6 +199,7 @@ def test_compressed_and_cut_off(read, tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
+@pytest.mark.slow
 def test_compressed_and_damaged(read, tmp_path: Path, kind: str) -> None:
     plain = pcap([(RAW, bytes(ipv4(segment(1))) + os.urandom(1000)) for _ in range(3000)])
     whole = gzip.compress(plain) if kind == "gzip" else zstd(plain, tmp_path)
@@ -222,6 +224,7 @@ except Damage as damage:
 
 
 @pytest.mark.parametrize("kind", ["plain", "gzip", "zstd"])
+@pytest.mark.slow
 def test_standard_input(tmp_path: Path, kind: str) -> None:
     plain = pcap(FRAMES)
     octets = {"plain": plain, "gzip": gzip.compress(plain), "zstd": zstd(plain, tmp_path)}[kind]
@@ -238,6 +241,7 @@ def test_standard_input(tmp_path: Path, kind: str) -> None:
 # Damaged
 
 
+@pytest.mark.slow
 def test_every_place_where_a_file_may_end(read) -> None:
     """All that is there as a whole is read, and the damage is where the next record begins."""
     for plain in (pcap(FRAMES[:3]), pcapng(FRAMES[:3])):
@@ -357,6 +361,7 @@ def test_a_capture_without_packets(read) -> None:
 # Blocks
 
 
+@pytest.mark.slow
 def test_big_captures_come_in_blocks_and_memory_stays(tmp_path: Path) -> None:
     """30 MB of packets, of which the first 12 MiB decide that they are read by compiled code."""
     path = tmp_path / "capture"

@@ -31,6 +31,7 @@ def mode(request, read_as_big) -> None:
 
 @MANY
 @given(packets=captures)
+@pytest.mark.slow
 def test_captures_are_read_as_they_were_written(packets: list[Packet], mode: None, tmp_path: Path) -> None:
     path = write(packets, tmp_path / "capture.pcap")
     told = ("number", "time", "seq", "ack", "flags", "window", "broken")
@@ -65,5 +66,6 @@ def told(path: Path) -> list[Row]:
 
 @MANY
 @given(packets=captures)
+@pytest.mark.slow
 def test_classify_says_what_the_reference_says(packets: list[Packet], mode: None, tmp_path: Path) -> None:
     assert told(write(packets, tmp_path / "capture.pcap")) == rows(packets)

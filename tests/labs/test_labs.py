@@ -184,7 +184,13 @@ def test_claims_of_what_is_told_stand_in_the_handout(lab, command):
     assert [check.__doc__ for check in TOLD[lab, command] if check.__doc__ not in handout] == []
 
 
-@runs(VIRTUAL)
+#: The runs that a handout begins with are looked at always, the others when there is time.
+FIRST_THE_PLAIN = [
+    pytest.param(*key, marks=[pytest.mark.slow] if key[1] else [], id=" ".join([key[0], *key[1]])) for key in VIRTUAL
+]
+
+
+@pytest.mark.parametrize(("lab", "overrides"), FIRST_THE_PLAIN)
 def test_in_the_simulator(lab, overrides, tmp_path):
     hold(lab, overrides, simulated(lab, overrides, tmp_path / "run"))
 
@@ -215,6 +221,7 @@ def timeless(summary):
 
 
 @pytest.mark.parametrize("lab", HANDOUTS)
+@pytest.mark.slow
 def test_commands_that_look_at_a_run(lab, tmp_path):
     if not shutil.which("tshark"):
         pytest.skip("tshark is not installed")

@@ -127,6 +127,7 @@ def test_every_fault_costs_something_and_no_other_pair(student):
     assert faults > 100  # the others are in states that this student's machine never comes to
 
 
+@pytest.mark.slow
 def test_whatever_a_grader_overlooked_some_submission_would_show_it():
     """For each criterion and each part of a row there is a fault that costs points nowhere else."""
     changes = {"next": "ESTABLISHED", "do": ["START_FIN_WAIT_2", "SEND_RESET"], "cause": "refused"}
@@ -290,6 +291,7 @@ def test_one_bad_file_of_many_is_named_and_the_others_are_graded(tmp_path):
     assert call("grade", "a1", bad).exit_code == 2
 
 
+@pytest.mark.slow
 def test_what_a_fault_costs_elsewhere_is_said():
     for student in STUDENTS[:8]:
         for index, row in enumerate(solution(student)):

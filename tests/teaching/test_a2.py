@@ -71,6 +71,7 @@ def tiny(monkeypatch):
 
 
 @pytest.mark.parametrize("one", [None, *AMONG], ids=lambda one: one and one.name)
+@pytest.mark.slow
 def test_the_tiny_engine_with_a_right_release_does_what_ours_does(one, tiny):
     alterations = (one,) if one else ()
     table, answer = combine(*alterations), tiny(a2_solutions.right(alterations))
@@ -172,6 +173,7 @@ def test_each_part_of_a_reply_shows_what_no_other_does(part, mistake, tmp_path, 
 
 @contained
 @pytest.mark.parametrize("slip", ["tcb.rcvnxt", "Segment(0).flags", "tcb.settings.ms1"])
+@pytest.mark.slow
 def test_a_name_that_is_misspelt_is_told_with_its_line(slip, tmp_path):
     text = a2_solutions.right(chosen("s1")).replace("tcb.rcv_nxt = add(tcb.rcv_nxt, 1)", f"{slip} = 1")
     line = 1 + text.splitlines().index(f"    {slip} = 1")
@@ -181,6 +183,7 @@ def test_a_name_that_is_misspelt_is_told_with_its_line(slip, tmp_path):
 
 
 @contained
+@pytest.mark.slow
 def test_the_same_submission_has_the_same_points_twice(tmp_path):
     text = a2_solutions.right(chosen("s1")).replace("tcb.snd_nxt = segment.end", "pass")
     assert graded(tmp_path, text) == graded(tmp_path, text)
@@ -252,6 +255,7 @@ FLOODS = {
 
 @contained
 @pytest.mark.parametrize(("code", "words"), FLOODS.values(), ids=FLOODS)
+@pytest.mark.slow
 def test_who_goes_on_for_ever_costs_the_grader_little(code, words, tmp_path):
     text = a2_solutions.right(chosen("s1")) + "\nimport tiny\ndef passes(self, now): pass\n" + code
     begun = time.process_time()
@@ -307,6 +311,7 @@ def test_whose_variant_it_is_must_be_said(tmp_path):
         (b"# f\xfcr mich", "is no Python source: octet 3 is not UTF-8"),
     ],
 )
+@pytest.mark.slow
 def test_what_is_no_python_source_is_named_and_not_run(octets, words, tmp_path):
     path = tmp_path / "class" / "s1" / "mine.py"
     path.parent.mkdir(parents=True)
@@ -318,6 +323,7 @@ def test_what_is_no_python_source_is_named_and_not_run(octets, words, tmp_path):
     assert one.problem.startswith(f"s1/mine.py: {words}")
 
 
+@pytest.mark.slow
 def test_every_part_of_a_reply_counts():
     reply = Right().play(paths(combine())[100])[-3]
     segment = {"seq": 1, "ack": 2, "ctl": "ACK", "wnd": 3, "text": ""}
@@ -332,6 +338,7 @@ def test_every_part_of_a_reply_counts():
 # What a student is given
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_student_runs_alone_and_has_no_solution(tmp_path):
     for name, text in ASSIGNMENT.files("s1").items():
         path = tmp_path / name

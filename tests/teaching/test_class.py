@@ -63,6 +63,7 @@ FATES = {
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.slow
 def test_a_submission_that_ends_its_process_costs_itself_only(tmp_path, jobs):
     good = {f"good{number}": str(number) for number in range(10)}
     folder = odd_class(tmp_path, **good, **{fate: fate for fate in FATES})
@@ -92,6 +93,7 @@ def test_when_the_grades_are_not_wanted_any_more_the_workers_end(tmp_path):
 # ---- Going on
 
 
+@pytest.mark.slow
 def test_a_second_run_grades_only_what_is_new_or_changed(tmp_path, monkeypatch):
     folder = odd_class(tmp_path, a="1", b="2", c="3", d="4")
     out = tmp_path / "out"
@@ -147,6 +149,7 @@ def marked_processes(mark: str) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_loses_what_was_running_and_goes_on(tmp_path):
     write_class("a1", tmp_path / "class", 200)
     out = tmp_path / "grades"
@@ -412,6 +415,7 @@ def test_every_assignment_can_be_sent_to_a_worker():
         assert pickle.loads(pickle.dumps(catalogue.find(name).grade)) is catalogue.find(name).grade
 
 
+@pytest.mark.slow
 def test_from_the_list_of_students_to_their_grades(tmp_path):
     (tmp_path / "students.txt").write_text("s1\ns2\nrené\n")
     made = tcpclose("assignment", "export", "a1", tmp_path / "out", "--students", tmp_path / "students.txt")
@@ -455,6 +459,7 @@ def test_every_assignment_names_who_hands_in_anothers_work(said, remarks, tmp_pa
         assert grade.remarks.count(told) == remarks, name
 
 
+@pytest.mark.slow
 def test_one_that_cannot_be_graded_makes_the_status_1(tmp_path):
     write_class("a1", tmp_path / "class", 1)
     (tmp_path / "class" / "s9.toml").write_bytes(b'student = "\xff"')
@@ -517,6 +522,7 @@ def test_what_is_asked_for_wrongly_is_told(tmp_path, words, message):
     assert "Traceback" not in done.output
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_told_and_what_was_graded_is_kept(tmp_path):
     write_class("a1", tmp_path / "class", 30)
     words = [*TCPCLOSE, "grade", "a1", "--class", str(tmp_path / "class"), "--out", str(tmp_path / "out")]

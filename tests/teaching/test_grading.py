@@ -187,6 +187,7 @@ def test_names_and_sheets_of_a_class_command_no_terminal_and_forge_no_lines(tmp_
 
 @settings(max_examples=200)
 @given(st.dictionaries(IDS, VALUES, max_size=8))
+@pytest.mark.slow
 def test_whatever_stands_in_a_sheet_is_marked(answers):
     marked = graded(tomli_w.dumps({"answers": answers})).result
     assert 0 <= marked.score <= marked.points == 19

@@ -127,6 +127,7 @@ def test_the_commands(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["01", FOUR.folder, FOUR.folder / "scenario.toml"])
+@pytest.mark.slow
 def test_a_run_of_a_student_is_the_one_that_is_asked_about(name, tmp_path):
     done = tcpclose("run", name, "--student", "s1", "--world", "sim", "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output

@@ -88,6 +88,7 @@ SECTION = PAGE.partition("## Assignments\n")[2].partition("\n## ")[0]
 COMMAND_LINES = re.findall(r"^(?:cd .*? && )?\./lab ([^\\\n]*(?:\\\n.*)?)$", SECTION, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", COMMAND_LINES)
 def test_every_command_line_about_assignments_can_be_run(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -76,6 +76,7 @@ def new_id() -> str:
 
 @needs_boxes
 @pytest.mark.parametrize("victim", ["caller", "outer", "init", "command"])
+@pytest.mark.slow
 def test_kill_9_of_any_process_leaves_nothing(prefix: tuple[str, ...], victim: str):
     before, id = machine(), new_id()
     with start_caller(prefix, id) as caller:
@@ -89,6 +90,7 @@ def test_kill_9_of_any_process_leaves_nothing(prefix: tuple[str, ...], victim: s
 
 
 @needs_boxes
+@pytest.mark.slow
 def test_kill_9_of_the_caller_at_random_moments_leaves_nothing(prefix: tuple[str, ...]):
     before = machine()
     for _ in range(20):

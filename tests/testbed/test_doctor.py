@@ -30,6 +30,7 @@ def named(name: str) -> Check:
 
 
 @pytest.mark.testbed
+@pytest.mark.slow
 def test_where_boxes_work_all_that_is_needed_is_found():
     status, findings = consult()
     assert status == 0
@@ -62,6 +63,7 @@ def test_the_launcher_asks_for_every_program_that_a_run_needs():
     assert set(PROGRAMS) - {"bash"} <= set(asked.split())  # bash is there wherever Debian is
 
 
+@pytest.mark.slow
 def test_without_programs_and_namespaces_the_status_is_1(tmp_path: Path):
     unshare = tmp_path / "unshare"
     unshare.write_text("#!/bin/sh\necho unshare: not permitted >&2; exit 1\n")

@@ -70,5 +70,6 @@ def namespaces_differ() -> None:
 
 
 @pytest.mark.parametrize("what", [nodes_are_mininets, offloads_are_off_everywhere, namespaces_differ])
+@pytest.mark.slow
 def test_nodes(in_box: InBox, what: Callable[[], None]):
     in_box(what)

@@ -303,5 +303,6 @@ def a_cut_loses_what_is_held_too() -> None:
         a_cut_loses_what_is_held_too,
     ],
 )
+@pytest.mark.slow
 def test_relay(in_box: InBox, what: Callable[[], None]):
     in_box(what)

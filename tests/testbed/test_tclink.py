@@ -109,5 +109,6 @@ def a_delay_is_there_or_the_run_stops() -> None:
 
 @pytest.mark.testbed
 @pytest.mark.parametrize("what", [a_rate_is_the_kernels, a_delay_is_there_or_the_run_stops])
+@pytest.mark.slow
 def test_tclink(in_box: InBox, what):
     in_box(what)
