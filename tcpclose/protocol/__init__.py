@@ -11,6 +11,7 @@ Begin with these:
 What they are made of:
 
     machine.py      what the table's rows do to a connection; tcb.py its variables; interface.py what it tells
+    timers.py       the timeouts of a connection
     sending.py      the queue, retransmission and windows; scoreboard.py what SACK reports
     receiving.py    reassembly and the window that is offered; acknowledging.py when that is acknowledged
     keepalive.py  timestamps.py  options.py     what their names say

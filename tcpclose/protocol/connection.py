@@ -1,4 +1,4 @@
-"""One connection: user calls (3.10.1 to 3.10.5), SEGMENT ARRIVES (3.10.7), timeouts (3.10.8).
+"""One connection: user calls (3.10.1 to 3.10.5) and SEGMENT ARRIVES (3.10.7); its timeouts (3.10.8) are in `timers.py`.
 
 No I/O and no clock. Calls, segments and the time go in; segments, news and the next deadline come out:
 
@@ -21,9 +21,10 @@ from dataclasses import replace
 from tcpclose.protocol.config import SECOND
 from tcpclose.protocol.fsm import Do, Event, Row, State
 from tcpclose.protocol.interface import INSUFFICIENT, Notice, Signal, TcpError, Timer
-from tcpclose.protocol.machine import ACTIONS, Machine
+from tcpclose.protocol.machine import ACTIONS
 from tcpclose.protocol.options import TIMESTAMPS_LENGTH
 from tcpclose.protocol.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment, seq_add, seq_diff
+from tcpclose.protocol.timers import Timers
 from tcpclose.protocol.timestamps import Timestamps
 
 _MOST_SHIFT = 14  # RFC 7323, 2.3
@@ -41,7 +42,7 @@ def answer_closed(segment: Segment) -> Segment | None:
     return Segment(0, segment.end, RST | ACK)
 
 
-class Connection(Machine):
+class Connection(Timers):
     """A TCB and what moves it. `config` is read once, `iss` comes from outside (3.4.1), `now` is microseconds.
 
     `timestamp_offset` is where the clock of its timestamps starts (RFC 7323, 5.4), likewise from outside. `counters`
@@ -168,24 +169,6 @@ class Connection(Machine):
         news, self._news = self._news, []
         return news
 
-    def next_timeout(self) -> int | None:
-        """When `timeout` is to be called, in microseconds; None when no timer runs."""
-        sender = self.sender
-        timers = (
-            sender.rto_at,
-            sender.user_at,
-            sender.override_at,
-            sender.probe_at,
-            self.time_wait_at,
-            self.fin_wait_2_at,
-            self.acknowledger.at,
-        )
-        earliest = None if self.keepalive is None else self.keepalive.at
-        for at in timers:
-            if at is not None and (earliest is None or at < earliest):
-                earliest = at
-        return earliest
-
     @property
     def opening(self) -> bool:
         """The peer has not acknowledged our SYN."""
@@ -196,71 +179,6 @@ class Connection(Machine):
         """How much text is held here, for the peer and for the user."""
         receiver = self.receiver
         return len(self.sender.text) + len(receiver.text) + sum(len(text) for _, text in receiver.ahead)
-
-    def timeout(self, now: int) -> None:
-        """3.10.8, 3.8.3 and 3.8.4: handle every timer that has expired by `now`."""
-        if self.time_wait_at is not None and self.time_wait_at <= now:
-            self._post(Event.TIME_WAIT_TIMEOUT, now)
-        if self.fin_wait_2_at is not None and self.fin_wait_2_at <= now:
-            self._post(Event.FIN_WAIT_2_TIMEOUT, now)
-        if self.sender.user_at is not None and self.sender.user_at <= now:
-            self._post(Event.USER_TIMEOUT, now)
-        if self.sender.probe_at is not None and self.sender.probe_at <= now:
-            self.counters["loss probes"] += 1
-            self._news.append(Timer.LOSS_PROBE)
-            self._send(self.sender.loss_probe(now), now)
-        if self.sender.rto_at is not None and self.sender.rto_at <= now:
-            self._retransmission_timeout(now)
-        if self.sender.override_at is not None and self.sender.override_at <= now:
-            self._news.append(Timer.OVERRIDE)
-            self.sender.push()
-            self._override(now)
-        if self.acknowledger.at is not None and self.acknowledger.at <= now:
-            self._news.append(Timer.DELAYED_ACK)
-            self.acknowledger.expire()
-            self._transmit(now)
-        if self.keepalive is not None and self.keepalive.at <= now:
-            self._keepalive_timeout(now)
-
-    def _override(self, now: int) -> None:
-        """3.8.6.2.1: a small segment has waited long enough."""
-        self.sender.override_at = None
-        if (segment := self.sender.next_segment(now, override=True)) is not None:
-            self._send(segment, now)
-        self._transmit(now)
-
-    def _retransmission_timeout(self, now: int) -> None:
-        """RFC 6298 5.4 to 5.6, until there were too many in a row (3.8.3, MUST-20)."""
-        self.retransmissions += 1
-        limit = self.config.r2 if self.sender.syn_acknowledged else self.config.syn_r2
-        if self._may_listen:
-            limit = self.config.syn_ack_r2 or limit
-        if 0 < limit < self.retransmissions:
-            self._post(Event.RETRANSMISSION_LIMIT, now)
-            return
-        self._news.append(Timer.RETRANSMISSION)
-        if self.retransmissions == self.config.r1:
-            self._report(f"{self.config.r1} retransmissions")  # SHLD-9
-        self.sender.back_off(now)
-        if self.config.window_probe == "empty" and not (self.tcb.snd_wnd or self.sender.outstanding):
-            self._send(self.sender.window_probe(now), now)
-        else:
-            self._retransmit(now)
-        self._transmit(now)
-
-    def _keepalive_timeout(self, now: int) -> None:
-        """A probe repeats the last number before SND.NXT: it can only be answered by an ACK (or RST)."""
-        assert self.keepalive is not None
-        if self.sender.outstanding or self.sender.unsent or not self.state.idles:
-            self.keepalive.heard(self.config, now)  # MUST-26: never while the other timers ask the same
-        elif self.keepalive.exhausted(self.config):
-            self._post(Event.KEEPALIVE_TIMEOUT, now)
-        else:
-            self.keepalive.probed(self.config, now)
-            self.counters["keepalive probes"] += 1
-            self._news.append(Timer.KEEPALIVE)
-            garbage = b"\0" if self.config.keepalive_garbage else b""
-            self._send(Segment(seq_add(self.tcb.snd_nxt, -1), ctl=ACK, data=garbage), now)
 
     def icmp_arrives(self, hard: bool, detail: str, now: int) -> None:
         """3.9.2.2: a hard error ends the connection (SHLD-26), a soft one is only told to the user (SHLD-25)."""
@@ -491,11 +409,6 @@ class Connection(Machine):
         """Is our SYN,ACK sent again for a SYN that comes while it is unacknowledged?"""
         rule = self.config.repeated_syn
         return rule == "repeat_to_any" or (rule == "repeat" and syn.seq == self.tcb.irs)
-
-    @property
-    def _may_listen(self) -> bool:
-        """A connection that came from LISTEN returns there if its handshake fails."""
-        return self._came_from_listen and self.state.handshaking
 
     @property
     def _insists_on_ack(self) -> bool:

@@ -1,6 +1,6 @@
 """What moves a connection: the TCB, the machine's rows fired on it, and the segments that the rows order.
 
-`connection.py` builds on it: user calls, arriving segments and timeouts are examined there and posted here.
+`timers.py` and `connection.py` build on it: timeouts, user calls and arriving segments are examined there, posted here.
 """
 
 from __future__ import annotations
