@@ -82,6 +82,13 @@ def test_clients_ports_are_counted_from_40001() -> None:
     assert [connection.client_port for connection in scenario.connection.values()] == [40001, 5000, 40003]
 
 
+def test_more_clients_than_ports_begin_again() -> None:
+    """As long as they call others."""
+    connections = [C1.replace("80", str(1 + place // 25_535)).replace("c1", f"c{place}") for place in range(25_536)]
+    ports = [connection.client_port for connection in Scenario.parse(HEAD + "".join(connections)).connection.values()]
+    assert (ports[0], max(ports), ports[-1]) == (40_001, 65_535, 40_001)
+
+
 def test_topology_file_is_found_beside_the_scenario(tmp_path: Path) -> None:
     file = tmp_path / "scenario.toml"
     file.write_text('topology = "nets/ring.py:ring"\nduration = "1s"\n')

@@ -230,7 +230,7 @@ class Run:
             self._take_sent()
             self._log(self.now, f"{print_action(event.action)} returns")
             try:
-                self._check_end(event, running.began, end)
+                self._check_end(running.began, end)
             except Mismatch as mismatch:
                 self._failure = self._failure or (event.place, mismatch)
 
@@ -247,7 +247,7 @@ class Run:
             self.place, mismatch = self._failure
             raise mismatch
 
-    def _check_end(self, event: Event, began: int, end: int) -> None:
+    def _check_end(self, began: int, end: int) -> None:
         """Rule 4: an eighth of the time that the call may take."""
         tolerance = max(self.tolerance, (end - began) // _PART)
         if abs(self.now - end) > tolerance:
@@ -359,7 +359,7 @@ class Run:
             self._log(self.now, print_action(call))
             self._settle()
             if event.time.blocks:
-                self._check_end(event, at, until)
+                self._check_end(at, until)
         if self._tested is not None and self._tested.pair is not None and self._subject.pair is None:
             self._subject.pair = self._tested.pair
 

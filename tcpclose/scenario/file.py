@@ -111,8 +111,8 @@ class Scenario(Table):
     @classmethod
     def _number_clients(cls, connections: dict[str, Connection]) -> dict[str, Connection]:
         return {
-            name: connection.model_copy(update={"client_port": connection.client_port or 40000 + ordinal})
-            for ordinal, (name, connection) in enumerate(connections.items(), 1)
+            name: connection.model_copy(update={"client_port": connection.client_port or 40001 + place % 25535})
+            for place, (name, connection) in enumerate(connections.items())
         }
 
     @model_validator(mode="after")

@@ -128,7 +128,7 @@ class Connection(Table):
     client: Name
     server: Name
     port: Port
-    #: By default 40000 and the connection's place in the file, counted from 1.
+    #: By default 40000 and the connection's place in the file, counted from 1; after 65535 again from 40001 on.
     client_port: Port = 0
     client_iss: SequenceNumber | None = None
     server_iss: SequenceNumber | None = None
