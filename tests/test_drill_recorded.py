@@ -152,6 +152,7 @@ def may_play_no_part(mutant) -> bool:
 
 
 @pytest.mark.parametrize(("name", "host"), CHANGED)
+@pytest.mark.slow
 def test_a_change_in_it_is_noticed(record, name, host):
     recording = record(name)
     script = parse(recording.script(host))
@@ -259,6 +260,7 @@ def test_the_command_prints_it(tmp_path, monkeypatch):
         (("--from", "half", "--host", "h1"), "half: the run is not complete (interrupted: its process was killed)"),
     ],
 )
+@pytest.mark.slow
 def test_wrong_words_get_one_clear_message_and_status_2(tmp_path, monkeypatch, words, message):
     monkeypatch.setattr(runs, "RUNS", tmp_path)
     assert tcpclose("run", "01-four-way-close", "--world", "sim", "--out", tmp_path / "one").exit_code == 0

@@ -61,6 +61,7 @@ def drawn(name: str):
 
 
 @every_run
+@pytest.mark.slow
 def test_nothing_covers_anything(name: str) -> None:
     """No text another, no arrow a text, not even the label of another arrow; and every fault has its name."""
     figure, placed = drawn(name)

@@ -57,6 +57,7 @@ def test_a_chart_beside_its_run(folder, tmp_path):
     assert done.output.split() == [str(place / "machine.png"), str(place / "states.png")]
 
 
+@pytest.mark.slow
 def test_names_that_differ_in_odd_signs_have_files_of_their_own(tmp_path):
     trace = Tale("a/b").open().trace(Tale("a:b", 10**6).open(), Tale("a_b", 2 * 10**6).open())
     trace.save(tmp_path / "trace.jsonl")

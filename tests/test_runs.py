@@ -128,6 +128,7 @@ def test_signals_end_a_run_in_order(tmp_path, number):
 
 
 @pytest.mark.parametrize("limit", range(500, 60_000, 9_000))
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_any_octet_leaves_nothing_half_written(tmp_path, limit):
     """Here a limit of the size of files, which fails a write in the same way; small files can still be written."""
     code = (

@@ -82,6 +82,7 @@ def test_clients_ports_are_counted_from_40001() -> None:
     assert [connection.client_port for connection in scenario.connection.values()] == [40001, 5000, 40003]
 
 
+@pytest.mark.slow
 def test_more_clients_than_ports_begin_again() -> None:
     """As long as they call others."""
     connections = [C1.replace("80", str(1 + place // 25_535)).replace("c1", f"c{place}") for place in range(25_536)]
@@ -508,6 +509,7 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(scenarios())
+@pytest.mark.slow
 def test_dump_loads_to_an_equal_scenario(table: dict[str, Any]) -> None:
     scenario = Scenario.parse(tomli_w.dumps(table))
     text = scenario.dump()

@@ -79,6 +79,7 @@ def test_the_window_is_scaled_when_both_syns_offer_it(scaled: bool) -> None:
 
 
 @pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.slow
 def test_no_two_texts_overlap_and_none_leaves_the_picture(name: str) -> None:
     figure = sequence_figure(DRAWN[name])
     placed = list(texts(figure))

@@ -246,6 +246,7 @@ def at_a_terminal(code: list[str], until: bytes = b"") -> tuple[subprocess.Popen
     return process, said
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_run_is_seen_and_its_status_is_its_own(tmp_path):
     process, said = at_a_terminal([*COMMAND, str(tmp_path / "run")])
     out, _ = process.communicate(timeout=120)
@@ -269,6 +270,7 @@ def test_ctrl_c_on_a_terminal_ends_the_run_in_order(tmp_path):
     assert b"\x1b[?25h" in said
 
 
+@pytest.mark.slow
 def test_in_a_pipe_nothing_is_shown(tmp_path):
     done = subprocess.run([*COMMAND, str(tmp_path / "run")], cwd=ROOT, capture_output=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -20,6 +20,8 @@ from tcpclose.trace.flights import Flight, flights
 from tcpclose.trace.releases import releases
 from tcpclose.trace.spans import CRASH, intervals, outages
 
+pytestmark = pytest.mark.slow
+
 THREE_HOSTS = f"{Path(__file__).parents[1] / 'three_hosts.py'}:three_hosts"
 FORGED = """
 [[step]]
@@ -51,7 +53,6 @@ def state_at(trace: Trace, host: str, connection: str, time: int) -> str:
 
 
 @pytest.mark.parametrize("connection", ["graceful", "refused", "aborted", "unreachable"])
-@pytest.mark.slow
 def test_at_any_moment_the_machines_show_the_states_of_the_trace(open_page, demo, connection):
     opened = open_page(demo)
     starts = {
@@ -65,7 +66,6 @@ def test_at_any_moment_the_machines_show_the_states_of_the_trace(open_page, demo
         assert opened.states() == expected, time
 
 
-@pytest.mark.slow
 def test_a_link_opens_at_its_moment_and_the_address_follows_the_time(open_page, demo):
     opened = open_page(demo, link("unreachable", 3_200_000))
     assert opened.time() == 3.2
@@ -83,7 +83,6 @@ def test_a_link_opens_at_its_moment_and_the_address_follows_the_time(open_page, 
 
 
 @pytest.mark.parametrize("fragment", ["#t=nonsense", "#c=nobody&t=1e9", "#t=-5", "#%%%"])
-@pytest.mark.slow
 def test_a_strange_link_opens_the_page_all_the_same(open_page, demo, fragment):
     opened = open_page(demo, fragment)
     assert opened.text("#story") == "graceful"
@@ -111,7 +110,6 @@ def test_notes_of_a_host_in_the_middle_stand_where_less_flies(open_page):
 # ---- Playing
 
 
-@pytest.mark.slow
 def test_it_plays_to_the_end_and_says_how_each_end_was_released(open_page, four_way):
     opened = open_page(four_way)
     opened.page.locator("#speed").select_option("16")
@@ -126,7 +124,6 @@ def test_it_plays_to_the_end_and_says_how_each_end_was_released(open_page, four_
         assert f"released: {release.causes[host]}" in opened.text(f"{side} .user")
 
 
-@pytest.mark.slow
 def test_while_it_plays_segments_fly_and_it_can_be_paused(open_page, four_way):
     opened = open_page(four_way)
     opened.press("Space")
@@ -152,7 +149,6 @@ def pairs_of_states(trace: Trace) -> list[tuple[str, str]]:
     return pairs
 
 
-@pytest.mark.slow
 def test_steps_pass_every_state_in_order_and_lead_back_again(open_page, four_way):
     opened = open_page(four_way)
     seen = [(opened.time(), opened.states())]
@@ -168,7 +164,6 @@ def test_steps_pass_every_state_in_order_and_lead_back_again(open_page, four_way
         assert (opened.time(), opened.states()) == expected
 
 
-@pytest.mark.slow
 def test_with_shift_steps_go_from_state_to_state(open_page, four_way):
     opened = open_page(four_way)
     seen = [opened.states()]
@@ -178,7 +173,6 @@ def test_with_shift_steps_go_from_state_to_state(open_page, four_way):
     assert seen == pairs_of_states(four_way)
 
 
-@pytest.mark.slow
 def test_the_scrubber_goes_anywhere(open_page, four_way):
     opened = open_page(four_way)
     for part in (0.8, 0.1, 0.55, 1, 0):
@@ -201,7 +195,6 @@ def the_fin(trace: Trace, connection: str, source: str) -> tuple[int, Flight]:
     )
 
 
-@pytest.mark.slow
 def test_a_chosen_segment_shows_its_fields_its_row_and_the_tcb_before_and_after(open_page, demo):
     number, fin = the_fin(demo, "graceful", "h1")
     opened = open_page(demo, link("graceful", fin.finish))
@@ -253,7 +246,6 @@ def test_what_is_not_known_is_said(open_page):
     assert "not known: its TCP does not tell" in opened.text("#left .block")
 
 
-@pytest.mark.slow
 def test_while_a_segment_is_under_way_its_future_is_not_told(open_page, four_way):
     _, fin = the_fin(four_way, "c1", "h1")
     opened = open_page(four_way, link("c1", fin.start))
@@ -267,7 +259,6 @@ def test_while_a_segment_is_under_way_its_future_is_not_told(open_page, four_way
 # ---- The network
 
 
-@pytest.mark.slow
 def test_a_fault_is_seen_on_the_link_while_it_lasts(open_page, demo):
     (outage,) = outages(demo)
     opened = open_page(demo, link("unreachable", outage.start - 1_000))
@@ -288,7 +279,6 @@ def test_a_crashed_host_is_in_no_state_and_its_host_is_struck(open_page, play):
     assert opened.text("#right .block") == "gone with the crash"
 
 
-@pytest.mark.slow
 def test_a_third_host_has_its_place(open_page, play):
     trace = play(scenario("0s: h2 listen", "0s: h1 open", topology=THREE_HOSTS, tables=FORGED))
     opened = open_page(trace, "#t=9")
@@ -301,7 +291,6 @@ def test_a_third_host_has_its_place(open_page, play):
 # ---- Keys
 
 
-@pytest.mark.slow
 def test_keys(open_page, demo):
     opened = open_page(demo)
     page = opened.page
@@ -342,7 +331,6 @@ def test_the_list_of_keys_has_them_all(open_page, four_way):
     assert keys - {"="} | {"Shift"} == {name.replace("\N{MINUS SIGN}", "-") for name in named}
 
 
-@pytest.mark.slow
 def test_everything_can_be_reached_with_the_tabulator(open_page, demo):
     opened = open_page(demo, "#t=0.3")
     reached = set()
@@ -371,7 +359,6 @@ def test_everything_can_be_reached_with_the_tabulator(open_page, demo):
     assert opened.page.evaluate("film.stops.includes(now)")
 
 
-@pytest.mark.slow
 def test_with_reduced_motion_nothing_flies(browser, open_page, four_way):
     opened = open_page(four_way)
     opened.page.emulate_media(reduced_motion="reduce")
@@ -391,7 +378,6 @@ def test_an_empty_run_is_said_to_be_empty(open_page):
     assert not opened.page.locator("#bar").is_visible()
 
 
-@pytest.mark.slow
 def test_one_host_that_only_calls(open_page):
     opened = open_page(Tale().call("h1", "open").wait(10).call("h1", "abort").trace())
     opened.press("End")
@@ -400,7 +386,6 @@ def test_one_host_that_only_calls(open_page):
     assert "No segment of this connection was seen" in opened.text("#details")
 
 
-@pytest.mark.slow
 def test_segments_of_no_connection_are_shown_without_machines(open_page):
     stray = Tale().open().send("h1", "ACK", 5, 5, 10, owned=False).send("h3", "SYN", to="h2", owned=False)
     opened = open_page(stray.trace(), "#c=segments of no connection&t=9")
@@ -419,7 +404,6 @@ def test_nothing_that_a_trace_says_is_run(open_page):
     assert opened.page.evaluate("window.struck") is None
 
 
-@pytest.mark.slow
 def test_a_hundred_thousand_events_make_a_reduced_page(open_page):
     tale = Tale().open()
     tale.text(25_000, octets=10, every=1_000)
@@ -432,7 +416,6 @@ def test_a_hundred_thousand_events_make_a_reduced_page(open_page):
     assert "left out of this page" in opened.page.evaluate("film.folds.map(fold => fold.text).join()")
 
 
-@pytest.mark.slow
 def test_two_thousand_segments_open_at_once_and_play_smoothly(open_page):
     """Loosely: the machine may be busy. What matters is that the cost does not grow with the run."""
     tale = Tale().open()
@@ -454,7 +437,6 @@ def test_two_thousand_segments_open_at_once_and_play_smoothly(open_page):
     assert page.locator("#ladder *").count() < 2_500
 
 
-@pytest.mark.slow
 def test_the_address_is_not_written_more_often_than_browsers_allow(open_page, demo):
     """Safari throws at the hundredth change in half a minute."""
     opened = open_page(demo)

@@ -190,6 +190,7 @@ def test_the_same_submission_has_the_same_points_twice(tmp_path):
 
 
 @contained
+@pytest.mark.slow
 def test_the_shortest_path_that_goes_wrong_comes_back_as_a_figure(tmp_path):
     grade = graded(tmp_path, a2_solutions.right(chosen("s1")).replace("tcb.rcv_nxt, RST | ACK", "tcb.irs, RST | ACK"))
     (note, *_) = next(one for one in grade.criteria if one.name == "the user's calls").notes
@@ -372,6 +373,7 @@ def test_the_folder_of_a_student_runs_alone_and_has_no_solution(tmp_path):
     assert "release.py has no answer_closed" in attempt().stdout
 
 
+@pytest.mark.slow
 def test_a_template_is_whole_for_any_id():
     text = ASSIGNMENT.files('a"b\\é')["release.py"]
     assert ast.parse(text)

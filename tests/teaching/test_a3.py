@@ -75,6 +75,7 @@ def test_the_sample_has_every_alteration_that_can_be_seen():
 
 
 @pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.slow
 def test_right_scripts_have_all_points_and_those_given_none(student):
     whole = graded(solution(names_of(student)), student)
     assert (whole.score, whole.points, whole.remarks) == (100, 100, ())
@@ -86,6 +87,7 @@ def test_right_scripts_have_all_points_and_those_given_none(student):
 
 
 @pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.slow
 def test_scripts_for_the_unaltered_machine_have_nothing_for_the_alterations(student):
     grade = graded(solution(set()), student)
     assert {scores(grade)[name] for name in names_of(student)} == {0}
@@ -121,6 +123,7 @@ def test_each_criterion_can_be_lost_by_itself(criterion):
 
 
 @pytest.mark.parametrize("student", STUDENTS[:6])
+@pytest.mark.slow
 def test_each_alteration_can_be_lost_by_itself(student):
     """Scripts that are right with it or without it show nothing of it."""
     for name in names_of(student):

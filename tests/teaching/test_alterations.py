@@ -31,6 +31,7 @@ def names(value: object) -> str:
 
 
 @pytest.mark.parametrize("chosen", ALONE + TOGETHER + VARIANTS, ids=names)
+@pytest.mark.slow
 def test_no_world_is_stuck(chosen):
     explorer = Explorer(Bound(octets=0, losses=1, duplicates=0, late=0), table=combine(*chosen))
     explorer.run()

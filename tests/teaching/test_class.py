@@ -76,6 +76,7 @@ def test_a_submission_that_ends_its_process_costs_itself_only(tmp_path, jobs):
     assert kept == good.keys() | {"refused"}, "what was bad luck is tried again"
 
 
+@pytest.mark.slow
 def test_a_submission_that_takes_too_long_is_not_waited_for(tmp_path):
     found = graded(odd_class(tmp_path, a="sleeps", b="sleeps"), tmp_path / "out", jobs=1, patience=1)
     assert [one.problem for one in found.values()] == [f"{name}: it took longer than 1 seconds" for name in "ab"]

@@ -87,6 +87,7 @@ def nobody_lives_in(homes: set[str]) -> bool:
 
 
 @pytest.mark.parametrize("hostile", ALL, ids=lambda hostile: hostile.name)
+@pytest.mark.slow
 def test_it_is_contained(hostile: Hostile, place: Path, neighbour: Contained, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TCPCLOSE_SOLUTION", SECRET)
     code = hostile.code if isinstance(hostile.code, bytes) else hostile.code.encode()
