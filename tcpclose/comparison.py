@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -177,10 +178,14 @@ def _run_folder(folder: Path, variant: Variant) -> Path:
 def _run(variant: Variant, folder: Path, parent: int) -> None:
     """In a process of its own, which ends with its parent. What a terminal interrupts is the parent."""
     with suppress(RunError, ScenarioError, KeyboardInterrupt):  # the folder says what went wrong
-        os.setpgid(0, 0)
-        if die_with_parent(parent):
-            folder.mkdir()
-            execute(variant.scenario, load_network(variant.scenario), variant.world, folder)
+        try:
+            os.setpgid(0, 0)
+            if die_with_parent(parent):
+                folder.mkdir()
+                execute(variant.scenario, load_network(variant.scenario), variant.world, folder)
+        finally:
+            # Who has ended its run is not interrupted while its process ends.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 def is_complete(variant: Variant, folder: Path) -> bool:

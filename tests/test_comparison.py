@@ -162,6 +162,7 @@ def test_a_run_that_fails_is_told_beside_the_others(tmp_path, monkeypatch):
 STUCK = """
 import sys, time
 from dataclasses import replace
+from multiprocessing.util import Finalize
 from tcpclose import comparison, simulator
 from tcpclose.cli import app
 
@@ -174,6 +175,7 @@ def one_or_two(path, overrides, mininet):
 def stuck(scenario, *words, **more):
     if scenario.seed == 77:
         time.sleep(600)
+    Finalize(None, time.sleep, [0.5], exitpriority=1)  # its process outlives the run a little
     return simulate(scenario, *words, **more)
 
 comparison.plan_comparison, simulator.simulate = one_or_two, stuck
