@@ -105,10 +105,12 @@ def _pictures(
 def _stems(names: Sequence[str]) -> dict[str, str]:
     """What stands for each name in the name of a file: without odd signs, and numbered where two are alike."""
     stems: dict[str, str] = {}
+    taken: set[str] = set()
     for name in names:
         plain = re.sub(r"[^\w.-]+", "_", name)
         tries = (f"{plain}-{number}" if number > 1 else plain for number in count(1))
-        stems[name] = next(stem for stem in tries if stem not in stems.values())
+        stems[name] = next(stem for stem in tries if stem not in taken)
+        taken.add(stems[name])
     return stems
 
 

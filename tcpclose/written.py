@@ -17,3 +17,8 @@ def read_written(path: Path, most: int = MOST_OCTETS) -> str:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"octet {error.start} is not UTF-8; save it as UTF-8") from None
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Why `read_written` could not read a file, in words."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

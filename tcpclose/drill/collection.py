@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from tcpclose.drill.runner import Verdict, Wishes, run_text
 from tcpclose.processes import shared
-from tcpclose.written import read_written
+from tcpclose.written import read_written, reason
 
 SUFFIX = ".pkt"
 _AT_ONCE = 50  # scripts that one process is given at a time
@@ -44,7 +44,7 @@ def run_file(path: Path, wishes: Wishes) -> Verdict:
     try:
         text = read_written(path)
     except (OSError, ValueError) as error:
-        return Verdict(str(path), "failed", f"{path}: cannot be read: {error}")
+        return Verdict(str(path), "failed", f"{path}: cannot be read: {reason(error)}")
     return run_text(text, str(path), wishes)
 
 

@@ -27,7 +27,7 @@ from tcpclose.scenario.overrides import override
 from tcpclose.scenario.steps import Step
 from tcpclose.scenario.tables import DEFAULT_HOST, Connection, Host, Middlebox
 from tcpclose.scenario.values import Duration, Name, Table, between
-from tcpclose.written import read_written
+from tcpclose.written import read_written, reason
 
 
 class Scenario(Table):
@@ -59,8 +59,7 @@ class Scenario(Table):
         try:
             text = read_written(Path(path))
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ScenarioError([f"cannot be read: {reason}"], str(path)) from None
+            raise ScenarioError([f"cannot be read: {reason(error)}"], str(path)) from None
         return cls.parse(text, overrides, source=str(path), folder=Path(path).parent)
 
     @classmethod

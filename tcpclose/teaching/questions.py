@@ -22,7 +22,7 @@ from tcpclose.scenario.messages import expected, given, keys_at
 from tcpclose.scenario.values import Name, Table, between
 from tcpclose.teaching.moments import Moment, read_moment
 from tcpclose.teaching.quantities import Quantity, Statement, read_quantity, read_statement
-from tcpclose.written import read_written
+from tcpclose.written import read_written, reason
 
 Words = Annotated[str, Field(min_length=1)]
 
@@ -218,8 +218,7 @@ class Questions(Table):
         try:
             text = read_written(path)
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ScenarioError([f"cannot be read: {reason}"], str(path)) from None
+            raise ScenarioError([f"cannot be read: {reason(error)}"], str(path)) from None
         return cls.parse(text, str(path))
 
     @classmethod

@@ -24,7 +24,7 @@ import tomli_w
 
 from tcpclose.teaching.asking import Asked, Part
 from tcpclose.teaching.labs import Lab
-from tcpclose.written import read_written
+from tcpclose.written import read_written, reason
 
 #: Columns, of a sheet.
 WIDTH = 100
@@ -131,8 +131,7 @@ def load_sheet(path: Path) -> Sheet:
     try:
         text = read_written(path)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SheetError(f"{path} cannot be read: {reason}") from None
+        raise SheetError(f"{path} cannot be read: {reason(error)}") from None
     return read_sheet(text, str(path))
 
 

@@ -178,9 +178,8 @@ class _Steps:
         peer = self.names[flight.source]
         if flight.source not in self.telling and (timer := self._timer(flight, peer)):
             self._stir(event, flight.source, "call", timer)
-            self.may_repeat[peer] = (
-                flight.seq + 1
-            )  # what follows in the same burst; the same once more is another one's
+            # What follows in the same burst may be repeated, too; the same once more is another timer's.
+            self.may_repeat[peer] = flight.seq + 1
         self.steps.append(_Step(event.t, peer, "send", flight=flight))
         if "RST" not in flight.controls:
             occupied = event.len + len({"SYN", "FIN"} & flight.controls)

@@ -19,7 +19,7 @@ from tcpclose.protocol.config import SECOND
 from tcpclose.teaching.assignments.grades import SubmissionError
 from tcpclose.teaching.assignments.handed_in import files
 from tcpclose.teaching.results import plain_line
-from tcpclose.written import read_written
+from tcpclose.written import read_written, reason
 
 MOST_SCRIPTS = 50
 MOST_OCTETS = 16_384  # of a script
@@ -81,7 +81,7 @@ def _text(file: Path) -> str:
     try:
         return read_written(file, MOST_OCTETS)
     except OSError as error:
-        raise SubmissionError(f"{file}: {error.strerror}") from None
+        raise SubmissionError(f"{file}: {reason(error)}") from None
 
 
 def understand(text: str, name: str) -> Script:

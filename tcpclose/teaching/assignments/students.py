@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tcpclose.teaching.variation import normal_id
-from tcpclose.written import read_written
+from tcpclose.written import read_written, reason
 
 #: IDs that name a folder on any system.
 _ID = re.compile(r"\w(?:[\w.@+ -]{0,62}[\w@+-])?")
@@ -32,7 +32,7 @@ def read_students(path: Path) -> list[Student]:
     try:
         lines = read_written(path).splitlines()
     except (OSError, ValueError) as error:
-        raise ClassError(f"{path}: {error.strerror if isinstance(error, OSError) else error}") from None
+        raise ClassError(f"{path}: {reason(error)}") from None
     found: dict[str, Student] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
